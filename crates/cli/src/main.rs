@@ -1,0 +1,2 @@
+//! The `kinsight` command.
+fn main() {}
