@@ -1,0 +1,140 @@
+//! Parting a dataset into classes to train on and classes to measure on.
+//!
+//! Retrieval is measured on classes never seen in training, so the two sides share no class; an overlap is an error
+//! unless the user asks for it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
+
+use super::{Dataset, csv_file};
+use crate::error::DataError;
+
+/// How the classes are divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SplitRule {
+    /// The first half of the classes in byte order trains (rounded down), the rest tests: the convention of CUB, Cars and
+    /// most work since.
+    FirstHalf,
+    /// A half drawn at random trains (rounded down), the rest tests.
+    RandomHalf {
+        /// Same seed, same halves.
+        seed: u64,
+    },
+    /// The subfolders `train` and `test`, each a folder of class folders.
+    Folders,
+    /// The column `split` of a CSV file.
+    Csv,
+}
+
+/// The two sides of a dataset. Labels count from 0 on each side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// What is trained on.
+    pub train: Dataset,
+    /// What is measured on.
+    pub test: Dataset,
+}
+
+impl SplitRule {
+    /// The rule a path suggests: a file ending in `.csv` has its column, subfolders `train` and `test` speak for themselves,
+    /// and any other folder is divided in halves.
+    pub fn detect(path: &Path) -> Self {
+        let is_csv = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+        if is_csv && !path.is_dir() {
+            Self::Csv
+        } else if path.join("train").is_dir() && path.join("test").is_dir() {
+            Self::Folders
+        } else {
+            Self::FirstHalf
+        }
+    }
+
+    /// The rule in a user's words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FirstHalf => "first half of the classes",
+            Self::RandomHalf { .. } => "random half of the classes",
+            Self::Folders => "train and test folders",
+            Self::Csv => "column split",
+        }
+    }
+}
+
+impl Split {
+    /// Loads `path` and divides it by `rule`, or by [`SplitRule::detect`] when `None`.
+    ///
+    /// With `allow_overlap` a class may be on both sides.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::from_folder`] and [`Dataset::from_csv`]; [`DataError::Split`] when a side would be empty or the
+    /// rule does not fit the path; [`DataError::ClassOverlap`].
+    pub fn load(path: &Path, rule: Option<SplitRule>, allow_overlap: bool) -> Result<Self, DataError> {
+        if !path.exists() {
+            return Err(DataError::NotFound { path: path.to_owned() });
+        }
+        let rule = rule.unwrap_or_else(|| SplitRule::detect(path));
+        let refuse =
+            |reason: &str| DataError::Split { path: path.to_owned(), rule: rule.name(), reason: reason.to_owned() };
+        let split = match rule {
+            SplitRule::FirstHalf | SplitRule::RandomHalf { .. } => {
+                let dataset = if path.is_file() { Dataset::from_csv(path)? } else { Dataset::from_folder(path)? };
+                Self::by_half(&dataset, rule)?
+            }
+            SplitRule::Folders if path.join("train").is_dir() && path.join("test").is_dir() => Self {
+                train: Dataset::from_folder(&path.join("train"))?,
+                test: Dataset::from_folder(&path.join("test"))?,
+            },
+            SplitRule::Folders => return Err(refuse("it has no subfolders train and test")),
+            SplitRule::Csv if path.is_file() => {
+                let (train, test) = csv_file::read_sides(path)?;
+                Self { train, test }
+            }
+            SplitRule::Csv => return Err(refuse("it is no file")),
+        };
+        if split.train.is_empty() {
+            return Err(refuse("nothing is left to train on"));
+        }
+        if split.test.is_empty() {
+            return Err(refuse("nothing is left to test on"));
+        }
+        let shared = split.shared_classes();
+        if !shared.is_empty() && !allow_overlap {
+            return Err(DataError::ClassOverlap { classes: shared });
+        }
+        Ok(split)
+    }
+
+    /// Divides the classes of `dataset` in halves.
+    ///
+    /// # Errors
+    /// [`DataError::Split`] with fewer than two classes, or for a rule that is not about halves.
+    pub fn by_half(dataset: &Dataset, rule: SplitRule) -> Result<Self, DataError> {
+        let refuse = |reason: String| DataError::Split { path: dataset.root.clone(), rule: rule.name(), reason };
+        let mut classes: Vec<u32> = (0..dataset.num_classes() as u32).collect();
+        if classes.len() < 2 {
+            return Err(refuse(format!("it has {} class", classes.len())));
+        }
+        match rule {
+            SplitRule::FirstHalf => {}
+            SplitRule::RandomHalf { seed } => classes.shuffle(&mut ChaCha8Rng::seed_from_u64(seed)),
+            SplitRule::Folders | SplitRule::Csv => return Err(refuse("the rule does not divide in halves".to_owned())),
+        }
+        let (train, test) = classes.split_at_mut(dataset.num_classes() / 2);
+        train.sort_unstable();
+        test.sort_unstable();
+        Ok(Self { train: dataset.of_classes(train), test: dataset.of_classes(test) })
+    }
+
+    /// Names of the classes on both sides, in byte order.
+    pub fn shared_classes(&self) -> Vec<String> {
+        let train: BTreeSet<&String> = self.train.class_names.iter().collect();
+        let test: BTreeSet<&String> = self.test.class_names.iter().collect();
+        train.intersection(&test).map(|&name| name.clone()).collect()
+    }
+}

@@ -1,0 +1,78 @@
+//! Decoded pictures kept between epochs.
+//!
+//! The cache fills until its bound and then stays as it is. Epochs visit every picture once in a new order, and under
+//! such a load an evicting cache throws pictures out shortly before they are needed; one that keeps what it has saves
+//! its share of the decoding in each epoch.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::rgb_image::RgbImage;
+
+#[derive(Debug)]
+pub(super) struct ImageCache {
+    slots: Vec<OnceLock<Arc<RgbImage>>>,
+    used_bytes: AtomicU64,
+    max_bytes: u64,
+}
+
+impl ImageCache {
+    /// A cache for `len` pictures of at most `max_bytes` in all.
+    pub(super) fn new(len: usize, max_bytes: u64) -> Self {
+        let len = if max_bytes == 0 { 0 } else { len };
+        Self { slots: (0..len).map(|_| OnceLock::new()).collect(), used_bytes: AtomicU64::new(0), max_bytes }
+    }
+
+    /// Picture `index`, from the cache or by `decode`; kept if there is room.
+    pub(super) fn get_or_decode<E>(
+        &self,
+        index: usize,
+        decode: impl FnOnce() -> Result<RgbImage, E>,
+    ) -> Result<Arc<RgbImage>, E> {
+        let slot = self.slots.get(index);
+        if let Some(image) = slot.and_then(OnceLock::get) {
+            return Ok(Arc::clone(image));
+        }
+        let image = Arc::new(decode()?);
+        if let Some(slot) = slot
+            && self.reserve(image.pixels().len() as u64)
+            && slot.set(Arc::clone(&image)).is_err()
+        {
+            // Another thread was first with the same picture.
+            self.used_bytes.fetch_sub(image.pixels().len() as u64, Ordering::Relaxed);
+        }
+        Ok(image)
+    }
+
+    fn reserve(&self, bytes: u64) -> bool {
+        let fits = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= self.max_bytes);
+        self.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(side: u32) -> Result<RgbImage, ()> {
+        RgbImage::new(side, side, vec![7; (side * side * 3) as usize]).map_err(|_| ())
+    }
+
+    #[test]
+    fn keeps_what_fits_and_decodes_the_rest_again() {
+        let cache = ImageCache::new(3, 100);
+        assert!(cache.get_or_decode(0, || picture(4)).is_ok());
+        assert!(cache.get_or_decode(1, || picture(5)).is_ok());
+        assert!(cache.get_or_decode(2, || picture(4)).is_ok());
+        assert!(cache.get_or_decode(0, || Err(())).is_ok(), "48 bytes fit");
+        assert!(cache.get_or_decode(1, || Err(())).is_err(), "75 more do not");
+        assert!(cache.get_or_decode(2, || Err(())).is_ok(), "48 more do");
+    }
+
+    #[test]
+    fn a_bound_of_zero_keeps_nothing() {
+        let cache = ImageCache::new(1, 0);
+        assert!(cache.get_or_decode(0, || picture(1)).is_ok());
+        assert!(cache.get_or_decode(0, || Err(())).is_err());
+    }
+}

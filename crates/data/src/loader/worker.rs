@@ -1,0 +1,107 @@
+//! The making of one batch, on whichever thread.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use super::plan::Plan;
+use super::report::Fault;
+use super::{Batch, Shared, Unreadable};
+use crate::decode::decode_file;
+use crate::error::DataError;
+use crate::rgb_image::RgbImage;
+use crate::transform::Scratch;
+
+/// What a worker hands over: the batch, and the unreadable pictures met on the way to it.
+pub(super) struct Loaded {
+    pub batch: Result<Batch, DataError>,
+    pub faults: Vec<Fault>,
+}
+
+/// Makes batch `number` of `plan`; `None` when `stop` was raised meanwhile.
+pub(super) fn load(
+    shared: &Shared,
+    plan: &Plan,
+    number: usize,
+    scratch: &mut Scratch,
+    stop: &AtomicBool,
+) -> Option<Loaded> {
+    let wanted = plan.batch(number);
+    let row_len = shared.eval.preprocess().output_len();
+    let mut faults = Vec::new();
+    let mut batch = Batch {
+        number,
+        images: take_buffer(shared, wanted.len() * row_len),
+        labels: Vec::with_capacity(wanted.len()),
+        indices: Vec::with_capacity(wanted.len()),
+        side_px: shared.eval.preprocess().input_size_px,
+    };
+    for (position, &index) in wanted.iter().enumerate() {
+        if stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let (index, image) = match readable(shared, index, &mut faults) {
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
+            Err(error) => return Some(Loaded { batch: Err(error), faults }),
+        };
+        let row = batch.indices.len() * row_len;
+        let out = &mut batch.images[row..row + row_len];
+        let written = match plan.rng(number, position) {
+            Some(mut rng) => {
+                let cut = shared.train.draw(image.width(), image.height(), &mut rng);
+                shared.train.apply(&image, cut, scratch, out)
+            }
+            None => shared.eval.apply(&image, scratch, out),
+        };
+        if let Err(error) = written {
+            return Some(Loaded { batch: Err(error), faults });
+        }
+        batch.indices.push(index);
+        batch.labels.push(shared.dataset.items[index].label);
+    }
+    batch.images.truncate(batch.indices.len() * row_len);
+    Some(Loaded { batch: Ok(batch), faults })
+}
+
+/// Picture `index`, or what takes its place: the next readable one of its class, or nothing (`None`).
+fn readable(
+    shared: &Shared,
+    index: usize,
+    faults: &mut Vec<Fault>,
+) -> Result<Option<(usize, Arc<RgbImage>)>, DataError> {
+    let mut attempt = |index: usize| {
+        let path = &shared.dataset.items[index].path;
+        let decoded = shared.cache.get_or_decode(index, || decode_file(path, shared.options.limits));
+        decoded.map_err(|error| faults.push(Fault { index, reason: error.fault.to_string() })).ok()
+    };
+    if let Some(image) = attempt(index) {
+        return Ok(Some((index, image)));
+    }
+    if shared.options.unreadable == Unreadable::Skip {
+        return Ok(None);
+    }
+    let label = shared.dataset.items[index].label as usize;
+    let class = shared.items_by_class.get(label).map_or(&[][..], Vec::as_slice);
+    let after = class.partition_point(|&other| other <= index);
+    let others = class[after..].iter().chain(&class[..after]).copied().filter(|&other| other != index);
+    for other in others {
+        if let Some(image) = attempt(other) {
+            return Ok(Some((other, image)));
+        }
+    }
+    let class = shared.dataset.class_names.get(label).cloned().unwrap_or_default();
+    Err(DataError::NoReadableImage { class })
+}
+
+/// A buffer of `len` numbers, used before if there is one. Its content is arbitrary; every row is overwritten.
+fn take_buffer(shared: &Shared, len: usize) -> Vec<f32> {
+    let spare = shared.spare_buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    match spare {
+        Some(mut buffer) => {
+            buffer.resize(len, 0.0);
+            buffer
+        }
+        // Zeroed memory comes from the system untouched, which is cheaper than growing a buffer.
+        None => vec![0.0; len],
+    }
+}

@@ -1,0 +1,156 @@
+//! The deterministic transform of evaluation and search: resize the shorter side, crop the centre, normalise.
+
+use super::normalise::{Normalise, Placement};
+use super::resample::{Scratch, Window};
+use crate::error::DataError;
+use crate::preprocess::Preprocess;
+use crate::rgb_image::RgbImage;
+
+/// torchvision's `Resize(resize_size)`, `CenterCrop(input_size)`, scale to \[0, 1\], `Normalize(mean, std)`.
+///
+/// A resized side shorter than the crop is padded with black on both sides, as torchvision does.
+#[derive(Debug, Clone)]
+pub struct EvalTransform {
+    preprocess: Preprocess,
+    normalise: Normalise,
+}
+
+/// One axis of the transform: which part of the source lands where in the output.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Axis {
+    /// Start of the visible part in source pixels.
+    source_start: f64,
+    /// Length of the visible part in source pixels.
+    source_length: f64,
+    /// First output pixel that shows the picture.
+    pad: u32,
+    /// Output pixels that show the picture.
+    visible: u32,
+}
+
+impl EvalTransform {
+    /// A transform by these settings.
+    ///
+    /// # Errors
+    /// [`DataError::Preprocess`] for settings out of range.
+    pub fn new(preprocess: Preprocess) -> Result<Self, DataError> {
+        preprocess.validate()?;
+        Ok(Self { preprocess, normalise: Normalise::new(&preprocess) })
+    }
+
+    /// The settings.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Writes the transformed `image` into `out`.
+    ///
+    /// # Shapes
+    /// `out` is `[3, input_size_px, input_size_px]`, row-major.
+    ///
+    /// # Errors
+    /// [`DataError::OutputLength`] for a slice of another length.
+    pub fn apply(&self, image: &RgbImage, scratch: &mut Scratch, out: &mut [f32]) -> Result<(), DataError> {
+        self.normalise.check_output(out)?;
+        let (resized_width, resized_height) =
+            resized_size(image.width(), image.height(), self.preprocess.resize_size_px);
+        let x = Axis::new(image.width(), resized_width, self.preprocess.input_size_px);
+        let y = Axis::new(image.height(), resized_height, self.preprocess.input_size_px);
+        let window =
+            Window { left: x.source_start, top: y.source_start, width: x.source_length, height: y.source_length };
+        let resized = scratch.resize_window(image, window, (x.visible, y.visible), self.preprocess.interpolation)?;
+        let at = Placement {
+            left: x.pad as usize,
+            top: y.pad as usize,
+            width: x.visible as usize,
+            height: y.visible as usize,
+            flip: false,
+        };
+        self.normalise.write(resized, at, out);
+        Ok(())
+    }
+}
+
+impl Axis {
+    /// `source` pixels are resized to `resized`, of which the central `crop` are kept.
+    fn new(source: u32, resized: u64, crop: u32) -> Self {
+        let source = f64::from(source);
+        if resized <= u64::from(crop) {
+            let visible = resized as u32;
+            return Self { source_start: 0.0, source_length: source, pad: (crop - visible) / 2, visible };
+        }
+        // Python's round, to the even neighbour at a half.
+        let start = ((resized - u64::from(crop)) as f64 / 2.0).round_ties_even();
+        let to_source = |position: f64| position * source / resized as f64;
+        let source_start = to_source(start);
+        let source_length = to_source(f64::from(crop)).min(source - source_start);
+        Self { source_start, source_length, pad: 0, visible: crop }
+    }
+}
+
+/// torchvision's size rule: the shorter side becomes `size`, the longer one is truncated to whole pixels.
+///
+/// The longer side of a very thin picture can pass 32 bits.
+fn resized_size(width: u32, height: u32, size: u32) -> (u64, u64) {
+    let long = |long: u32, short: u32| u64::from(size) * u64::from(long) / u64::from(short);
+    if width <= height { (u64::from(size), long(height, width)) } else { (long(width, height), u64::from(size)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gradient(width: u32, height: u32) -> RgbImage {
+        let pixels = (0..height)
+            .flat_map(|y| (0..width).flat_map(move |x| [(x * 7) as u8, (y * 5) as u8, (x + y) as u8]))
+            .collect();
+        RgbImage::new(width, height, pixels).unwrap()
+    }
+
+    #[test]
+    fn sizes_truncate_as_torchvision() {
+        assert_eq!(resized_size(500, 375, 256), (341, 256));
+        assert_eq!(resized_size(375, 500, 256), (256, 341));
+        assert_eq!(resized_size(101, 67, 48), (72, 48));
+        assert_eq!(resized_size(1, 100_000_000, 16_384), (16_384, 1_638_400_000_000));
+    }
+
+    #[test]
+    fn odd_margins_round_half_to_even() {
+        // (341 - 224) / 2 = 58.5 -> 58; (227 - 224) / 2 = 1.5 -> 2.
+        assert_eq!(Axis::new(341, 341, 224).source_start, 58.0);
+        assert_eq!(Axis::new(227, 227, 224).source_start, 2.0);
+    }
+
+    #[test]
+    fn a_small_picture_is_padded_with_black() {
+        let preprocess =
+            Preprocess { mean: [0.0; 3], std: [1.0; 3], input_size_px: 7, resize_size_px: 4, ..Preprocess::default() };
+        let white = RgbImage::new(4, 4, vec![255; 48]).unwrap();
+        let mut out = vec![9.0; preprocess.output_len()];
+        EvalTransform::new(preprocess).unwrap().apply(&white, &mut Scratch::new(), &mut out).unwrap();
+        // torchvision pads (7 - 4) / 2 = 1 before and 2 after.
+        let row = [0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0];
+        assert_eq!(out[..7], [0.0; 7]);
+        assert_eq!(out[7..14], row);
+        assert_eq!(out[28..35], row);
+        assert_eq!(out[35..49], [0.0; 14]);
+    }
+
+    #[test]
+    fn thin_pictures_cost_no_more_than_the_crop() {
+        let transform = EvalTransform::new(Preprocess::default()).unwrap();
+        let mut out = vec![0.0; transform.preprocess().output_len()];
+        for (width, height) in [(1, 1), (1, 60_000), (60_000, 1), (3, 2)] {
+            transform.apply(&gradient(width, height), &mut Scratch::new(), &mut out).unwrap();
+            assert!(out.iter().all(|value| value.is_finite()));
+        }
+    }
+
+    #[test]
+    fn a_slice_of_another_length_is_refused() {
+        let transform = EvalTransform::new(Preprocess::default()).unwrap();
+        let error = transform.apply(&gradient(8, 8), &mut Scratch::new(), &mut [0.0; 5]).unwrap_err();
+        assert!(matches!(error, DataError::OutputLength { expected: 150_528, found: 5 }));
+    }
+}
