@@ -1,0 +1,49 @@
+//! Metrics of a labelled ranking, of a clustering, and of the pairs: one file each, with its definition and a worked
+//! example.
+//!
+//! A metric of a ranking is a function of one query's [`Ranking`]; what is reported is its mean over queries
+//! ([`evaluate_self`](crate::evaluate_self)). None of them looks at an embedding.
+
+mod average_precision;
+mod map_at_r;
+mod ndcg_at_k;
+mod precision_at_k;
+mod r_precision;
+mod recall_at_k;
+mod reciprocal_rank;
+
+pub use average_precision::{average_precision, average_precision_at_k};
+pub use map_at_r::{map_at_r, map_at_r_counting_query};
+pub use ndcg_at_k::ndcg_at_k;
+pub use precision_at_k::precision_at_k;
+pub use r_precision::r_precision;
+pub use recall_at_k::recall_at_k;
+pub use reciprocal_rank::{reciprocal_rank, reciprocal_rank_at_k};
+
+/// Where the relevant items of one query stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ranking<'a> {
+    /// Ranks of relevant items, ascending, the best answer being 1. May be cut at a depth; a metric that looks no deeper
+    /// does not notice.
+    pub ranks: &'a [u32],
+    /// R: how many relevant items the gallery holds, the query itself not counted.
+    pub relevant: usize,
+}
+
+impl Ranking<'_> {
+    /// How many relevant items are among the first `k`.
+    pub fn hits_at(&self, k: usize) -> usize {
+        self.ranks.partition_point(|&rank| rank as usize <= k)
+    }
+
+    /// Sum of the precisions at the ranks of the relevant items among the first `k`: the numerator of all average
+    /// precisions.
+    pub(crate) fn summed_precision_at(&self, k: usize) -> f64 {
+        self.ranks[..self.hits_at(k)].iter().zip(1_u32..).map(|(&rank, hits)| f64::from(hits) / f64::from(rank)).sum()
+    }
+}
+
+/// `sum / count`, and zero for a query without relevant items, which every mean leaves out.
+fn per_item(sum: f64, count: usize) -> f64 {
+    if count == 0 { 0.0 } else { sum / count as f64 }
+}
