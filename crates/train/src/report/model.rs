@@ -1,0 +1,274 @@
+//! What a report shows, as plain data.
+//!
+//! Scores are fractions in `[0, 1]`; the page turns them into percentages. A score that could not be measured is NaN
+//! and is shown as a dash. Empty lists and `None` leave their section out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Everything one `report.html` shows.
+///
+/// # Example
+/// ```
+/// use kinsight_train::report::{MethodRow, MethodRole, Report};
+///
+/// let report = Report {
+///     title: "Butterflies".into(),
+///     subtitle: "kinsight_nano on 40 drawn classes, measured on 40 others".into(),
+///     methods: vec![MethodRow {
+///         method: "zero-shot".into(),
+///         role: MethodRole::Baseline,
+///         recall_at_1: 0.61,
+///         map_at_r: 0.35,
+///         ..MethodRow::default()
+///     }],
+///     ..Report::default()
+/// };
+/// let html = report.to_html();
+/// assert!(html.starts_with("<!doctype html>"));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    /// The name of the run, as the reader knows it.
+    pub title: String,
+    /// What was trained on what, in a sentence.
+    pub subtitle: String,
+    /// When and with what the report was made, in the caller's words; the report never asks the clock.
+    pub created: String,
+    /// What the reader must know before trusting the numbers; shown first.
+    pub warnings: Vec<Warning>,
+    /// The results, one row a method, the zero-shot row first.
+    pub methods: Vec<MethodRow>,
+    /// Learning curves: the loss, Recall@1, MAP@R, in this order of appearance.
+    pub charts: Vec<Chart>,
+    /// Queries with what each method found for them.
+    pub retrieval: Option<RetrievalGrid>,
+    /// The classes that are hardest and easiest to find.
+    pub classes: Option<ClassScores>,
+    /// What the model was trained and measured on.
+    pub data: Option<DataFacts>,
+    /// The resolved settings of the run.
+    pub settings: Vec<Setting>,
+    /// What to do next, with commands to copy.
+    pub next_steps: Vec<NextStep>,
+}
+
+/// Something that makes the numbers less than they seem.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Warning {
+    /// What happened.
+    pub message: String,
+    /// What the reader can do about it.
+    pub hint: Option<String>,
+}
+
+/// One row of the table of results.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MethodRow {
+    /// The method's name; curves and rankings of the same method carry the same name.
+    pub method: String,
+    /// What the row is to the others.
+    pub role: MethodRole,
+    /// The number of trained scalars, 0 for zero-shot.
+    pub trainable_parameters: u64,
+    /// Trained scalars over all scalars, in `[0, 1]`.
+    pub trainable_share: f64,
+    /// Recall@1 in `[0, 1]`.
+    pub recall_at_1: f64,
+    /// Recall@k for further k; an entry for k = 1 is ignored in favour of `recall_at_1`.
+    pub recall_at: BTreeMap<usize, f64>,
+    /// MAP@R in `[0, 1]`.
+    pub map_at_r: f64,
+    /// Wall-clock seconds of the training, if it was timed.
+    pub seconds: Option<f64>,
+    /// A remark shown under the name; may be empty.
+    pub note: String,
+}
+
+/// What a row of the table is to the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MethodRole {
+    /// What the others are measured against: the bare backbone. The first such row counts.
+    Baseline,
+    /// One method among others.
+    #[default]
+    Compared,
+    /// The method the report is about: its figures head the page. The first such row counts.
+    Featured,
+}
+
+/// One line chart with any number of curves.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Chart {
+    /// What the values are: `Training loss`, `Recall@1`.
+    pub title: String,
+    /// What the curves run over, in the singular: `epoch`, `step`.
+    pub x_label: String,
+    /// How the values read.
+    pub quantity: Quantity,
+    /// The curves; one name has one colour throughout the report.
+    pub curves: Vec<Curve>,
+    /// Levels to compare the curves with, such as the zero-shot figure.
+    pub references: Vec<ReferenceLine>,
+}
+
+/// How a chart's values read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Quantity {
+    /// A plain number, such as a loss.
+    #[default]
+    Number,
+    /// A fraction in `[0, 1]`, shown in percent.
+    Share,
+}
+
+/// One run's values over epochs or steps.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Curve {
+    /// The run's name, normally its method.
+    pub name: String,
+    /// `(epoch or step, value)`, in any order. A value that is not finite breaks the line.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A level drawn across a chart.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReferenceLine {
+    /// What the level is.
+    pub name: String,
+    /// Its value, in the unit of the chart.
+    pub value: f64,
+}
+
+/// Queries with what each method found for them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RetrievalGrid {
+    /// How the queries were chosen, so that nobody takes the best for the usual; may be empty.
+    pub note: String,
+    /// One row a query.
+    pub rows: Vec<RetrievalRow>,
+}
+
+/// One query and its answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetrievalRow {
+    /// The query picture.
+    pub query: Picture,
+    /// What each method found: one entry, or a before and an after.
+    pub rankings: Vec<Ranking>,
+}
+
+/// What one method found for a query, best first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ranking {
+    /// The method's name.
+    pub method: String,
+    /// The nearest pictures, nearest first.
+    pub hits: Vec<Hit>,
+}
+
+/// One picture that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// The picture.
+    pub picture: Picture,
+    /// Cosine similarity to the query.
+    pub similarity: f64,
+    /// Whether it is of the query's class.
+    pub correct: bool,
+}
+
+/// An encoded picture with what there is to say about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// The class name.
+    pub label: String,
+    /// Where it came from, such as its path; may be empty.
+    pub caption: String,
+    /// How `bytes` are encoded.
+    pub format: PictureFormat,
+    /// The encoded file, meant to be a thumbnail of a few kilobytes. Shared, since one picture is found by many
+    /// queries; empty if the picture could not be read.
+    pub bytes: Arc<[u8]>,
+}
+
+/// The encodings every browser shows. Vector formats are left out on purpose: they can carry script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PictureFormat {
+    /// JPEG.
+    Jpeg,
+    /// PNG.
+    Png,
+    /// WebP.
+    Webp,
+}
+
+/// The two ends of the list of classes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ClassScores {
+    /// What the values measure: `Recall@1`.
+    pub metric: String,
+    /// The method that was measured.
+    pub method: String,
+    /// The hardest classes, worst first.
+    pub worst: Vec<ClassScore>,
+    /// The easiest classes, best first.
+    pub best: Vec<ClassScore>,
+}
+
+/// How well one class is found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassScore {
+    /// The class name.
+    pub name: String,
+    /// The number of measured images.
+    pub images: usize,
+    /// The score in `[0, 1]`.
+    pub value: f64,
+    /// The score before training, in `[0, 1]`.
+    pub before: Option<f64>,
+    /// The class most often found in its place.
+    pub confused_with: Option<String>,
+    /// A picture of the class.
+    pub example: Option<Picture>,
+}
+
+/// What the model was trained and measured on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DataFacts {
+    /// Where the images are, or how they were made.
+    pub source: String,
+    /// The parts of the split.
+    pub parts: Vec<DataPart>,
+    /// How it was split, what was skipped; one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// One part of a split.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DataPart {
+    /// `train`, `test`, `query`, `gallery`.
+    pub name: String,
+    /// The number of classes.
+    pub classes: usize,
+    /// The number of images.
+    pub images: usize,
+}
+
+/// One setting. Keys with a dot are grouped by what stands before the first one, as the tables of a TOML file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Setting {
+    /// `optimizer.lr`.
+    pub key: String,
+    /// `0.0005`.
+    pub value: String,
+}
+
+/// One thing to do next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NextStep {
+    /// What it does.
+    pub what: String,
+    /// The command line; may be empty.
+    pub command: String,
+}
