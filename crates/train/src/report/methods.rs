@@ -31,7 +31,7 @@ pub(super) fn write(f: &mut Formatter<'_>, methods: &[MethodRow]) -> fmt::Result
     writeln!(f, "</tbody></table></div>")?;
     writeln!(
         f,
-        r#"<p class="quiet note"><b>Recall@k</b>: the share of queries with an image of their own class among the k nearest. <b>MAP@R</b>: the mean precision over the first R answers, where R is how many images of the class there are to find; it also rewards finding all of them.{}</p>"#,
+        r#"<p class="quiet note"><b>Recall@k</b>: the share of queries with an image of their own class among the k nearest. <b>MAP@R</b>: the average precision over the first R answers, where R is how many images of the class there are to find; it asks for all of them, and for the right ones first.{}</p>"#,
         if baseline.is_some() && methods.len() > 1 { " The notch in a bar is the baseline." } else { "" },
     )
 }
