@@ -1,1 +1,79 @@
-//! kinsight-kernels
+//! The CPU kernels of a vision transformer: fused forward and backward of the pre-norm block, and the pieces around it.
+//!
+//! Everything takes slices and returns slices or gradients: no tensor library, no graph, no state. The block is where
+//! the time of training and embedding goes, so it is the one thing written by hand; the same block composed from tensor
+//! operations is the oracle it is tested against.
+//!
+//! ```text
+//! block_forward          x -> out                              embedding, evaluation
+//! block_forward_saving   x -> out, Saved                       training; `Keep::InputsOnly` saves nothing
+//! block_backward         x, Saved, d_out -> BlockGrads, d_x    computes only the gradients that are `Wanted`
+//! linear, layer_norm     and their backwards                   patch projection, final norm, heads
+//! gemm, gemm_nt          products of f32 matrices              anything else
+//! ```
+//!
+//! All functions use the threads of the current rayon pool; results are the same for any number of threads, bit for bit
+//! (on one kind of processor: another instruction set sums in another order). The instruction set is chosen at run time
+//! ([`cpu_features`]); the environment variable `KINSIGHT_CPU` (`portable`, `avx2`, `avx512`) asks for a lesser one.
+//!
+//! # Example
+//! ```
+//! use kinsight_kernels::{
+//!     BlockDims, BlockParams, Keep, LayerNormParams, LinearParams, Precision, Prompts, Wanted,
+//!     block_backward, block_forward_saving,
+//! };
+//! let dims = BlockDims {
+//!     batch: 2, tokens: 5, prompts: 3, outputs: 5, width: 8, heads: 2, hidden: 32, eps: 1e-6,
+//! };
+//! let (ones, zeros) = (vec![1.0; 8], vec![0.0; 8]);
+//! let norm = LayerNormParams { weight: &ones, bias: &zeros };
+//! let weights = vec![0.01; 8 * 32];
+//! let prompts = vec![0.1; 3 * 8];
+//! let params = BlockParams {
+//!     norm1: norm,
+//!     qkv: LinearParams::new(&weights[..8 * 24], None),
+//!     proj: LinearParams::new(&weights[..8 * 8], Some(&zeros)),
+//!     layer_scale1: None,
+//!     norm2: norm,
+//!     fc1: LinearParams::new(&weights, None),
+//!     fc2: LinearParams::new(&weights, Some(&zeros)),
+//!     layer_scale2: None,
+//!     adapter: None,
+//!     prompts: Some(Prompts::Shared(&prompts)),
+//! };
+//! let x = vec![0.5; dims.input_len()];
+//! let mut out = vec![0.0; dims.output_len()];
+//! let wanted = Wanted { prompts: true, ..Wanted::default() };
+//! let precision = Precision::F32;
+//! let saved = block_forward_saving(&dims, &params, precision, Keep::All, &wanted, &x, &mut out)?;
+//! let d_out = vec![1.0; dims.output_len()];
+//! let mut d_x = vec![0.0; dims.input_len()];
+//! let grads =
+//!     block_backward(&dims, &params, precision, &x, &saved, &d_out, &wanted, Some(&mut d_x))?;
+//! assert_eq!(grads.prompts.map(|d| d.len()), Some(3 * 8));
+//! # Ok::<(), kinsight_kernels::KernelError>(())
+//! ```
+
+mod attention;
+mod block;
+mod cpu;
+mod element;
+mod elementwise;
+mod error;
+mod gelu;
+mod gemm;
+mod linear;
+mod norm;
+mod precision;
+mod scratch;
+
+pub use block::{
+    AdapterGrads, AdapterNorm, AdapterParams, AdapterPlacement, AdapterWanted, BlockDims, BlockGrads, BlockParams,
+    Keep, Prompts, Saved, Wanted, block_backward, block_forward, block_forward_saving,
+};
+pub use cpu::cpu_features;
+pub use error::KernelError;
+pub use gemm::{Matrix, gemm, gemm_nt};
+pub use linear::{LinearGrads, LinearParams, LinearWanted, LoraParams, linear, linear_backward};
+pub use norm::{LayerNormGrads, LayerNormParams, LayerNormWanted, layer_norm, layer_norm_backward};
+pub use precision::Precision;

@@ -1,0 +1,181 @@
+//! Tile products for AVX2 with FMA: 6 rows of 16 columns, twelve of the sixteen registers as sums.
+//!
+//! bf16 has no instructions here: each pair is widened to two f32 by a shift and a mask while it is read, so a
+//! bf16 run means the same numbers as on a processor that has them, at about the speed of f32.
+
+use std::arch::x86_64::*;
+
+use super::{Kernel, Simd, TILE_FLOATS, Tile};
+use crate::element::Bf16;
+
+/// Proof that the processor has AVX2 and FMA: only [`Avx2::detect`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    pub(super) fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        found.then_some(Self(()))
+    }
+
+    pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn compiled<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+            kernel.call(simd)
+        }
+        // SAFETY: a value of `Avx2` exists only where both features were detected.
+        unsafe { compiled(self, kernel) }
+    }
+}
+
+impl Simd for Avx2 {
+    const ROWS: usize = 6;
+    const COLS: usize = 16;
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+
+    #[inline(always)]
+    fn tile_f32(self, tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
+        tile.assert_in_bounds::<Self>(out);
+        // SAFETY: a value of `Avx2` proves the features; the bounds were just checked.
+        unsafe { dispatch_f32(tile, out) }
+    }
+
+    #[inline(always)]
+    fn tile_bf16(self, tile: &Tile<'_, Bf16>, out: &mut [f32; TILE_FLOATS]) {
+        tile.assert_in_bounds::<Self>(out);
+        assert!(tile.depth.is_multiple_of(2) && tile.depth_stride == 1);
+        // SAFETY: a value of `Avx2` proves the features; the bounds were just checked.
+        unsafe { dispatch_bf16(tile, out) }
+    }
+}
+
+/// # Safety
+/// AVX2 and FMA; the bounds of [`Tile::assert_in_bounds`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn dispatch_f32(tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
+    // SAFETY: as this function's own.
+    unsafe {
+        match (tile.rows, tile.vectors) {
+            (6, 2) => product_f32::<6, 2>(tile, out),
+            (5, 2) => product_f32::<5, 2>(tile, out),
+            (4, 2) => product_f32::<4, 2>(tile, out),
+            (3, 2) => product_f32::<3, 2>(tile, out),
+            (2, 2) => product_f32::<2, 2>(tile, out),
+            (1, 2) => product_f32::<1, 2>(tile, out),
+            (6, _) => product_f32::<6, 1>(tile, out),
+            (5, _) => product_f32::<5, 1>(tile, out),
+            (4, _) => product_f32::<4, 1>(tile, out),
+            (3, _) => product_f32::<3, 1>(tile, out),
+            (2, _) => product_f32::<2, 1>(tile, out),
+            _ => product_f32::<1, 1>(tile, out),
+        }
+    }
+}
+
+/// # Safety
+/// As [`dispatch_f32`], with `ROWS == tile.rows` and `VECTORS == tile.vectors`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn product_f32<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
+    let mut sums = [[_mm256_setzero_ps(); VECTORS]; ROWS];
+    let (mut a, mut b) = (tile.a.as_ptr(), tile.b.as_ptr());
+    for _ in 0..tile.depth {
+        // SAFETY: row r < rows and step k < depth address `a[r * row_stride + k * depth_stride]` and row k of `b`,
+        // both inside their slices by the checked bounds; the pointers may end one step past, never read there.
+        unsafe {
+            let mut columns = [_mm256_setzero_ps(); VECTORS];
+            for (v, column) in columns.iter_mut().enumerate() {
+                *column = _mm256_loadu_ps(b.add(8 * v));
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let left = _mm256_set1_ps(*a.add(r * tile.row_stride));
+                for (sum, column) in sums.iter_mut().zip(&columns) {
+                    *sum = _mm256_fmadd_ps(left, *column, *sum);
+                }
+            }
+        }
+        a = a.wrapping_add(tile.depth_stride);
+        b = b.wrapping_add(8 * VECTORS);
+    }
+    store(&sums, out);
+}
+
+/// # Safety
+/// AVX2 and FMA; the bounds of [`Tile::assert_in_bounds`], an even depth and a depth stride of 1.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn dispatch_bf16(tile: &Tile<'_, Bf16>, out: &mut [f32; TILE_FLOATS]) {
+    // SAFETY: as this function's own.
+    unsafe {
+        match (tile.rows, tile.vectors) {
+            (6, 2) => product_bf16::<6, 2>(tile, out),
+            (5, 2) => product_bf16::<5, 2>(tile, out),
+            (4, 2) => product_bf16::<4, 2>(tile, out),
+            (3, 2) => product_bf16::<3, 2>(tile, out),
+            (2, 2) => product_bf16::<2, 2>(tile, out),
+            (1, 2) => product_bf16::<1, 2>(tile, out),
+            (6, _) => product_bf16::<6, 1>(tile, out),
+            (5, _) => product_bf16::<5, 1>(tile, out),
+            (4, _) => product_bf16::<4, 1>(tile, out),
+            (3, _) => product_bf16::<3, 1>(tile, out),
+            (2, _) => product_bf16::<2, 1>(tile, out),
+            _ => product_bf16::<1, 1>(tile, out),
+        }
+    }
+}
+
+/// # Safety
+/// As [`dispatch_bf16`], with `ROWS == tile.rows` and `VECTORS == tile.vectors`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn product_bf16<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_, Bf16>, out: &mut [f32; TILE_FLOATS]) {
+    let high_half = _mm256_set1_epi32(0xffff_0000u32.cast_signed());
+    let mut sums = [[_mm256_setzero_ps(); VECTORS]; ROWS];
+    let (mut a, mut b) = (tile.a.as_ptr(), tile.b.as_ptr());
+    for _ in 0..tile.depth / 2 {
+        // SAFETY: pair p < depth / 2 of row r < rows is `a[r * row_stride + 2p ..][..2]`, and pair row p of `b` holds
+        // `VECTORS * 8` pairs; both lie inside their slices by the checked bounds. Reads need no alignment.
+        unsafe {
+            // First elements of all pairs, then the second ones: twice the loads, but no register spilled.
+            for first in [true, false] {
+                let mut columns = [_mm256_setzero_ps(); VECTORS];
+                for (v, column) in columns.iter_mut().enumerate() {
+                    let pairs = _mm256_loadu_si256(b.add(16 * v).cast());
+                    *column = widen(pairs, first, high_half);
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let pair = a.add(r * tile.row_stride).cast::<i32>().read_unaligned();
+                    let left = widen(_mm256_set1_epi32(pair), first, high_half);
+                    for (sum, column) in sums.iter_mut().zip(&columns) {
+                        *sum = _mm256_fmadd_ps(left, *column, *sum);
+                    }
+                }
+            }
+        }
+        a = a.wrapping_add(2);
+        b = b.wrapping_add(16 * VECTORS);
+    }
+    store(&sums, out);
+}
+
+/// The first or second bf16 of each pair, as f32: bf16 is the upper half of an f32.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn widen(pairs: __m256i, first: bool, high_half: __m256i) -> __m256 {
+    _mm256_castsi256_ps(if first { _mm256_slli_epi32::<16>(pairs) } else { _mm256_and_si256(pairs, high_half) })
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn store<const ROWS: usize, const VECTORS: usize>(sums: &[[__m256; VECTORS]; ROWS], out: &mut [f32; TILE_FLOATS]) {
+    for (out, sums) in out.chunks_exact_mut(Avx2::COLS).zip(sums) {
+        for (out, sum) in out.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
+            // SAFETY: `out` is eight floats.
+            unsafe { _mm256_storeu_ps(out.as_mut_ptr(), *sum) }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Tile products for AVX-512: 8 rows of 48 columns, 24 of the 32 registers as sums; and for `avx512bf16`, whose one
+//! instruction adds two products of bf16 pairs to each f32 sum.
+
+use std::arch::x86_64::*;
+
+use super::{Kernel, Simd, TILE_FLOATS, Tile};
+use crate::element::Bf16;
+
+/// Proof that the processor has the AVX-512 sets used here: only [`Avx512::detect`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Avx512(());
+
+/// The same, with `avx512bf16`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Avx512Bf16(Avx512);
+
+impl Avx512 {
+    pub(super) fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma");
+        found.then_some(Self(()))
+    }
+
+    pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        fn compiled<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+            kernel.call(simd)
+        }
+        // SAFETY: a value of `Avx512` exists only where all these features were detected.
+        unsafe { compiled(self, kernel) }
+    }
+}
+
+impl Avx512Bf16 {
+    pub(super) fn detect() -> Option<Self> {
+        let base = Avx512::detect()?;
+        is_x86_feature_detected!("avx512bf16").then_some(Self(base))
+    }
+
+    pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+        fn compiled<K: Kernel>(simd: Avx512Bf16, kernel: K) -> K::Output {
+            kernel.call(simd)
+        }
+        // SAFETY: a value of `Avx512Bf16` exists only where all these features were detected.
+        unsafe { compiled(self, kernel) }
+    }
+}
+
+impl Simd for Avx512 {
+    const ROWS: usize = 8;
+    const COLS: usize = 48;
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+
+    #[inline(always)]
+    fn tile_f32(self, tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
+        tile.assert_in_bounds::<Self>(out);
+        // SAFETY: a value of `Avx512` proves the features; the bounds were just checked.
+        unsafe { dispatch_f32(tile, out) }
+    }
+
+    #[inline(always)]
+    fn tile_bf16(self, tile: &Tile<'_, Bf16>, out: &mut [f32; TILE_FLOATS]) {
+        tile.assert_in_bounds::<Self>(out);
+        assert!(tile.depth.is_multiple_of(2) && tile.depth_stride == 1);
+        // SAFETY: a value of `Avx512` proves the features; the bounds were just checked.
+        unsafe { dispatch_widened(tile, out) }
+    }
+}
+
+impl Simd for Avx512Bf16 {
+    const ROWS: usize = Avx512::ROWS;
+    const COLS: usize = Avx512::COLS;
+    const LANES: usize = Avx512::LANES;
+
+    #[inline(always)]
+    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+
+    #[inline(always)]
+    fn tile_f32(self, tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
+        self.0.tile_f32(tile, out);
+    }
+
+    #[inline(always)]
+    fn tile_bf16(self, tile: &Tile<'_, Bf16>, out: &mut [f32; TILE_FLOATS]) {
+        tile.assert_in_bounds::<Self>(out);
+        assert!(tile.depth.is_multiple_of(2) && tile.depth_stride == 1);
+        // SAFETY: a value of `Avx512Bf16` proves the features; the bounds were just checked.
+        unsafe { dispatch_bf16(tile, out) }
+    }
+}
+
+/// Writes `dispatch`: calls `product::<ROWS, VECTORS>` for the tile's own shape.
+macro_rules! dispatch {
+    ($name:ident, $product:ident, $element:ty, $features:literal) => {
+        /// # Safety
+        /// The features named; the bounds of [`Tile::assert_in_bounds`]; for bf16 an even depth and a depth stride of 1.
+        #[target_feature(enable = $features)]
+        unsafe fn $name(tile: &Tile<'_, $element>, out: &mut [f32; TILE_FLOATS]) {
+            // SAFETY: as this function's own.
+            unsafe {
+                match (tile.rows, tile.vectors) {
+                    (8, 3) => $product::<8, 3>(tile, out),
+                    (7, 3) => $product::<7, 3>(tile, out),
+                    (6, 3) => $product::<6, 3>(tile, out),
+                    (5, 3) => $product::<5, 3>(tile, out),
+                    (4, 3) => $product::<4, 3>(tile, out),
+                    (3, 3) => $product::<3, 3>(tile, out),
+                    (2, 3) => $product::<2, 3>(tile, out),
+                    (1, 3) => $product::<1, 3>(tile, out),
+                    (8, 2) => $product::<8, 2>(tile, out),
+                    (7, 2) => $product::<7, 2>(tile, out),
+                    (6, 2) => $product::<6, 2>(tile, out),
+                    (5, 2) => $product::<5, 2>(tile, out),
+                    (4, 2) => $product::<4, 2>(tile, out),
+                    (3, 2) => $product::<3, 2>(tile, out),
+                    (2, 2) => $product::<2, 2>(tile, out),
+                    (1, 2) => $product::<1, 2>(tile, out),
+                    (8, _) => $product::<8, 1>(tile, out),
+                    (7, _) => $product::<7, 1>(tile, out),
+                    (6, _) => $product::<6, 1>(tile, out),
+                    (5, _) => $product::<5, 1>(tile, out),
+                    (4, _) => $product::<4, 1>(tile, out),
+                    (3, _) => $product::<3, 1>(tile, out),
+                    (2, _) => $product::<2, 1>(tile, out),
+                    _ => $product::<1, 1>(tile, out),
+                }
+            }
+        }
+    };
+}
+
+dispatch!(dispatch_f32, product_f32, f32, "avx512f");
+dispatch!(dispatch_widened, product_widened, Bf16, "avx512f");
+dispatch!(dispatch_bf16, product_bf16, Bf16, "avx512f,avx512bf16");
+
+/// # Safety
+/// As [`dispatch_f32`], with `ROWS == tile.rows` and `VECTORS == tile.vectors`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn product_f32<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
+    let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
+    let (mut a, mut b) = (tile.a.as_ptr(), tile.b.as_ptr());
+    for _ in 0..tile.depth {
+        // SAFETY: row r < rows and step k < depth address `a[r * row_stride + k * depth_stride]` and row k of `b`,
+        // both inside their slices by the checked bounds; the pointers may end one step past, never read there.
+        unsafe {
+            let mut columns = [_mm512_setzero_ps(); VECTORS];
+            for (v, column) in columns.iter_mut().enumerate() {
+                *column = _mm512_loadu_ps(b.add(16 * v));
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let left = _mm512_set1_ps(*a.add(r * tile.row_stride));
+                for (sum, column) in sums.iter_mut().zip(&columns) {
+                    *sum = _mm512_fmadd_ps(left, *column, *sum);
+                }
+            }
+        }
+        a = a.wrapping_add(tile.depth_stride);
+        b = b.wrapping_add(16 * VECTORS);
+    }
+    store(&sums, out);
+}
+
+/// bf16 without its instruction: pairs are widened to f32 by a shift and a mask.
+///
+/// # Safety
+/// As [`dispatch_widened`], with `ROWS == tile.rows` and `VECTORS == tile.vectors`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn product_widened<const ROWS: usize, const VECTORS: usize>(
+    tile: &Tile<'_, Bf16>,
+    out: &mut [f32; TILE_FLOATS],
+) {
+    let high_half = _mm512_set1_epi32(0xffff_0000u32.cast_signed());
+    let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
+    let (mut a, mut b) = (tile.a.as_ptr(), tile.b.as_ptr());
+    for _ in 0..tile.depth / 2 {
+        // SAFETY: as in `product_bf16`.
+        unsafe {
+            for first in [true, false] {
+                let widen = |pairs: __m512i| {
+                    _mm512_castsi512_ps(if first {
+                        _mm512_slli_epi32::<16>(pairs)
+                    } else {
+                        _mm512_and_si512(pairs, high_half)
+                    })
+                };
+                let mut columns = [_mm512_setzero_ps(); VECTORS];
+                for (v, column) in columns.iter_mut().enumerate() {
+                    *column = widen(_mm512_loadu_si512(b.add(32 * v).cast()));
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let pair = a.add(r * tile.row_stride).cast::<i32>().read_unaligned();
+                    let left = widen(_mm512_set1_epi32(pair));
+                    for (sum, column) in sums.iter_mut().zip(&columns) {
+                        *sum = _mm512_fmadd_ps(left, *column, *sum);
+                    }
+                }
+            }
+        }
+        a = a.wrapping_add(2);
+        b = b.wrapping_add(32 * VECTORS);
+    }
+    store(&sums, out);
+}
+
+/// # Safety
+/// As [`dispatch_bf16`], with `ROWS == tile.rows` and `VECTORS == tile.vectors`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn product_bf16<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_, Bf16>, out: &mut [f32; TILE_FLOATS]) {
+    let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
+    let (mut a, mut b) = (tile.a.as_ptr(), tile.b.as_ptr());
+    for _ in 0..tile.depth / 2 {
+        // SAFETY: pair p < depth / 2 of row r < rows is `a[r * row_stride + 2p ..][..2]`, and pair row p of `b` holds
+        // `VECTORS * 16` pairs; both lie inside their slices by the checked bounds. Reads need no alignment, and
+        // `__m512bh` has the size of `__m512i` and no invalid bit pattern.
+        unsafe {
+            let mut columns = [_mm512_setzero_si512(); VECTORS];
+            for (v, column) in columns.iter_mut().enumerate() {
+                *column = _mm512_loadu_si512(b.add(32 * v).cast());
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let pair = a.add(r * tile.row_stride).cast::<i32>().read_unaligned();
+                let left: __m512bh = std::mem::transmute(_mm512_set1_epi32(pair));
+                for (sum, column) in sums.iter_mut().zip(&columns) {
+                    let column: __m512bh = std::mem::transmute(*column);
+                    *sum = _mm512_dpbf16_ps(*sum, left, column);
+                }
+            }
+        }
+        a = a.wrapping_add(2);
+        b = b.wrapping_add(32 * VECTORS);
+    }
+    store(&sums, out);
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store<const ROWS: usize, const VECTORS: usize>(sums: &[[__m512; VECTORS]; ROWS], out: &mut [f32; TILE_FLOATS]) {
+    for (out, sums) in out.chunks_exact_mut(Avx512::COLS).zip(sums) {
+        for (out, sum) in out.as_chunks_mut::<16>().0.iter_mut().zip(sums) {
+            // SAFETY: `out` is sixteen floats.
+            unsafe { _mm512_storeu_ps(out.as_mut_ptr(), *sum) }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The two number formats in which operands of matrix products are kept: f32 and bf16.
+
+use crate::cpu::{Simd, TILE_FLOATS, Tile};
+
+/// The upper half of an f32: its sign, its exponent and seven bits of its fraction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Bf16(pub(crate) u16);
+
+/// A number format for operands. Sums, softmax, norms and the residual stream are f32 in either.
+pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
+    /// Whether tiles read the left operand, and packing lays out the right one, in pairs along the depth.
+    const PAIRS: bool;
+
+    fn to_f32(self) -> f32;
+
+    /// Rounds to nearest, ties to even.
+    fn from_f32(value: f32) -> Self;
+
+    fn tile<S: Simd>(simd: S, tile: &Tile<'_, Self>, out: &mut [f32; TILE_FLOATS]);
+}
+
+impl Element for f32 {
+    const PAIRS: bool = false;
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd>(simd: S, tile: &Tile<'_, Self>, out: &mut [f32; TILE_FLOATS]) {
+        simd.tile_f32(tile, out);
+    }
+}
+
+impl Element for Bf16 {
+    const PAIRS: bool = true;
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        f32::from_bits(u32::from(self.0) << 16)
+    }
+
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        let bits = value.to_bits();
+        let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));
+        // Rounding could carry a NaN's fraction into the sign: a NaN keeps its upper half, made quiet, instead.
+        let kept = if value.is_nan() { bits | 0x0040_0000 } else { rounded };
+        Self((kept >> 16) as u16)
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd>(simd: S, tile: &Tile<'_, Self>, out: &mut [f32; TILE_FLOATS]) {
+        simd.tile_bf16(tile, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bf16_rounds_to_nearest_even_and_keeps_specials() {
+        for (value, expected) in [
+            (1.0, 1.0),
+            (1.0 + 1.0 / 256.0, 1.0),
+            (1.0 + 3.0 / 256.0, 1.0 + 4.0 / 256.0),
+            (-0.0, -0.0),
+            (f32::INFINITY, f32::INFINITY),
+            (f32::MAX, f32::INFINITY),
+        ] {
+            assert_eq!(Bf16::from_f32(value).to_f32().to_bits(), f32::to_bits(expected));
+        }
+        assert!(Bf16::from_f32(f32::NAN).to_f32().is_nan());
+        assert!(Bf16::from_f32(f32::from_bits(0x7f80_0001)).to_f32().is_nan());
+    }
+}

@@ -1,0 +1,133 @@
+//! What must not change the result: the number of threads, what is kept, what else is wanted.
+
+use kinsight_kernels::*;
+use proptest::prelude::*;
+
+use crate::case::{Case, Spec, grads_by_name, specs};
+
+const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
+fn busy_spec() -> Spec {
+    Spec {
+        batch: 11,
+        tokens: 9,
+        outputs: 9,
+        prompts: 3,
+        layer_scale: true,
+        adapter: Some((AdapterPlacement::Parallel, AdapterNorm::Pre, 4)),
+        lora_rank: 2,
+        ..Spec::plain()
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    for shared_prompts in [true, false] {
+        let case = Case::new(&Spec { shared_prompts, ..busy_spec() });
+        for precision in PRECISIONS {
+            let run = |threads: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| case.run(precision, Keep::All, &case.all_wanted()))
+            };
+            let one = run(1);
+            for threads in [2, 3, 16] {
+                assert!(run(threads) == one, "{threads} threads, {precision:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn computing_the_forward_again_changes_no_bit(spec in specs()) {
+        let case = Case::new(&spec);
+        for precision in PRECISIONS {
+            let wanted = case.all_wanted();
+            let kept = case.run(precision, Keep::All, &wanted);
+            let again = case.run(precision, Keep::InputsOnly, &wanted);
+            prop_assert!(kept == again);
+        }
+    }
+
+    #[test]
+    fn what_else_is_wanted_changes_no_bit(spec in specs(), mask in any::<u32>()) {
+        let case = Case::new(&spec);
+        let all = case.all_wanted();
+        let wanted = subset(all, mask);
+        let full = case.run(Precision::F32, Keep::All, &all);
+        let part = case.run(Precision::F32, Keep::All, &wanted);
+        prop_assert!(part.out == full.out && part.d_x == full.d_x);
+        let full = grads_by_name(&full.grads);
+        for (name, tensor) in grads_by_name(&part.grads) {
+            prop_assert!(full.contains(&(name.clone(), tensor)), "{}", name);
+        }
+    }
+
+    #[test]
+    fn an_unwanted_input_gradient_changes_no_bit(spec in specs(), mask in any::<u32>()) {
+        let case = Case::new(&spec);
+        let wanted = subset(case.all_wanted(), mask);
+        let with = case.run(Precision::F32, Keep::All, &wanted);
+        let (dims, params) = (case.spec.dims(), case.params());
+        let mut out = vec![0.0; dims.output_len()];
+        let f32 = Precision::F32;
+        let saved =
+            block_forward_saving(&dims, &params, f32, Keep::All, &wanted, &case.x, &mut out).unwrap();
+        let grads =
+            block_backward(&dims, &params, f32, &case.x, &saved, &case.d_out, &wanted, None).unwrap();
+        prop_assert!(grads == with.grads);
+    }
+
+    #[test]
+    fn inference_and_training_give_the_same_output(spec in specs()) {
+        let case = Case::new(&spec);
+        let dims = case.spec.dims();
+        for precision in PRECISIONS {
+            let mut out = vec![f32::NAN; dims.output_len()];
+            block_forward(&dims, &case.params(), precision, &case.x, &mut out).unwrap();
+            let trained = case.run(precision, Keep::All, &Wanted::default());
+            prop_assert!(out == trained.out);
+        }
+    }
+}
+
+/// The gradients of `all` whose bits in `mask` are set.
+fn subset(mut all: Wanted, mut mask: u32) -> Wanted {
+    let mut keep = |flag: &mut bool| {
+        *flag &= mask & 1 == 1;
+        mask = mask.rotate_right(1);
+    };
+    for norm in [&mut all.norm1, &mut all.norm2, &mut all.adapter.norm] {
+        keep(&mut norm.weight);
+        keep(&mut norm.bias);
+    }
+    let adapter = &mut all.adapter;
+    for linear in [&mut all.qkv, &mut all.proj, &mut all.fc1, &mut all.fc2, &mut adapter.down, &mut adapter.up] {
+        keep(&mut linear.weight);
+        keep(&mut linear.bias);
+        keep(&mut linear.lora);
+    }
+    keep(&mut all.layer_scale1);
+    keep(&mut all.layer_scale2);
+    keep(&mut all.prompts);
+    all
+}
+
+#[test]
+fn what_is_kept_stays_within_its_bound() {
+    let spec = Spec { tokens: 30, outputs: 30, head_dim: 16, hidden: 128, ..Spec::plain() };
+    let case = Case::new(&spec);
+    let dims = spec.dims();
+    let mut out = vec![0.0; dims.output_len()];
+    let wanted = case.all_wanted();
+    let mut bytes = |precision, keep| {
+        block_forward_saving(&dims, &case.params(), precision, keep, &wanted, &case.x, &mut out).unwrap().bytes()
+    };
+    let tokens = dims.batch * dims.tokens;
+    let bound = tokens * (9 * dims.width + dims.heads) * 4;
+    assert!(bytes(Precision::F32, Keep::All) <= bound);
+    assert!(bytes(Precision::Bf16, Keep::All) <= bound * 6 / 10);
+    assert_eq!(bytes(Precision::F32, Keep::InputsOnly), 0);
+}

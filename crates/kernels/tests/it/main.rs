@@ -1,0 +1,9 @@
+//! The block against an independent f64 reference, its invariants, and the errors of its public functions.
+
+mod case;
+mod equality;
+mod errors;
+mod invariants;
+mod layers;
+mod reference;
+mod tape;
