@@ -5,7 +5,7 @@
 //! ```
 //! `--queries Q` searches a separate gallery of n rows with Q queries; `--memory-mib M` bounds the search; `--threads T`;
 //! `--evaluate CLASSES` judges the embeddings with that many classes instead of searching (`--full` with MAP and MRR);
-//! `--repeat R` prints R lines. The rate counts the products a full score matrix takes, also where symmetry saves half.
+//! `--repeat R` prints R lines. On a machine that others use too, compare processor seconds. The rate counts the products a full score matrix takes, also where symmetry saves half.
 
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ fn main() -> Outcome<()> {
     let queries = clustered(query_labels, dim, 1)?;
     let products = 2.0 * dim as f64 * n as f64 * if query_count == 0 { n } else { query_count } as f64;
     for _ in 0..number("--repeat", 1)? {
-        let start = Instant::now();
+        let (start, processor_start) = (Instant::now(), processor_seconds());
         let outcome = if classes > 0 {
             let full_ranking = arguments.iter().any(|argument| argument == "--full");
             let config =
@@ -56,8 +56,9 @@ fn main() -> Outcome<()> {
             format!("last neighbour of the last query {:?}", last[last.len() - 1])
         };
         let seconds = start.elapsed().as_secs_f64();
+        let processor = processor_seconds().zip(processor_start).map_or(f64::NAN, |(end, start)| end - start);
         println!(
-            "{n} x {dim}, k {k}: {seconds:.2} s, {:.0} GFLOP/s, peak {} MiB; {outcome}",
+            "{n} x {dim}, k {k}: {seconds:.2} s, {processor:.2} processor s, {:.0} GFLOP/s, peak {} MiB; {outcome}",
             products / seconds / 1e9,
             peak_rss_mib().map_or_else(|| "?".to_owned(), |mib| mib.to_string()),
         );
@@ -86,4 +87,14 @@ fn peak_rss_mib() -> Option<usize> {
     let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
     let kib: usize = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib / 1024)
+}
+
+/// Time that all threads of the process have run, as Linux counts it in hundredths of a second.
+fn processor_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name in parentheses may hold spaces; after it, user and system time are the 12th and 13th fields.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: f64 = fields.next()?.parse().ok()?;
+    let system: f64 = fields.next()?.parse().ok()?;
+    Some((user + system) / 100.0)
 }

@@ -13,9 +13,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::UnitEmbeddings;
+use crate::bootstrap::{BootstrapConfig, BootstrapUnit, Interval, UnitSums, intervals};
 use crate::classes::Relevance;
+use crate::columns::{Column, MAP_AT_R, RECALL_AT_1, columns};
+use crate::contingency::Contingency;
 use crate::error::{Result, RetrievalError};
-use crate::metrics::{self, Ranking};
+use crate::kmeans::{KMeansConfig, kmeans};
+use crate::metrics::{self, OperatingPoint};
+use crate::pair_histogram::pair_histogram;
 use crate::per_class::{ClassScores, per_class};
 use crate::rank_block::{Depth, RankTask};
 use crate::rankings::map_rankings;
@@ -29,13 +34,31 @@ pub struct EvalConfig {
     pub full_ranking: bool,
     /// Also the variants of other programs: `map@r/counting_query`, `map/max_r` and `mrr/max_r`. Default false.
     pub variants: bool,
+    /// Also the CMC curve to this rank. Default 0: none.
+    pub cmc_depth: usize,
+    /// Also intervals of all means over queries. Default none.
+    pub bootstrap: Option<BootstrapConfig>,
+    /// Also cluster the queries by k-means and compare with their labels. Default none.
+    pub clustering: Option<KMeansConfig>,
+    /// Also what all pairs say: verification at these false match rates, and the geometry of the embedding. Takes the
+    /// products once more. Default none.
+    pub false_match_rates: Option<Vec<f64>>,
     /// Bound on what the evaluation allocates beside its input and one number per query and metric. Default 512 MiB.
     pub max_memory_bytes: usize,
 }
 
 impl Default for EvalConfig {
     fn default() -> Self {
-        Self { ks: vec![1, 2, 4, 8], full_ranking: false, variants: false, max_memory_bytes: 512 << 20 }
+        Self {
+            ks: vec![1, 2, 4, 8],
+            full_ranking: false,
+            variants: false,
+            cmc_depth: 0,
+            bootstrap: None,
+            clustering: None,
+            false_match_rates: None,
+            max_memory_bytes: 512 << 20,
+        }
     }
 }
 
@@ -63,8 +86,79 @@ pub struct Evaluation {
     pub queries_without_reference: usize,
     /// Value of each metric, in [0, 1], by name.
     pub metrics: BTreeMap<String, f64>,
+    /// Interval of each metric, if asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub intervals: BTreeMap<String, Interval>,
+    /// Recall@K for K from 1 to `cmc_depth`, over the queries with a relevant item.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cmc: Vec<f64>,
+    /// Comparison of a clustering with the labels, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clustering: Option<ClusteringScores>,
+    /// What all pairs say, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<PairScores>,
     /// Each class of the queries, in order of label.
     pub classes: Vec<ClassScores>,
+}
+
+/// How well a clustering matches the labels.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ClusteringScores {
+    /// Number of clusters.
+    pub clusters: usize,
+    /// [`nmi`](metrics::nmi).
+    pub nmi: f64,
+    /// [`ami`](metrics::ami).
+    pub ami: f64,
+    /// [`ari`](metrics::ari).
+    pub ari: f64,
+    /// [`pairwise_f1`](metrics::pairwise_f1).
+    pub pairwise_f1: f64,
+}
+
+impl ClusteringScores {
+    /// Compares clusters, one for each item, with the items' labels.
+    ///
+    /// # Errors
+    /// If the lengths differ or are zero.
+    pub fn new(labels: &[i64], clusters: &[i64]) -> Result<Self> {
+        let contingency = Contingency::new(labels, clusters)?;
+        Ok(Self {
+            clusters: contingency.cluster_sizes().len(),
+            nmi: metrics::nmi(&contingency),
+            ami: metrics::ami(&contingency),
+            ari: metrics::ari(&contingency),
+            pairwise_f1: metrics::pairwise_f1(&contingency),
+        })
+    }
+}
+
+/// What the similarities of all pairs say; a figure is missing where there are no pairs of the kind it needs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PairScores {
+    /// Pairs of the same class.
+    pub genuine: u64,
+    /// Pairs of different classes.
+    pub impostor: u64,
+    /// [`equal_error_rate`](metrics::equal_error_rate).
+    pub equal_error_rate: Option<f64>,
+    /// [`area_under_roc`](metrics::area_under_roc).
+    pub area_under_roc: Option<f64>,
+    /// [`fnmr_at_fmr`](metrics::fnmr_at_fmr) for each of the rates asked for.
+    pub operating_points: Vec<OperatingPoint>,
+    /// [`roc`](metrics::roc), thinned to what a drawing shows.
+    pub roc: Vec<OperatingPoint>,
+    /// (genuine, impostor) pairs in 200 equal steps of similarity over [-1, 1].
+    pub histogram: Vec<(u64, u64)>,
+    /// [`alignment`](metrics::alignment).
+    pub alignment: Option<f64>,
+    /// [`uniformity`](metrics::uniformity).
+    pub uniformity: Option<f64>,
+    /// [`density`](metrics::density).
+    pub density: Option<f64>,
 }
 
 impl Evaluation {
@@ -170,85 +264,128 @@ fn evaluate(
         return Err(RetrievalError::Empty { what: "the set of queries with a relevant item in the gallery" });
     }
     let columns = columns(config, most_relevant);
-    let deepest = columns.iter().map(|column| column.depth).max().unwrap_or(0);
+    let deepest = columns.iter().map(|column| column.depth).max().unwrap_or(0).max(config.cmc_depth);
     let depth = if deepest == usize::MAX { Depth::Full } else { Depth::AtLeast(deepest) };
     let task = RankTask { queries, gallery, relevance, depth };
-    let scores = map_rankings(&task, config.max_memory_bytes, |_, ranking| {
-        columns.iter().map(|column| (column.score)(&ranking)).collect::<Box<[f64]>>()
-    })?;
+    let (scores, first_ranks): (Vec<Box<[f64]>>, Vec<Option<u32>>) =
+        map_rankings(&task, config.max_memory_bytes, |_, ranking| {
+            let scores = columns.iter().map(|column| (column.score)(&ranking)).collect();
+            (scores, ranking.ranks.first().copied())
+        })?
+        .into_iter()
+        .unzip();
 
-    let with_reference: Vec<bool> = (0..queries.len()).map(|query| relevance.relevant_count(query) > 0).collect();
-    let mean = |place: usize, over_all: bool| {
-        let (mut sum, mut count) = (0.0, 0_usize);
-        for (scores, &has_reference) in scores.iter().zip(&with_reference) {
-            if over_all || has_reference {
-                sum += scores[place];
-                count += 1;
-            }
-        }
-        sum / count as f64
-    };
-    let mut metrics = BTreeMap::new();
-    for (place, column) in columns.iter().enumerate() {
-        if column.also_over_all {
-            metrics.insert(column.name.clone(), mean(place, true));
-            metrics.insert(format!("{}/with_reference_only", column.name), mean(place, false));
-        } else {
-            metrics.insert(column.name.clone(), mean(place, false));
-        }
-    }
+    let judged: Vec<bool> = (0..queries.len()).map(|query| relevance.relevant_count(query) > 0).collect();
+    let means = means(&columns);
+    let totals = sums(&means, &scores, &judged, 0..queries.len());
+    let values = means.iter().zip(&totals.sums).map(|(mean, &(sum, count))| (mean.name.clone(), sum / count));
+    let first_ranks: Vec<Option<u32>> =
+        first_ranks.into_iter().zip(&judged).filter(|&(_, &judged)| judged).map(|(rank, _)| rank).collect();
     let place = |name: &str| columns.iter().position(|column| column.name == name);
     Ok(Evaluation {
         queries: queries.len(),
         gallery: gallery.len(),
-        queries_without_reference: with_reference.iter().filter(|&&has| !has).count(),
-        metrics,
-        classes: per_class(query_labels, &with_reference, &scores, place(RECALL_AT_1), place(MAP_AT_R)),
+        queries_without_reference: judged.iter().filter(|&&judged| !judged).count(),
+        metrics: values.collect(),
+        intervals: match &config.bootstrap {
+            Some(bootstrap) => bootstrap_intervals(&means, &scores, &judged, query_labels, bootstrap)?,
+            None => BTreeMap::new(),
+        },
+        cmc: metrics::cmc(&first_ranks, config.cmc_depth),
+        clustering: match &config.clustering {
+            Some(clustering) => Some(cluster(queries, query_labels, clustering)?),
+            None => None,
+        },
+        pairs: match &config.false_match_rates {
+            Some(rates) => Some(judge_pairs(&task, rates, config.max_memory_bytes)?),
+            None => None,
+        },
+        classes: per_class(query_labels, &judged, &scores, place(RECALL_AT_1), place(MAP_AT_R)),
     })
 }
 
-const RECALL_AT_1: &str = "recall@1";
-const MAP_AT_R: &str = "map@r";
-
-/// One number per query.
-struct Column {
+/// A mean that is reported: which column, and over which queries.
+struct Mean {
     name: String,
-    /// Whether its mean over all queries is reported too.
-    also_over_all: bool,
-    /// The deepest rank it looks at, beyond R + 1 of the query.
-    depth: usize,
-    score: Box<dyn Fn(&Ranking<'_>) -> f64 + Sync>,
+    column: usize,
+    over_all: bool,
 }
 
-impl Column {
-    fn new(name: impl Into<String>, depth: usize, score: impl Fn(&Ranking<'_>) -> f64 + Sync + 'static) -> Self {
-        Self { name: name.into(), also_over_all: false, depth, score: Box::new(score) }
+fn means(columns: &[Column]) -> Vec<Mean> {
+    let mut means = Vec::new();
+    for (column, Column { name, also_over_all, .. }) in columns.iter().enumerate() {
+        if *also_over_all {
+            means.push(Mean { name: name.clone(), column, over_all: true });
+            means.push(Mean { name: format!("{name}/with_reference_only"), column, over_all: false });
+        } else {
+            means.push(Mean { name: name.clone(), column, over_all: false });
+        }
     }
+    means
 }
 
-fn columns(config: &EvalConfig, most_relevant: usize) -> Vec<Column> {
-    let mut ks = config.ks.clone();
-    ks.push(1);
-    ks.sort_unstable();
-    ks.dedup();
-    let mut columns = Vec::new();
-    for k in ks {
-        let recall = Column::new(format!("recall@{k}"), k, move |ranking| metrics::recall_at_k(ranking, k));
-        columns.push(Column { also_over_all: true, ..recall });
-        columns.push(Column::new(format!("precision@{k}"), k, move |ranking| metrics::precision_at_k(ranking, k)));
-        columns.push(Column::new(format!("ndcg@{k}"), k, move |ranking| metrics::ndcg_at_k(ranking, k)));
+/// Sums of all means over some queries.
+fn sums(
+    means: &[Mean],
+    scores: &[Box<[f64]>],
+    judged: &[bool],
+    queries: impl Iterator<Item = usize> + Clone,
+) -> UnitSums {
+    let sum = |mean: &Mean| {
+        let queries = queries.clone().filter(|&query| mean.over_all || judged[query]);
+        queries.fold((0.0, 0.0), |(sum, count), query| (sum + scores[query][mean.column], count + 1.0))
+    };
+    UnitSums { sums: means.iter().map(sum).collect() }
+}
+
+fn bootstrap_intervals(
+    means: &[Mean],
+    scores: &[Box<[f64]>],
+    judged: &[bool],
+    labels: &[i64],
+    config: &BootstrapConfig,
+) -> Result<BTreeMap<String, Interval>> {
+    if config.resamples == 0 {
+        return Err(RetrievalError::Setting { name: "resamples", found: "0".to_owned(), expected: "at least 1" });
     }
-    columns.push(Column::new(MAP_AT_R, 0, metrics::map_at_r));
-    columns.push(Column::new("r_precision", 0, metrics::r_precision));
-    if config.full_ranking {
-        columns.push(Column::new("map", usize::MAX, metrics::average_precision));
-        columns.push(Column::new("mrr", usize::MAX, metrics::reciprocal_rank));
+    if !(config.confidence > 0.0 && config.confidence < 1.0) {
+        let found = config.confidence.to_string();
+        return Err(RetrievalError::Setting { name: "confidence", found, expected: "between 0 and 1" });
     }
-    if config.variants {
-        let k = most_relevant;
-        columns.push(Column::new("map@r/counting_query", 0, metrics::map_at_r_counting_query));
-        columns.push(Column::new("map/max_r", k, move |ranking| metrics::average_precision_at_k(ranking, k)));
-        columns.push(Column::new("mrr/max_r", k, move |ranking| metrics::reciprocal_rank_at_k(ranking, k)));
-    }
-    columns
+    let units: Vec<UnitSums> = match config.unit {
+        BootstrapUnit::Query => {
+            (0..scores.len()).map(|query| sums(means, scores, judged, std::iter::once(query))).collect()
+        }
+        BootstrapUnit::Class => {
+            let mut members: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+            for (query, &label) in labels.iter().enumerate() {
+                members.entry(label).or_default().push(query);
+            }
+            members.values().map(|queries| sums(means, scores, judged, queries.iter().copied())).collect()
+        }
+    };
+    Ok(means.iter().map(|mean| mean.name.clone()).zip(intervals(&units, config)).collect())
+}
+
+fn cluster(queries: &UnitEmbeddings, labels: &[i64], config: &KMeansConfig) -> Result<ClusteringScores> {
+    let distinct = labels.iter().collect::<std::collections::BTreeSet<_>>().len();
+    let config = KMeansConfig { clusters: config.clusters.or(Some(distinct)), ..config.clone() };
+    ClusteringScores::new(labels, &kmeans(queries, &config)?.assignments)
+}
+
+fn judge_pairs(task: &RankTask<'_>, rates: &[f64], max_memory_bytes: usize) -> Result<PairScores> {
+    let pairs = pair_histogram(task.queries, task.gallery, task.relevance, max_memory_bytes)?;
+    let roc = metrics::roc(&pairs);
+    Ok(PairScores {
+        genuine: pairs.genuine_pairs(),
+        impostor: pairs.impostor_pairs(),
+        equal_error_rate: metrics::equal_error_rate(&roc),
+        area_under_roc: metrics::area_under_roc(&roc),
+        operating_points: rates.iter().filter_map(|&rate| metrics::fnmr_at_fmr(&roc, rate)).collect(),
+        roc: metrics::thinned(&roc, 200),
+        histogram: pairs.coarse(200),
+        alignment: metrics::alignment(&pairs),
+        uniformity: metrics::uniformity(&pairs),
+        density: metrics::density(&pairs),
+    })
 }

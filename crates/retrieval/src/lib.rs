@@ -12,23 +12,32 @@
 //!
 //! It does not approximate: there is no index here.
 
+mod bootstrap;
 mod candidates;
 mod classes;
+mod columns;
+mod contingency;
 mod embeddings;
 mod error;
 mod evaluation;
+mod kmeans;
 mod knn;
 pub mod metrics;
 mod neighbour;
+mod pair_histogram;
 mod per_class;
 mod rank_block;
 mod rankings;
 mod scores;
 mod tiles;
 
+pub use bootstrap::{BootstrapConfig, BootstrapUnit, Interval};
+pub use contingency::Contingency;
 pub use embeddings::UnitEmbeddings;
 pub use error::{Result, RetrievalError};
-pub use evaluation::{EvalConfig, Evaluation, evaluate_query_gallery, evaluate_self};
+pub use evaluation::{ClusteringScores, EvalConfig, Evaluation, PairScores, evaluate_query_gallery, evaluate_self};
+pub use kmeans::{Clustering, KMeansConfig, kmeans};
 pub use knn::{KnnConfig, Neighbours, search, search_self};
 pub use neighbour::Neighbour;
+pub use pair_histogram::PairHistogram;
 pub use per_class::ClassScores;

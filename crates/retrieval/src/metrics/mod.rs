@@ -2,23 +2,39 @@
 //! example.
 //!
 //! A metric of a ranking is a function of one query's [`Ranking`]; what is reported is its mean over queries
-//! ([`evaluate_self`](crate::evaluate_self)). None of them looks at an embedding.
+//! ([`evaluate_self`](crate::evaluate_self)). A metric of a clustering is a function of its
+//! [`Contingency`](crate::Contingency) with the classes, one of the pairs a function of their
+//! [`PairHistogram`](crate::PairHistogram). None of them looks at an embedding.
 
+mod ami;
+mod ari;
 mod average_precision;
+mod cmc;
+mod geometry;
 mod map_at_r;
 mod ndcg_at_k;
+mod nmi;
+mod pairwise_f1;
 mod precision_at_k;
 mod r_precision;
 mod recall_at_k;
 mod reciprocal_rank;
+mod verification;
 
+pub use ami::ami;
+pub use ari::ari;
 pub use average_precision::{average_precision, average_precision_at_k};
+pub use cmc::cmc;
+pub use geometry::{alignment, density, uniformity};
 pub use map_at_r::{map_at_r, map_at_r_counting_query};
 pub use ndcg_at_k::ndcg_at_k;
+pub use nmi::nmi;
+pub use pairwise_f1::pairwise_f1;
 pub use precision_at_k::precision_at_k;
 pub use r_precision::r_precision;
 pub use recall_at_k::recall_at_k;
 pub use reciprocal_rank::{reciprocal_rank, reciprocal_rank_at_k};
+pub use verification::{OperatingPoint, area_under_roc, equal_error_rate, fnmr_at_fmr, roc, thinned};
 
 /// Where the relevant items of one query stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! Evaluation against plain definitions, and what must not change its figures.
 
 use kinsight_retrieval::metrics::{self, Ranking};
-use kinsight_retrieval::{EvalConfig, UnitEmbeddings, evaluate_query_gallery, evaluate_self};
+use kinsight_retrieval::{
+    BootstrapConfig, EvalConfig, KMeansConfig, UnitEmbeddings, evaluate_query_gallery, evaluate_self,
+};
 use proptest::prelude::*;
 
 /// Rows from a coarse grid, so that ties and duplicates are common, and labels of uneven class sizes.
@@ -149,6 +151,35 @@ fn classes_are_ranked_by_their_scores() {
     );
     assert_eq!(evaluation.worst_classes(1)[0].label, 2);
     assert_eq!(evaluation.best_classes(1)[0].label, 1);
+}
+
+#[test]
+fn everything_at_once_serialises_and_hangs_together() {
+    let rows = 400;
+    let values = (0..rows * 4).map(|i| ((i % (4 * 20)) as f32).cos() + 0.6 * ((i * i) as f32 * 0.3).sin()).collect();
+    let embeddings = UnitEmbeddings::new(values, 4).unwrap();
+    let labels: Vec<i64> = (0..rows as i64).map(|row| row % 20).collect();
+    let config = EvalConfig {
+        cmc_depth: 30,
+        bootstrap: Some(BootstrapConfig::default()),
+        clustering: Some(KMeansConfig::default()),
+        false_match_rates: Some(vec![0.1, 0.01]),
+        ..all_metrics(vec![1, 10])
+    };
+    let evaluation = evaluate_self(&embeddings, &labels, &config).unwrap();
+    for (name, value) in &evaluation.metrics {
+        let interval = evaluation.intervals[name];
+        assert!(interval.low <= *value && *value <= interval.high, "{name}: {value} outside {interval:?}");
+    }
+    assert_eq!(Some(evaluation.cmc[9]), evaluation.recall_at(10));
+    assert!(evaluation.cmc.is_sorted() && evaluation.cmc.len() == 30);
+    let pairs = evaluation.pairs.as_ref().unwrap();
+    assert_eq!((pairs.genuine, pairs.genuine + pairs.impostor), (20 * 190, 400 * 399 / 2));
+    assert!(pairs.equal_error_rate.unwrap() < 0.5 && pairs.area_under_roc.unwrap() > 0.5);
+    assert!(pairs.operating_points[0].fnmr <= pairs.operating_points[1].fnmr);
+    assert!(evaluation.clustering.as_ref().unwrap().nmi > 0.2);
+    let json = serde_json::to_value(&evaluation).unwrap();
+    assert_eq!(json["metrics"]["map@r"].as_f64(), Some(evaluation.map_at_r()));
 }
 
 #[test]

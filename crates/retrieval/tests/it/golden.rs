@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use kinsight_retrieval::{EvalConfig, Evaluation, UnitEmbeddings, evaluate_query_gallery, evaluate_self};
+use kinsight_retrieval::{
+    ClusteringScores, EvalConfig, Evaluation, UnitEmbeddings, evaluate_query_gallery, evaluate_self,
+};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -87,6 +89,18 @@ fn golden_pytorch_metric_learning() {
         ] {
             close(section, theirs, evaluation.get(ours), &golden.expected["pml"][section][theirs], 1e-6);
         }
+    }
+}
+
+#[test]
+fn golden_clustering_metrics() {
+    let golden = Golden::read();
+    let scores = ClusteringScores::new(&golden.labels("self.labels"), &golden.labels("assignments")).unwrap();
+    let expected = &golden.expected["clustering"];
+    for (name, found) in
+        [("nmi", scores.nmi), ("ami", scores.ami), ("ari", scores.ari), ("pairwise_f1", scores.pairwise_f1)]
+    {
+        close("clustering", name, Some(found), &expected[name], 1e-9);
     }
 }
 
