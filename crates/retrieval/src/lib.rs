@@ -8,7 +8,8 @@
 //! |---|---|
 //! | judge embeddings | [`evaluate_self`], [`evaluate_query_gallery`] with [`EvalConfig`] |
 //! | find neighbours | [`search_self`], [`search`] with [`KnnConfig`] |
-//! | compute one metric of a ranking | [`metrics`] |
+//! | read and write embeddings | [`io`] |
+//! | compute one metric | [`metrics`] |
 //!
 //! It does not approximate: there is no index here.
 
@@ -20,6 +21,7 @@ mod contingency;
 mod embeddings;
 mod error;
 mod evaluation;
+pub mod io;
 mod kmeans;
 mod knn;
 pub mod metrics;

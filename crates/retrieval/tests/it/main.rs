@@ -3,5 +3,6 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 mod evaluation;
+mod files;
 mod golden;
 mod knn;

@@ -1,0 +1,70 @@
+//! Embeddings and labels from files that other programs write, and embeddings back to them.
+//!
+//! Everything is streamed: a file is never held beside the values read from it, and sizes a header claims are compared with
+//! the file's before memory is taken for them.
+
+mod atomic_file;
+mod npy;
+mod npy_header;
+mod safetensors;
+mod values;
+
+use std::path::Path;
+
+pub use npy::{NpyWriter, read_npy_embeddings, read_npy_labels};
+pub use safetensors::{read_safetensors_embeddings, read_safetensors_labels};
+
+use crate::UnitEmbeddings;
+use crate::error::{Result, RetrievalError};
+
+/// Reads embeddings from `.npy` or `.safetensors`, told apart by the name's ending.
+///
+/// `tensor` names the tensor of a safetensors file; without it the file must hold a single two-dimensional one.
+///
+/// # Errors
+/// Another ending, and whatever [`read_npy_embeddings`] or [`read_safetensors_embeddings`] finds wrong.
+pub fn read_embeddings(path: &Path, tensor: Option<&str>) -> Result<UnitEmbeddings> {
+    match ending(path)? {
+        Ending::Npy => read_npy_embeddings(path),
+        Ending::Safetensors => read_safetensors_embeddings(path, tensor),
+    }
+}
+
+/// Reads one integer label for each row from `.npy` or `.safetensors`, told apart by the name's ending.
+///
+/// # Errors
+/// As [`read_embeddings`].
+pub fn read_labels(path: &Path, tensor: Option<&str>) -> Result<Vec<i64>> {
+    match ending(path)? {
+        Ending::Npy => read_npy_labels(path),
+        Ending::Safetensors => read_safetensors_labels(path, tensor),
+    }
+}
+
+enum Ending {
+    Npy,
+    Safetensors,
+}
+
+fn ending(path: &Path) -> Result<Ending> {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("npy") => Ok(Ending::Npy),
+        Some("safetensors") => Ok(Ending::Safetensors),
+        _ => Err(format_error(path, "unknown kind of file, expected a name ending in .npy or .safetensors")),
+    }
+}
+
+fn format_error(path: &Path, message: impl Into<String>) -> RetrievalError {
+    RetrievalError::Format { path: path.to_owned(), message: message.into() }
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> RetrievalError {
+    let path = path.to_owned();
+    move |source| RetrievalError::Io { action, path, source }
+}
+
+/// Normalises what was read; a bad row is reported with the file it came from.
+fn unit_rows(path: &Path, values: Vec<f32>, dim: usize) -> Result<UnitEmbeddings> {
+    UnitEmbeddings::new(values, dim)
+        .map_err(|source| RetrievalError::Content { path: path.to_owned(), source: Box::new(source) })
+}
