@@ -1,1 +1,25 @@
-//! kinsight-model
+//! Vision transformers with parameter-efficient fine-tuning: load a backbone, attach prompts, adapters and a head,
+//! embed images.
+//!
+//! This crate names the tensor engine (burn); it knows nothing of losses, training loops, indexes or servers.
+
+pub mod backbone;
+pub mod embedder;
+pub mod encoder;
+pub mod engine;
+pub mod error;
+pub mod finetuned;
+pub mod head;
+pub mod parameters;
+pub mod prompts;
+pub mod tuning;
+pub mod vit;
+pub mod weights;
+
+pub use backbone::Backbone;
+pub use encoder::Encoder;
+pub use engine::{Checkpoint, Compute, Engine, Precision};
+pub use error::ModelError;
+pub use tuning::Tuning;
+pub use vit::config::VitConfig;
+pub use vit::{Pooling, VisionTransformer};

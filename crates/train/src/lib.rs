@@ -1,1 +1,22 @@
-//! kinsight-train
+//! Training: losses, proxies, accumulators, optimisers, the trainer and its run folder.
+//!
+//! Like `kinsight-model` this crate names the tensor engine; command lines and servers are elsewhere.
+
+pub mod accumulator;
+pub mod bank;
+pub mod config;
+pub mod error;
+pub mod evaluation;
+mod health;
+pub mod init;
+pub mod learner;
+pub mod loss;
+pub mod optim;
+pub mod proxies;
+pub mod report;
+pub mod run;
+pub mod sampler;
+pub mod trainer;
+
+pub use config::TrainConfig;
+pub use error::TrainError;

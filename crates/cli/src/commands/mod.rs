@@ -1,0 +1,9 @@
+//! One file a subcommand.
+
+pub mod backbones;
+pub mod eval;
+pub mod methods;
+pub mod pretrain;
+pub mod quickstart;
+pub mod settings;
+pub mod train;

@@ -1,0 +1,32 @@
+//! How a failure is told: what, why, and what to do.
+
+use kinsight_data::DataError;
+use kinsight_model::ModelError;
+use kinsight_train::TrainError;
+
+/// Prints `error:`, its causes and a `hint:` to standard error.
+pub fn report(error: &anyhow::Error) {
+    eprintln!("error: {error}");
+    let mut last = error.to_string();
+    for cause in error.chain().skip(1) {
+        let text = cause.to_string();
+        // A transparent wrapper says the same as what it wraps.
+        if text != last {
+            eprintln!("  because {text}");
+        }
+        last = text;
+    }
+    if let Some(hint) = error.chain().find_map(hint_of) {
+        eprintln!("hint: {hint}");
+    }
+}
+
+fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<TrainError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<ModelError>() {
+        return error.hint();
+    }
+    error.downcast_ref::<DataError>().and_then(|error| error.hint().map(str::to_string))
+}

@@ -1,0 +1,143 @@
+//! The embedding model: a backbone with its fine-tuning and head.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use rand_chacha::ChaCha8Rng;
+
+use crate::backbone::Backbone;
+use crate::error::ModelError;
+use crate::head::{EmbeddingHead, l2_normalise};
+use crate::parameters::{ParameterSource, normal_values, set_trainable, uniform_values};
+use crate::prompts::{PromptRows, PromptTables};
+use crate::tuning::Tuning;
+use crate::vit::adapter::AdapterInit;
+use crate::vit::config::VitConfig;
+use crate::vit::{Pooling, VisionTransformer};
+
+/// Images in, unit embeddings out.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    /// The vision transformer, adapters included.
+    pub backbone: VisionTransformer,
+    /// Visual prompts.
+    pub prompts: Option<PromptTables>,
+    /// Embedding head; without one the pooled token is the embedding.
+    pub head: Option<EmbeddingHead>,
+    /// Class token or mean.
+    #[module(skip)]
+    pub pooling: Pooling,
+}
+
+impl Encoder {
+    /// Builds the encoder; the backbone's names carry the prefix `backbone.`.
+    pub fn from_source(source: &mut impl ParameterSource, config: &VitConfig, tuning: &Tuning) -> Self {
+        let width = config.width;
+        Self {
+            backbone: VisionTransformer::from_source(source, "backbone.", config, tuning.adapter.as_ref()),
+            prompts: tuning.prompts.map(|schedule| PromptTables::from_source(source, "prompts", 1, width, schedule)),
+            head: tuning.embedding.map(|size| EmbeddingHead::from_source(source, "head", width, size)),
+            pooling: tuning.pooling,
+        }
+    }
+
+    /// The encoder of a backbone to which nothing is attached: its pooled token is the embedding.
+    ///
+    /// # Errors
+    /// [`ModelError::Weights`] lists every tensor that does not fit.
+    pub fn bare(backbone: &Backbone, pooling: Pooling, device: &Device) -> Result<Self, ModelError> {
+        Ok(Self { backbone: backbone.load(device)?, prompts: None, head: None, pooling })
+    }
+
+    /// Makes exactly what `tuning` declares require gradients.
+    #[must_use]
+    pub fn with_trainable(self, tuning: &Tuning) -> Self {
+        set_trainable(self, |name| tuning.trains(name))
+    }
+
+    /// Tokens of `images` before the first block; both towers of a proxy method start from them.
+    ///
+    /// # Shapes
+    /// `[B, 3, H, W]` to `[B, N, D]`
+    pub fn embed_tokens(&self, images: Tensor<4>) -> Tensor<3> {
+        self.backbone.embed(images)
+    }
+
+    /// Visual prompts of each block.
+    pub fn block_prompts(&self) -> Vec<Option<PromptRows>> {
+        self.prompts.as_ref().map(PromptTables::shared).unwrap_or_default()
+    }
+
+    /// Embeddings of tokens from [`Self::embed_tokens`], unit length.
+    ///
+    /// # Shapes
+    /// `[B, N, D]` to `[B, E]`
+    pub fn encode_tokens(&self, tokens: Tensor<3>) -> Tensor<2> {
+        let pooled = self.backbone.features(tokens, self.block_prompts(), self.pooling);
+        l2_normalise(match &self.head {
+            Some(head) => head.forward(pooled),
+            None => pooled,
+        })
+    }
+
+    /// Unit embeddings of `images`.
+    ///
+    /// # Shapes
+    /// `[B, 3, H, W]` to `[B, E]`
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.encode_tokens(self.embed_tokens(images))
+    }
+
+    /// Size of an embedding.
+    pub fn embedding_size(&self) -> usize {
+        self.head.as_ref().map_or(self.backbone.config.width, EmbeddingHead::embedding_size)
+    }
+}
+
+/// Draws the starting values of what a fine-tuning adds, and takes the backbone from another source.
+pub struct FreshTuning<'a, S> {
+    backbone: &'a mut S,
+    tuning: &'a Tuning,
+    rng: &'a mut ChaCha8Rng,
+}
+
+impl<'a, S: ParameterSource> FreshTuning<'a, S> {
+    /// `backbone` is asked for names without the `backbone.` prefix.
+    pub fn new(backbone: &'a mut S, tuning: &'a Tuning, rng: &'a mut ChaCha8Rng) -> Self {
+        Self { backbone, tuning, rng }
+    }
+}
+
+impl<S: ParameterSource> ParameterSource for FreshTuning<'_, S> {
+    fn values(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
+        if name.contains(".adapter.") {
+            let init = self.tuning.adapter.as_ref().map_or(AdapterInit::Lora, |adapter| adapter.init);
+            return adapter_values(name, shape, init, self.rng);
+        }
+        if let Some(inner) = name.strip_prefix("backbone.") {
+            return self.backbone.values(inner, shape);
+        }
+        match shape {
+            [rows, count, width] => {
+                normal_values(self.rng, rows * count * width, PromptTables::init_std(*rows, *count, *width))
+            }
+            _ => EmbeddingHead::initial_values(name, shape, self.rng),
+        }
+    }
+
+    fn device(&self) -> &Device {
+        self.backbone.device()
+    }
+}
+
+fn adapter_values(name: &str, shape: &[usize], init: AdapterInit, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let count = shape.iter().product();
+    match (shape, init) {
+        ([_, _], AdapterInit::Bert) => normal_values(rng, count, 0.02),
+        // Kaiming uniform with a = sqrt(5), as torch.nn.Linear: bound 1 / sqrt(inputs).
+        ([_, inputs], AdapterInit::Lora) if name.contains("down_proj") => {
+            uniform_values(rng, count, (*inputs as f64).powf(-0.5))
+        }
+        _ if name.ends_with("adapter_ln.weight") => vec![1.0; count],
+        _ => vec![0.0; count],
+    }
+}

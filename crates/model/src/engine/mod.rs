@@ -1,0 +1,70 @@
+//! The one seam between a transformer block and how it is computed.
+
+mod fused;
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::prompts::PromptRows;
+use crate::vit::Block;
+
+/// Which implementation of the block runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// The fused kernel on the CPU back end, composed operations on every other.
+    #[default]
+    Fused,
+    /// Composed tensor operations everywhere.
+    Composed,
+}
+
+/// Arithmetic of the matrix products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// bfloat16 operands, 32-bit accumulation (fused engine).
+    Bf16,
+}
+
+/// What is kept of a block between forward and backward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checkpoint {
+    /// All activations the backward needs.
+    #[default]
+    None,
+    /// Only the block's input; the backward computes the block again (fused engine).
+    Block,
+}
+
+/// How blocks are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compute {
+    /// Fused or composed.
+    pub engine: Engine,
+    /// f32 or bf16.
+    pub precision: Precision,
+    /// Memory against recomputation.
+    pub checkpoint: Checkpoint,
+}
+
+/// Runs `block` by the engine that `compute` and the device of `x` call for; the first `outputs` tokens come out.
+pub(crate) fn block_forward(
+    block: &Block,
+    x: Tensor<3>,
+    prompts: Option<PromptRows>,
+    outputs: usize,
+    compute: Compute,
+) -> Tensor<3> {
+    if compute.engine == Engine::Fused && fused::runs_on(&x.device()) {
+        return fused::forward(block, x, prompts, outputs, compute);
+    }
+    let tokens = x.dims()[1];
+    let y = block.forward_composed(x, prompts);
+    if outputs == tokens { y } else { y.narrow(1, 0, outputs) }
+}

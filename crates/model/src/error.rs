@@ -1,0 +1,90 @@
+//! What can go wrong between a checkpoint and an embedding.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Errors of this crate; [`ModelError::hint`] says what the user can do.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// The architecture's numbers contradict each other.
+    #[error("invalid model configuration: {message}")]
+    Config {
+        /// Which number, and what was expected.
+        message: String,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// `read`, `write`, `map`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not valid safetensors.
+    #[error("{path} is not a valid safetensors file: {reason}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Tensors of a file do not fit the model; every problem is listed.
+    #[error("weights in {path} do not fit the model:\n{}", .problems.join("\n"))]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// One line a problem: missing, unexpected, or expected and found shape.
+        problems: Vec<String>,
+    },
+    /// A registry name or path that leads nowhere.
+    #[error("{message}")]
+    Backbone {
+        /// What was looked for and where.
+        message: String,
+        /// Which file to put where; may be empty.
+        hint: String,
+    },
+    /// A fine-tuned model belongs to another backbone.
+    #[error("the fine-tuning in {path} was trained on backbone {expected}, this backbone is {found}")]
+    OtherBackbone {
+        /// The fine-tuning.
+        path: PathBuf,
+        /// Hash of the backbone it was trained on.
+        expected: String,
+        /// Hash of the backbone given.
+        found: String,
+    },
+    /// The data set could not be read.
+    #[error(transparent)]
+    Data(#[from] kinsight_data::DataError),
+    /// An input tensor does not fit.
+    #[error("images have shape {found}, expected {expected}")]
+    Input {
+        /// Expected shape in words.
+        expected: String,
+        /// Found shape.
+        found: String,
+    },
+}
+
+impl ModelError {
+    /// What the user can do about it, if there is anything.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Backbone { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
+            Self::Weights { .. } => Some(
+                "give the backbone these weights belong to by its registry name, or a timm ViT in safetensors".into(),
+            ),
+            Self::OtherBackbone { .. } => Some("give the backbone it was trained on with --backbone".into()),
+            Self::Data(error) => error.hint().map(str::to_string),
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("the disk is full: free some space, nothing that was saved before is lost".into())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Parameters by name: where they come from, which of them train, and how to read them all.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// Gives a model its parameters while it is being built, one call a parameter, by the name the parameter has in files.
+///
+/// Reading a checkpoint and drawing random values are the same walk over the model, so a model is written down once.
+pub trait ParameterSource {
+    /// The values of `name`, row-major.
+    ///
+    /// A source that cannot provide them returns any values of that size and reports the problem when it is finished.
+    fn values(&mut self, name: &str, shape: &[usize]) -> Vec<f32>;
+
+    /// The device the parameters are put on.
+    fn device(&self) -> &Device;
+
+    /// The parameter `name`; it does not require a gradient.
+    fn parameter<const R: usize>(&mut self, name: &str, shape: [usize; R]) -> Param<Tensor<R>> {
+        let values = self.values(name, &shape);
+        let tensor = Tensor::from_data(TensorData::new(values, shape), self.device());
+        Param::initialized(ParamId::new(), tensor)
+    }
+}
+
+/// Draws starting values as timm does for a ViT trained from scratch: truncated normal with standard deviation 0.02
+/// for weights, tokens and positions, zero biases, unit norms.
+pub struct RandomInit<'a> {
+    rng: &'a mut ChaCha8Rng,
+    device: Device,
+}
+
+impl<'a> RandomInit<'a> {
+    /// Values from `rng`, tensors on `device`.
+    pub fn new(rng: &'a mut ChaCha8Rng, device: &Device) -> Self {
+        Self { rng, device: device.clone() }
+    }
+}
+
+impl ParameterSource for RandomInit<'_> {
+    fn values(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
+        let count = shape.iter().product();
+        let is_scale = name.ends_with(".weight") && shape.len() == 1;
+        if is_scale || name.ends_with(".gamma") {
+            vec![1.0; count]
+        } else if name.ends_with(".bias") {
+            vec![0.0; count]
+        } else {
+            normal_values(self.rng, count, 0.02).into_iter().map(|v| v.clamp(-0.04, 0.04)).collect()
+        }
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+/// `count` normal values with mean 0 and standard deviation `std` (Box-Muller).
+pub fn normal_values(rng: &mut ChaCha8Rng, count: usize, std: f64) -> Vec<f32> {
+    let mut values = Vec::with_capacity(count + 1);
+    while values.len() < count {
+        let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt() * std;
+        let angle = std::f64::consts::TAU * rng.random::<f64>();
+        values.push((radius * angle.cos()) as f32);
+        values.push((radius * angle.sin()) as f32);
+    }
+    values.truncate(count);
+    values
+}
+
+/// `count` values uniform in `[-bound, bound)`.
+pub fn uniform_values(rng: &mut ChaCha8Rng, count: usize, bound: f64) -> Vec<f32> {
+    (0..count).map(|_| ((rng.random::<f64>() * 2.0 - 1.0) * bound) as f32).collect()
+}
+
+/// Xavier-uniform values of an `[rows, columns]` matrix: bound `sqrt(6 / (rows + columns))` (Glorot and Bengio, 2010).
+pub fn xavier_uniform(rng: &mut ChaCha8Rng, rows: usize, columns: usize) -> Vec<f32> {
+    uniform_values(rng, rows * columns, (6.0 / (rows + columns) as f64).sqrt())
+}
+
+/// Every float parameter of `module` by its path, as `backbone.blocks.0.norm1.bias`.
+pub fn named_tensors(module: &impl Module) -> BTreeMap<String, TensorData> {
+    struct Collect(Path, BTreeMap<String, TensorData>);
+    impl ModuleVisitor for Collect {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.0.enter(name);
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.0.exit();
+        }
+        fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
+            self.1.insert(self.0.name(), param.val().to_data());
+        }
+    }
+    let mut visitor = Collect(Path::default(), BTreeMap::new());
+    module.visit(&mut visitor);
+    visitor.1
+}
+
+/// The shapes of all parameters and whether they train, in the order of the module tree.
+pub fn inventory(module: &impl Module) -> Vec<ParameterInfo> {
+    struct Collect(Path, Vec<ParameterInfo>);
+    impl ModuleVisitor for Collect {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.0.enter(name);
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.0.exit();
+        }
+        fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
+            self.1.push(ParameterInfo {
+                name: self.0.name(),
+                shape: param.dims().to_vec(),
+                trains: param.val().is_require_grad(),
+            });
+        }
+    }
+    let mut visitor = Collect(Path::default(), Vec::new());
+    module.visit(&mut visitor);
+    visitor.1
+}
+
+/// One line of [`inventory`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterInfo {
+    /// Path in the module tree.
+    pub name: String,
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Whether a gradient is kept for it.
+    pub trains: bool,
+}
+
+impl ParameterInfo {
+    /// Number of values.
+    pub fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// A rewrite of parameters by name; the walk of an optimiser, of freezing, of loading.
+pub trait MapByName {
+    /// The new tensor of parameter `name`.
+    fn map<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) -> Tensor<R>;
+}
+
+/// Applies `mapper` to every float parameter of `module`.
+pub fn map_by_name<M: Module>(module: M, mapper: &mut impl MapByName) -> M {
+    struct Walk<'a, F>(Path, &'a mut F);
+    impl<F: MapByName> ModuleMapper for Walk<'_, F> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.0.enter(name);
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.0.exit();
+        }
+        fn map_float<const R: usize>(&mut self, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
+            let name = self.0.name();
+            Param::initialized(param.id, self.1.map(&name, param.val()))
+        }
+    }
+    module.map(&mut Walk(Path::default(), mapper))
+}
+
+/// Makes exactly the parameters that `trains` accepts require gradients, and takes all others out of autodiff.
+pub fn set_trainable<M: Module>(module: M, trains: impl Fn(&str) -> bool) -> M {
+    struct Select<F>(F);
+    impl<F: Fn(&str) -> bool> MapByName for Select<F> {
+        fn map<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) -> Tensor<R> {
+            let frozen = tensor.without_autodiff();
+            if (self.0)(name) { frozen.autodiff().require_grad() } else { frozen }
+        }
+    }
+    map_by_name(module, &mut Select(trains))
+}
+
+#[derive(Default)]
+struct Path(Vec<String>);
+
+impl Path {
+    fn enter(&mut self, name: &str) {
+        self.0.push(name.to_string());
+    }
+    fn exit(&mut self) {
+        self.0.pop();
+    }
+    fn name(&self) -> String {
+        self.0.join(".")
+    }
+}

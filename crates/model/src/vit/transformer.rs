@@ -1,0 +1,142 @@
+//! The backbone: patches, blocks, final norm.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::adapter::AdapterConfig;
+use super::block::Block;
+use super::config::VitConfig;
+use super::layer_norm::LayerNorm;
+use super::patch_embed::PatchEmbed;
+use crate::engine::Compute;
+use crate::parameters::ParameterSource;
+use crate::prompts::PromptRows;
+
+/// What stands for an image after the last block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    /// The class token.
+    #[default]
+    Class,
+    /// The mean of all tokens but the special ones.
+    Avg,
+}
+
+/// A pre-norm ViT with timm's parameter names.
+#[derive(Module, Debug)]
+pub struct VisionTransformer {
+    /// Patch projection.
+    pub patch_embed: PatchEmbed,
+    /// `[1, 1, D]`
+    pub cls_token: Param<Tensor<3>>,
+    /// `[1, 1, D]`, in distilled models.
+    pub dist_token: Option<Param<Tensor<3>>>,
+    /// `[1, N, D]`, special tokens first.
+    pub pos_embed: Param<Tensor<3>>,
+    /// The L blocks.
+    pub blocks: Vec<Block>,
+    /// Final LayerNorm.
+    pub norm: LayerNorm,
+    /// The architecture these parameters belong to.
+    #[module(skip)]
+    pub config: VitConfig,
+    /// How blocks are computed.
+    #[module(skip)]
+    pub compute: Compute,
+}
+
+impl VisionTransformer {
+    /// Builds the model from `source`, whose names are prefixed with `prefix` (empty for a bare checkpoint).
+    ///
+    /// The last `adapter.blocks` blocks get an adapter.
+    pub fn from_source(
+        source: &mut impl ParameterSource,
+        prefix: &str,
+        config: &VitConfig,
+        adapter: Option<&AdapterConfig>,
+    ) -> Self {
+        let at = |name: &str| format!("{prefix}{name}");
+        let width = config.width;
+        let first_adapter = config.depth - adapter.map_or(0, |a| a.blocks.min(config.depth));
+        Self {
+            patch_embed: PatchEmbed::from_source(source, &at("patch_embed"), config),
+            cls_token: source.parameter(&at("cls_token"), [1, 1, width]),
+            dist_token: config.distilled.then(|| source.parameter(&at("dist_token"), [1, 1, width])),
+            pos_embed: source.parameter(&at("pos_embed"), [1, config.tokens(), width]),
+            blocks: (0..config.depth)
+                .map(|i| {
+                    let adapter = adapter.filter(|_| i >= first_adapter);
+                    Block::from_source(source, &at(&format!("blocks.{i}")), config, adapter)
+                })
+                .collect(),
+            norm: LayerNorm::from_source(source, &at("norm"), width, config.layer_norm_eps),
+            config: config.clone(),
+            compute: Compute::default(),
+        }
+    }
+
+    /// Tokens with positions, before the first block.
+    ///
+    /// # Shapes
+    /// `[B, 3, image_size, image_size]` to `[B, N, D]`
+    pub fn embed(&self, images: Tensor<4>) -> Tensor<3> {
+        let batch = images.dims()[0];
+        let width = self.config.width;
+        let mut tokens = vec![self.cls_token.val().expand([batch, 1, width])];
+        tokens.extend(self.dist_token.as_ref().map(|token| token.val().expand([batch, 1, width])));
+        tokens.push(self.patch_embed.forward(images));
+        Tensor::cat(tokens, 1) + self.pos_embed.val()
+    }
+
+    /// Runs the blocks; block `i` sees `prompts[i]` (none where the list has ended).
+    ///
+    /// # Shapes
+    /// `[B, N, D]` to `[B, N, D]`, before the final norm
+    pub fn run_blocks(&self, tokens: Tensor<3>, prompts: Vec<Option<PromptRows>>) -> Tensor<3> {
+        let outputs = tokens.dims()[1];
+        self.run_blocks_for(tokens, prompts, outputs)
+    }
+
+    /// One vector an image: blocks, final norm, pooling.
+    ///
+    /// # Shapes
+    /// `[B, N, D]` to `[B, D]`
+    pub fn features(&self, tokens: Tensor<3>, prompts: Vec<Option<PromptRows>>, pooling: Pooling) -> Tensor<2> {
+        let outputs = match pooling {
+            Pooling::Class => 1,
+            Pooling::Avg => tokens.dims()[1],
+        };
+        self.pool(self.run_blocks_for(tokens, prompts, outputs), pooling)
+    }
+
+    fn run_blocks_for(&self, tokens: Tensor<3>, prompts: Vec<Option<PromptRows>>, outputs: usize) -> Tensor<3> {
+        let last = self.blocks.len() - 1;
+        let mut prompts = prompts.into_iter();
+        self.blocks.iter().enumerate().fold(tokens, |x, (i, block)| {
+            let outputs = if i == last { outputs } else { x.dims()[1] };
+            block.forward(x, prompts.next().flatten(), outputs, self.compute)
+        })
+    }
+
+    /// All tokens after the final norm.
+    ///
+    /// # Shapes
+    /// `[B, N, D]` (output of [`Self::run_blocks`]) to `[B, N, D]`
+    pub fn normalise(&self, tokens: Tensor<3>) -> Tensor<3> {
+        self.norm.forward(tokens)
+    }
+
+    fn pool(&self, tokens: Tensor<3>, pooling: Pooling) -> Tensor<2> {
+        match pooling {
+            // LayerNorm acts token by token, so only the class token needs it.
+            Pooling::Class => self.norm.forward(tokens.narrow(1, 0, 1).squeeze_dim::<2>(1)),
+            Pooling::Avg => {
+                let special = self.config.special_tokens();
+                let patches = tokens.dims()[1] - special;
+                self.norm.forward(tokens.narrow(1, special, patches)).mean_dim(1).squeeze_dim::<2>(1)
+            }
+        }
+    }
+}

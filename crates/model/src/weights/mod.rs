@@ -1,0 +1,9 @@
+//! Reading and writing parameters as safetensors.
+
+mod file;
+mod infer;
+mod save;
+
+pub use file::{BackboneSource, WeightFile};
+pub use infer::infer_config;
+pub use save::{TensorMap, read_tensors, write_atomically, write_safetensors, write_safetensors_f16};

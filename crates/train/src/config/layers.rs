@@ -1,0 +1,164 @@
+//! Layers of settings: presets, files and single assignments merged before they are read.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::{TrainConfig, method};
+use crate::error::TrainError;
+
+/// Settings above the defaults: a file, then assignments in order.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// TOML text and where it came from.
+    pub file: Option<(String, String)>,
+    /// `key.path = value` tables, as [`parse_assignment`] gives.
+    pub assignments: Vec<Table>,
+}
+
+impl Overrides {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`]
+    pub fn with_file(mut self, path: &Path) -> Result<Self, TrainError> {
+        let text = std::fs::read_to_string(path).map_err(|source| TrainError::Io {
+            action: "read",
+            path: path.to_path_buf(),
+            source,
+        })?;
+        self.file = Some((text, path.display().to_string()));
+        Ok(self)
+    }
+
+    /// Sets one value.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+        self.assignments.push(nested(key, value.into()));
+    }
+
+    /// Merges all layers and reads the result.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] for invalid TOML, an unknown key, a wrong type or an unknown method.
+    pub fn load(self) -> Result<TrainConfig, TrainError> {
+        let mut above = Table::new();
+        if let Some((text, name)) = &self.file {
+            let table: Table = text.parse().map_err(|error: toml::de::Error| invalid(name, &error))?;
+            // Read alone first, so that a mistake is reported with its line.
+            toml::from_str::<TrainConfig>(text).map_err(|error| invalid(name, &error))?;
+            merge(&mut above, table);
+        }
+        for assignment in self.assignments {
+            merge(&mut above, assignment);
+        }
+        let method = match above.get("method") {
+            Some(Value::String(name)) => name.clone(),
+            _ => TrainConfig::default().method,
+        };
+        let mut settings = method::parse_method(&method)?;
+        settings.insert("method".into(), Value::String(method));
+        merge(&mut settings, above);
+        Value::Table(settings).try_into().map_err(|error: toml::de::Error| invalid("settings", &error))
+    }
+}
+
+fn invalid(name: &str, error: &toml::de::Error) -> TrainError {
+    TrainError::Config {
+        message: format!("{name}: {}", error.to_string().trim_end()),
+        hint: "`kinsight train --print-config` shows every setting with its value".into(),
+    }
+}
+
+/// Reads `key.path=value`; the value is TOML, and what is not TOML is taken as a string.
+///
+/// # Errors
+/// [`TrainError::Config`] if there is no `=`.
+pub fn parse_assignment(text: &str) -> Result<Table, TrainError> {
+    let (key, value) = text.split_once('=').ok_or_else(|| TrainError::Config {
+        message: format!("{text} is not an assignment"),
+        hint: "write --set optimizer.lr=0.001".into(),
+    })?;
+    let (key, value) = (key.trim(), value.trim());
+    let parsed: Option<Table> = format!("value = {value}").parse().ok();
+    let value = parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(value.to_string()));
+    Ok(nested(key, value))
+}
+
+fn nested(key: &str, value: Value) -> Table {
+    match key.split_once('.') {
+        None => Table::from_iter([(key.to_string(), value)]),
+        Some((first, rest)) => Table::from_iter([(first.to_string(), Value::Table(nested(rest, value)))]),
+    }
+}
+
+/// Puts `above` over `below`, table by table.
+pub(super) fn merge(below: &mut Table, above: Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(over)) => merge(inner, over),
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+}
+
+/// All leaves of `value` with dotted keys.
+pub(super) fn flatten(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+    match value {
+        Value::Table(table) => {
+            for (key, inner) in table {
+                let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                flatten(&path, inner, rows);
+            }
+        }
+        Value::String(text) => rows.push((prefix.to_string(), text.clone())),
+        other => rows.push((prefix.to_string(), other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, assignments: &[&str]) -> Result<TrainConfig, TrainError> {
+        let assignments = assignments.iter().map(|text| parse_assignment(text).unwrap()).collect();
+        Overrides { file: Some((file.into(), "test.toml".into())), assignments }.load()
+    }
+
+    #[test]
+    fn layers_win_in_order() {
+        let config = load(
+            "method = \"vpt+bitfit\"\nepochs = 3\n[tuning.prompts]\ncount = 4\ndepth = 2",
+            &["epochs=5", "backbone=kinsight_nano", "tuning.prompts.step=1"],
+        )
+        .unwrap();
+        assert_eq!((config.epochs, config.backbone.as_str()), (5, "kinsight_nano"));
+        let prompts = config.tuning.prompts.unwrap();
+        assert_eq!((prompts.count, prompts.depth, prompts.step), (4, 2, 1));
+        assert!(config.tuning.bitfit);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_line() {
+        let error = load("epochs = 3\n[optimizer]\nlearning_rate = 1", &[]).unwrap_err().to_string();
+        assert!(error.contains("test.toml") && error.contains("learning_rate") && error.contains("line 3"), "{error}");
+        assert!(load("", &["optimizer.learning_rate=1"]).is_err());
+    }
+
+    #[test]
+    fn an_unknown_method_lists_the_known_ones() {
+        let error = load("method = \"vptsp\"", &[]).unwrap_err();
+        assert!(error.hint().unwrap().contains("vptsp-g"));
+    }
+
+    #[test]
+    fn a_resolved_config_reads_back_as_itself() {
+        let backbone = kinsight_model::VitConfig::new(128, 16, 192, 8, 3);
+        let config = load("method = \"vptsp-g\"", &[]).unwrap().resolve(&backbone).unwrap();
+        assert_eq!(config.tuning.prompts.unwrap().depth, 8);
+        assert_eq!(config.tuning.embedding, Some(192));
+        let text = config.to_toml().unwrap();
+        assert_eq!(load(&text, &[]).unwrap(), config, "{text}");
+    }
+}

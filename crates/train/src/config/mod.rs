@@ -1,0 +1,181 @@
+//! The settings of a run: one TOML, unknown keys are errors, the resolved form is saved beside every result.
+//!
+//! Settings come in layers, later ones winning: defaults, the method's preset, the file, the command line.
+
+mod layers;
+mod method;
+
+use std::path::PathBuf;
+
+use kinsight_data::Interpolation;
+use kinsight_data::SplitRule;
+use kinsight_model::{Compute, Tuning, VitConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+use crate::loss::LossConfig;
+use crate::optim::OptimizerConfig;
+use crate::proxies::{ProxyConfig, ProxySource};
+use crate::sampler::SamplingConfig;
+
+pub use layers::{Overrides, parse_assignment};
+pub use method::{METHODS, MethodPart, parse_method};
+
+/// Everything that decides a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Method by name, parts joined by `+`, as `vptsp-g+bitfit`; sets `tuning` and `proxies`.
+    pub method: String,
+    /// Registry name or path of the backbone.
+    pub backbone: String,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Evaluate on the test classes every so many epochs, 0 for the end alone; `None` evaluates about ten times.
+    pub eval_every: Option<usize>,
+    /// Write a checkpoint every so many steps besides the one after each epoch; 0 for none.
+    pub checkpoint_every_steps: usize,
+    /// Leave timings out of the run's files, so that equal runs leave equal files.
+    pub deterministic: bool,
+    /// Images and their split.
+    pub data: DataConfig,
+    /// What is attached to the backbone and what trains.
+    pub tuning: Tuning,
+    /// Where proxies come from.
+    pub proxies: ProxyConfig,
+    /// Loss.
+    pub loss: LossConfig,
+    /// Optimiser and schedule.
+    pub optimizer: OptimizerConfig,
+    /// Batch make-up.
+    pub sampling: SamplingConfig,
+    /// How blocks are computed.
+    pub compute: Compute,
+}
+
+/// Images of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// A folder of class folders, a folder with `train/` and `test/`, or a CSV.
+    pub path: PathBuf,
+    /// How classes divide into train and test; `None` goes by the path.
+    pub split: Option<SplitRule>,
+    /// Whether a class may be in both.
+    pub allow_overlap: bool,
+    /// Input size in pixels; `None` takes the backbone's.
+    pub image_size: Option<usize>,
+    /// Resampling filter; `None` takes the backbone's.
+    pub interpolation: Option<Interpolation>,
+    /// Threads that decode images; 0 for one a core.
+    pub workers: usize,
+    /// Decoded images kept in memory, at most this many GiB.
+    pub cache_gb: f64,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            split: None,
+            allow_overlap: false,
+            image_size: None,
+            interpolation: None,
+            workers: 0,
+            cache_gb: 1.0,
+        }
+    }
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            method: "vptsp-g+bitfit".into(),
+            backbone: "vit_small_patch16_224_in21k".into(),
+            seed: 0,
+            epochs: 20,
+            eval_every: None,
+            checkpoint_every_steps: 0,
+            deterministic: false,
+            data: DataConfig::default(),
+            tuning: Tuning::default(),
+            proxies: ProxyConfig::default(),
+            loss: LossConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            sampling: SamplingConfig::default(),
+            compute: Compute::default(),
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Fits defaults to the backbone and checks that the settings agree with it and with each other.
+    ///
+    /// The embedding size becomes the backbone's width, at most 512; prompts deeper than the backbone end with it.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] names the setting.
+    pub fn resolve(mut self, backbone: &VitConfig) -> Result<Self, TrainError> {
+        let fail = |message: &str, hint: &str| {
+            Err(TrainError::Config { message: message.to_string(), hint: hint.to_string() })
+        };
+        self.tuning.embedding.get_or_insert(backbone.width.min(512));
+        for schedule in self.tuning.prompts.iter_mut().chain([&mut self.proxies.class_prompts]) {
+            schedule.depth = schedule.depth.min(backbone.depth);
+        }
+        if let Some(adapter) = &mut self.tuning.adapter {
+            adapter.blocks = adapter.blocks.min(backbone.depth);
+            if adapter.bottleneck == 0 {
+                return fail("tuning.adapter.bottleneck is 0", "the paper uses 256");
+            }
+        }
+        self.optimizer.cosine_length.get_or_insert(self.epochs.max(1));
+        self.eval_every.get_or_insert(self.epochs.div_ceil(10).max(1));
+        let rates = [("optimizer.lr", self.optimizer.lr), ("optimizer.lr_proxies", self.optimizer.lr_proxies)];
+        if let Some((name, rate)) = rates.iter().find(|(_, rate)| !(rate.is_finite() && *rate >= 0.0)) {
+            return fail(&format!("{name} is {rate}, expected a number of at least 0"), "");
+        }
+        if self.tuning.embedding == Some(0) {
+            return fail("tuning.embedding is 0", "the authors use 384 for ViT-S and 512 for ViT-B");
+        }
+        if self.epochs == 0 {
+            return fail(
+                "epochs is 0, expected at least 1",
+                "use `kinsight eval --backbone` for the untrained backbone",
+            );
+        }
+        if self.proxies.memory_bank && self.proxies.source != ProxySource::Semantic {
+            return fail(
+                "proxies.memory_bank needs class prompts",
+                "set proxies.source = \"semantic\" (method vptsp-m or vptsp-g), or leave the bank out",
+            );
+        }
+        if !(0.0..=1.0).contains(&self.proxies.learned_share) {
+            return fail("proxies.learned_share is outside 0 to 1", "");
+        }
+        if !(0.0..1.0).contains(&self.proxies.accumulator.dropout) {
+            return fail("proxies.accumulator.dropout is outside 0 to below 1", "");
+        }
+        Ok(self)
+    }
+
+    /// The settings as TOML.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] if a value cannot be written.
+    pub fn to_toml(&self) -> Result<String, TrainError> {
+        toml::to_string_pretty(self)
+            .map_err(|error| TrainError::Config { message: error.to_string(), hint: String::new() })
+    }
+
+    /// Every setting as `(dotted key, value)`, for reports and comparisons.
+    pub fn flattened(&self) -> Vec<(String, String)> {
+        let mut rows = Vec::new();
+        if let Ok(value) = toml::Value::try_from(self) {
+            layers::flatten("", &value, &mut rows);
+        }
+        rows
+    }
+}

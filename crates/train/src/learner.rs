@@ -1,0 +1,247 @@
+//! Everything that trains, and one forward pass of it.
+//!
+//! The encoder makes embeddings; the proxy tower runs the same images through the same backbone a second time, with
+//! prompts of each image's class, and what it says accumulates to semantic proxies.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::{Int, Tensor, TensorData};
+use kinsight_model::head::{EmbeddingHead, l2_normalise};
+use kinsight_model::parameters::{ParameterSource, set_trainable};
+use kinsight_model::prompts::{PromptRows, PromptTables};
+use kinsight_model::{Encoder, Tuning, VitConfig};
+use rand_chacha::ChaCha8Rng;
+
+use crate::accumulator::Accumulator;
+use crate::loss::{LossConfig, ProxyRange};
+use crate::proxies::{ProxyConfig, ProxySource, TowerPrompts};
+
+/// The trained model of a run: encoder, proxy tower, learned proxies.
+#[derive(Module, Debug)]
+pub struct Learner {
+    /// What is kept after training.
+    pub encoder: Encoder,
+    /// What makes semantic or simple proxies, if the method has them.
+    pub proxy_tower: Option<ProxyTower>,
+    /// Learned proxies O, `[C, E]`.
+    pub proxies: Param<Tensor<2>>,
+}
+
+/// Head, class prompts and accumulator of the second pass.
+#[derive(Module, Debug)]
+pub struct ProxyTower {
+    /// Class prompts `[C, P, D]` a block; absent with the simple source, or when a memory bank holds them.
+    pub prompts: Option<PromptTables>,
+    /// The tower's own head.
+    pub head: EmbeddingHead,
+    /// What folds the tower's outputs into the container.
+    pub accumulator: Accumulator,
+}
+
+/// The images and labels of one step.
+#[derive(Debug)]
+pub struct TrainBatch {
+    /// `[B, 3, H, W]`, normalised.
+    pub images: Tensor<4>,
+    /// `[B]`, grouped: each class's k images follow each other.
+    pub labels: Vec<usize>,
+    /// Class prompts of this batch's classes `[G, P, D]` in order of appearance, when a memory bank holds them.
+    pub banked_prompts: Option<PromptTables>,
+}
+
+impl TrainBatch {
+    /// The distinct classes in order of appearance.
+    pub fn classes(&self) -> Vec<usize> {
+        distinct_in_order(&self.labels)
+    }
+}
+
+/// Distinct labels in order of first appearance.
+pub(crate) fn distinct_in_order(labels: &[usize]) -> Vec<usize> {
+    let mut seen = std::collections::BTreeSet::new();
+    labels.iter().copied().filter(|label| seen.insert(*label)).collect()
+}
+
+/// What a forward pass gives.
+#[derive(Debug)]
+pub struct StepOutput {
+    /// `[1]`
+    pub loss: Tensor<1>,
+    /// Unit embeddings `[B, E]`.
+    pub embeddings: Tensor<2>,
+    /// Proxies of all classes before the loss normalises them, `[C, E]`.
+    pub proxies: Tensor<2>,
+    /// Unit proxies of the batch's classes, `[G, E]`, with a proxy tower.
+    pub batch_proxies: Option<Tensor<2>>,
+    /// The new container, out of the graph, with a proxy tower.
+    pub container: Option<Tensor<2>>,
+}
+
+impl Learner {
+    /// Builds the learner for `classes` training classes; names as in the module tree.
+    pub fn from_source(
+        source: &mut impl ParameterSource,
+        config: &VitConfig,
+        tuning: &Tuning,
+        proxies: &ProxyConfig,
+        classes: usize,
+    ) -> Self {
+        let embedding = tuning.embedding.unwrap_or(config.width);
+        let encoder = Encoder::from_source(&mut Prefixed { prefix: "encoder.", inner: source }, config, tuning);
+        let proxy_tower = (proxies.source != ProxySource::Learned).then(|| {
+            let class_prompts = proxies.source == ProxySource::Semantic && !proxies.memory_bank;
+            let schedule = proxies.class_prompts;
+            ProxyTower {
+                prompts: class_prompts
+                    .then(|| PromptTables::from_source(source, "proxy_tower.prompts", classes, config.width, schedule)),
+                head: EmbeddingHead::from_source(source, "proxy_tower.head", config.width, embedding),
+                accumulator: Accumulator::from_source(
+                    source,
+                    "proxy_tower.accumulator",
+                    embedding,
+                    &proxies.accumulator,
+                ),
+            }
+        });
+        Self { encoder, proxy_tower, proxies: source.parameter("proxies", [classes, embedding]) }
+    }
+
+    /// Makes exactly the declared parameters require gradients.
+    #[must_use]
+    pub fn with_trainable(self, tuning: &Tuning) -> Self {
+        set_trainable(self, |name| name.strip_prefix("encoder.").is_none_or(|inner| tuning.trains(inner)))
+    }
+
+    /// Number of training classes C.
+    pub fn classes(&self) -> usize {
+        self.proxies.dims()[0]
+    }
+
+    /// One forward pass of both towers and the loss.
+    ///
+    /// Pure: the container changes only when the caller takes the one returned.
+    pub fn forward(
+        &self,
+        batch: TrainBatch,
+        container: &Tensor<2>,
+        proxies: &ProxyConfig,
+        loss: &LossConfig,
+        dropout: &mut ChaCha8Rng,
+    ) -> StepOutput {
+        let classes = batch.classes();
+        // Patch projection and positions are the same for both towers and computed once.
+        let tokens = self.encoder.embed_tokens(batch.images);
+        let embeddings = self.encoder.encode_tokens(tokens.clone());
+        let learned = self.proxies.val();
+        let (all, of_batch, container) = match &self.proxy_tower {
+            None => (learned, None, None),
+            Some(tower) => {
+                let prompts =
+                    tower.block_prompts(&self.encoder, &batch.labels, &classes, batch.banked_prompts, proxies);
+                let samples = tower.encode(&self.encoder, tokens, prompts);
+                let new = tower.accumulator.accumulate(container.clone(), &classes, samples, dropout);
+                let share = proxies.learned_share;
+                let mix = |learned: Tensor<2>, semantic: Tensor<2>| learned * share + semantic * (1.0 - share);
+                let of_batch =
+                    l2_normalise(mix(learned.clone().select(0, index_tensor(&classes, &learned)), new.states));
+                let all = mix(learned, new.container.clone());
+                (all, Some(of_batch), Some(new.container.without_autodiff()))
+            }
+        };
+        let (seen, labels) = match (loss.range, &of_batch) {
+            (ProxyRange::All, _) => (l2_normalise(all.clone()), batch.labels),
+            (ProxyRange::InBatch, of_batch) => {
+                let local: BTreeMap<usize, usize> = classes.iter().enumerate().map(|(i, c)| (*c, i)).collect();
+                let rows = of_batch
+                    .clone()
+                    .unwrap_or_else(|| l2_normalise(all.clone().select(0, index_tensor(&classes, &all))));
+                (rows, batch.labels.iter().map(|label| local[label]).collect())
+            }
+        };
+        let loss = loss.value(embeddings.clone(), seen, &labels);
+        StepOutput { loss, embeddings, proxies: all, batch_proxies: of_batch, container }
+    }
+}
+
+impl ProxyTower {
+    fn block_prompts(
+        &self,
+        encoder: &Encoder,
+        labels: &[usize],
+        classes: &[usize],
+        banked: Option<PromptTables>,
+        config: &ProxyConfig,
+    ) -> Vec<Option<PromptRows>> {
+        let visual = match config.tower_prompts {
+            TowerPrompts::None => Vec::new(),
+            TowerPrompts::Encoder => encoder.block_prompts(),
+        };
+        let device = &self.head.projection.weight.device();
+        let index = |rows: Vec<i64>| Tensor::<1, Int>::from_data(TensorData::new(rows, [labels.len()]), device);
+        let of_class = match (banked, &self.prompts) {
+            (Some(buffer), _) => {
+                let position: BTreeMap<usize, i64> = classes.iter().copied().zip(0..).collect();
+                buffer.of_classes(&index(labels.iter().map(|label| position[label]).collect()))
+            }
+            (None, Some(tables)) => tables.of_classes(&index(labels.iter().map(|label| *label as i64).collect())),
+            (None, None) => Vec::new(),
+        };
+        join_prompts(visual, of_class, labels.len())
+    }
+
+    /// # Shapes
+    /// tokens `[B, N, D]` to unit rows `[B, E]`
+    fn encode(&self, encoder: &Encoder, tokens: Tensor<3>, prompts: Vec<Option<PromptRows>>) -> Tensor<2> {
+        l2_normalise(self.head.forward(encoder.backbone.features(tokens, prompts, encoder.pooling)))
+    }
+}
+
+/// Both lists of prompts, block by block.
+fn join_prompts(
+    visual: Vec<Option<PromptRows>>,
+    of_class: Vec<Option<PromptRows>>,
+    batch: usize,
+) -> Vec<Option<PromptRows>> {
+    let blocks = visual.len().max(of_class.len());
+    let mut visual = visual.into_iter();
+    let mut of_class = of_class.into_iter();
+    (0..blocks)
+        .map(|_| match (visual.next().flatten(), of_class.next().flatten()) {
+            (Some(a), Some(b)) => {
+                Some(PromptRows::PerImage(Tensor::cat(vec![a.for_batch(batch), b.for_batch(batch)], 1)))
+            }
+            (a, b) => a.or(b),
+        })
+        .collect()
+}
+
+fn index_tensor(rows: &[usize], like: &Tensor<2>) -> Tensor<1, Int> {
+    let values: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
+    Tensor::from_data(TensorData::new(values, [rows.len()]), &like.device())
+}
+
+/// Asks another source under a prefix.
+struct Prefixed<'a, S> {
+    prefix: &'static str,
+    inner: &'a mut S,
+}
+
+impl<S: ParameterSource> ParameterSource for Prefixed<'_, S> {
+    fn values(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
+        self.inner.values(&format!("{}{name}", self.prefix), shape)
+    }
+
+    fn device(&self) -> &burn::tensor::Device {
+        self.inner.device()
+    }
+}
+
+/// Prompt tables around tensors that already exist, as a memory bank gives them.
+pub(crate) fn tables_from_tensors(
+    tables: Vec<Tensor<3>>,
+    schedule: kinsight_model::prompts::PromptSchedule,
+) -> PromptTables {
+    let tables = tables.into_iter().map(|tensor| Param::initialized(ParamId::new(), tensor)).collect();
+    PromptTables { tables, schedule }
+}

@@ -1,0 +1,87 @@
+//! Proxy-Anchor loss.
+//!
+//! ```text
+//! L = mean_p log(1 + sum_{x in p} exp(-a (s(x, p) - d))) + mean_p log(1 + sum_{x not in p} exp(a (s(x, p) + d)))
+//! ```
+//! Kim et al., "Proxy Anchor Loss for Deep Metric Learning", CVPR 2020, equation 4. Differs from the source: both
+//! means run over all proxies, as in the authors' code of VPTSP-G; [`PositiveMean::Present`] restores the paper's.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::membership;
+
+/// Over which proxies the positive term is averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PositiveMean {
+    /// All proxies.
+    #[default]
+    All,
+    /// Those with a sample in the batch (the paper; pytorch-metric-learning).
+    Present,
+}
+
+/// Scale a and margin d, which positives and negatives may have apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProxyAnchorConfig {
+    /// Scale of the positive term.
+    pub positive_alpha: f64,
+    /// Scale of the negative term.
+    pub negative_alpha: f64,
+    /// Positives should be more similar than this.
+    pub positive_delta: f64,
+    /// Negatives should be less similar than this.
+    pub negative_delta: f64,
+    /// Divisor of the positive term.
+    pub positive_mean: PositiveMean,
+}
+
+impl Default for ProxyAnchorConfig {
+    /// a = 32, d = 0.1 as in the source.
+    fn default() -> Self {
+        Self {
+            positive_alpha: 32.0,
+            negative_alpha: 32.0,
+            positive_delta: 0.1,
+            negative_delta: -0.1,
+            positive_mean: PositiveMean::All,
+        }
+    }
+}
+
+/// The loss of unit `embeddings` `[B, E]` against unit `proxies` `[C, E]`.
+pub fn proxy_anchor_loss(
+    embeddings: Tensor<2>,
+    proxies: Tensor<2>,
+    labels: &[usize],
+    config: &ProxyAnchorConfig,
+) -> Tensor<1> {
+    let classes = proxies.dims()[0];
+    let present = match config.positive_mean {
+        PositiveMean::All => classes,
+        PositiveMean::Present => labels.iter().collect::<std::collections::BTreeSet<_>>().len(),
+    };
+    let (positive, negative) = anchor_terms(embeddings.matmul(proxies.transpose()), labels, config, 0);
+    positive.sum().div_scalar(present.max(1) as f64) + negative.sum().div_scalar(classes as f64)
+}
+
+/// `log(1 + sum exp(..))` of positives and of negatives, the sums running over `dim` of `similarity` `[B, C]`.
+pub(super) fn anchor_terms(
+    similarity: Tensor<2>,
+    labels: &[usize],
+    config: &ProxyAnchorConfig,
+    dim: usize,
+) -> (Tensor<2>, Tensor<2>) {
+    let own = membership(labels, &similarity);
+    let other = own.clone().neg().add_scalar(1.0);
+    let term = |mask: Tensor<2>, alpha: f64, delta: f64| {
+        let exponent = similarity.clone().sub_scalar(delta).mul_scalar(alpha);
+        (exponent.exp() * mask).sum_dim(dim).log1p()
+    };
+    (
+        term(own, -config.positive_alpha, config.positive_delta),
+        term(other, config.negative_alpha, config.negative_delta),
+    )
+}

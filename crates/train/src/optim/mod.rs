@@ -1,0 +1,92 @@
+//! Optimisers in PyTorch's update rules, over named parameters.
+//!
+//! The rules work on flat tensors with explicit state, so that the same code updates a whole parameter, or only the
+//! rows of a prompt memory bank that a batch touched, and so that state is saved and restored by parameter name.
+
+mod rule;
+mod schedule;
+
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use kinsight_model::parameters::{MapByName, map_by_name};
+use kinsight_model::weights::TensorMap;
+
+pub use rule::{OptimizerConfig, OptimizerKind, Slots};
+pub use schedule::CosineSchedule;
+
+/// Learning rates of one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LearningRates {
+    /// Everything but the learned proxies.
+    pub base: f64,
+    /// The learned proxies.
+    pub proxies: f64,
+}
+
+/// State of all trained parameters by name.
+#[derive(Debug, Default)]
+pub struct OptimizerState {
+    slots: BTreeMap<String, Slots>,
+}
+
+impl OptimizerState {
+    /// Updates every parameter of `module` that has a gradient; parameters without one are left alone, as in PyTorch.
+    ///
+    /// The parameter called `proxies` takes its own learning rate.
+    pub fn step<M: Module>(
+        &mut self,
+        module: M,
+        gradients: &mut Gradients,
+        config: &OptimizerConfig,
+        rates: LearningRates,
+    ) -> M {
+        map_by_name(module, &mut Step { state: self, gradients, config, rates })
+    }
+
+    /// The state as named tensors, for a checkpoint.
+    pub fn to_tensors(&self) -> TensorMap {
+        self.slots.iter().flat_map(|(name, slots)| slots.to_tensors(name)).collect()
+    }
+
+    /// Restores what [`Self::to_tensors`] gave.
+    pub fn from_tensors(tensors: &TensorMap, device: &Device) -> Self {
+        let mut slots: BTreeMap<String, Slots> = BTreeMap::new();
+        for (key, data) in tensors {
+            if let Some((name, slot)) = key.rsplit_once('/') {
+                slots.entry(name.to_string()).or_default().restore(slot, data, device);
+            }
+        }
+        Self { slots }
+    }
+}
+
+struct Step<'a> {
+    state: &'a mut OptimizerState,
+    gradients: &'a mut Gradients,
+    config: &'a OptimizerConfig,
+    rates: LearningRates,
+}
+
+impl MapByName for Step<'_> {
+    fn map<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) -> Tensor<R> {
+        if !tensor.is_require_grad() {
+            return tensor;
+        }
+        let Some(gradient) = tensor.grad_remove(self.gradients) else { return tensor };
+        let shape = tensor.dims();
+        let count = shape.iter().product::<usize>();
+        let rate = if name == "proxies" { self.rates.proxies } else { self.rates.base };
+        let slots = self.state.slots.entry(name.to_string()).or_default();
+        let updated =
+            slots.update(tensor.without_autodiff().reshape([count]), gradient.reshape([count]), rate, self.config);
+        updated.reshape(shape).autodiff().require_grad()
+    }
+}
+
+/// A flat tensor from values.
+pub(crate) fn flat(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), device)
+}

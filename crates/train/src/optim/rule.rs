@@ -1,0 +1,138 @@
+//! One parameter's update: SGD with momentum, Adam, AdamW, equal to `torch.optim`'s.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+/// Which optimiser, by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// `torch.optim.SGD`
+    Sgd,
+    /// `torch.optim.Adam`
+    Adam,
+    /// `torch.optim.AdamW`
+    #[default]
+    AdamW,
+}
+
+/// Options shared by all parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerConfig {
+    /// Which one.
+    pub kind: OptimizerKind,
+    /// Learning rate of everything but the learned proxies.
+    pub lr: f64,
+    /// Learning rate of the learned proxies.
+    pub lr_proxies: f64,
+    /// Weight decay: added to the gradient (SGD, Adam) or applied to the value (AdamW).
+    pub weight_decay: f64,
+    /// Momentum of SGD.
+    pub momentum: f64,
+    /// Decay of Adam's first moment.
+    pub beta1: f64,
+    /// Decay of Adam's second moment.
+    pub beta2: f64,
+    /// Added to Adam's denominator.
+    pub eps: f64,
+    /// Epochs from the full rate to the floor; `None` takes the number of epochs.
+    pub cosine_length: Option<usize>,
+    /// Floor of the cosine schedule.
+    pub cosine_min: f64,
+}
+
+impl Default for OptimizerConfig {
+    /// AdamW at the authors' rates for Cars and the published ViTs; betas and eps are PyTorch's.
+    fn default() -> Self {
+        Self {
+            kind: OptimizerKind::AdamW,
+            lr: 5e-4,
+            lr_proxies: 1e-2,
+            weight_decay: 1e-4,
+            momentum: 0.9,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            cosine_length: None,
+            cosine_min: 1e-8,
+        }
+    }
+}
+
+/// Optimiser state of one parameter.
+#[derive(Clone, Debug, Default)]
+pub struct Slots {
+    /// Updates so far.
+    pub step: u64,
+    /// Momentum buffer, or first moment.
+    pub first: Option<Tensor<1>>,
+    /// Second moment.
+    pub second: Option<Tensor<1>>,
+}
+
+impl Slots {
+    /// The value after one step; all tensors are flat and outside autodiff.
+    pub fn update(&mut self, value: Tensor<1>, gradient: Tensor<1>, rate: f64, config: &OptimizerConfig) -> Tensor<1> {
+        self.step += 1;
+        let decayed = |gradient: Tensor<1>, value: &Tensor<1>| match config.weight_decay {
+            0.0 => gradient,
+            decay => gradient + value.clone() * decay,
+        };
+        match config.kind {
+            OptimizerKind::Sgd => {
+                let gradient = decayed(gradient, &value);
+                let momentum = match self.first.take() {
+                    None => gradient,
+                    Some(buffer) => buffer * config.momentum + gradient,
+                };
+                self.first = Some(momentum.clone());
+                value - momentum * rate
+            }
+            OptimizerKind::Adam => {
+                let gradient = decayed(gradient, &value);
+                value - self.adam_direction(gradient, rate, config)
+            }
+            OptimizerKind::AdamW => {
+                let shrunk = value * (1.0 - rate * config.weight_decay);
+                shrunk - self.adam_direction(gradient, rate, config)
+            }
+        }
+    }
+
+    fn adam_direction(&mut self, gradient: Tensor<1>, rate: f64, config: &OptimizerConfig) -> Tensor<1> {
+        let OptimizerConfig { beta1, beta2, eps, .. } = *config;
+        let fresh1 = gradient.clone() * (1.0 - beta1);
+        let fresh2 = gradient.square() * (1.0 - beta2);
+        let first = self.first.take().map_or(fresh1.clone(), |m| m * beta1 + fresh1);
+        let second = self.second.take().map_or(fresh2.clone(), |v| v * beta2 + fresh2);
+        self.first = Some(first.clone());
+        self.second = Some(second.clone());
+        let correction1 = 1.0 - beta1.powi(self.step as i32);
+        let correction2 = 1.0 - beta2.powi(self.step as i32);
+        let denominator = second.sqrt() / correction2.sqrt() + eps;
+        first / denominator * (rate / correction1)
+    }
+
+    /// The state under `name/step`, `name/first`, `name/second`.
+    pub(super) fn to_tensors(&self, name: &str) -> Vec<(String, TensorData)> {
+        // Steps are stored as two exact f32 halves, since checkpoints hold f32 alone.
+        let halves = vec![(self.step >> 20) as f32, (self.step & 0xf_ffff) as f32];
+        let mut tensors = vec![(format!("{name}/step"), TensorData::new(halves, [2]))];
+        let moments = [("first", &self.first), ("second", &self.second)];
+        tensors.extend(
+            moments.into_iter().filter_map(|(slot, t)| Some((format!("{name}/{slot}"), t.as_ref()?.to_data()))),
+        );
+        tensors
+    }
+
+    pub(super) fn restore(&mut self, slot: &str, data: &TensorData, device: &Device) {
+        let tensor = || Some(Tensor::from_data(data.clone(), device));
+        match (slot, data.as_slice::<f32>()) {
+            ("step", Ok([high, low])) => self.step = ((*high as u64) << 20) | *low as u64,
+            ("first", _) => self.first = tensor(),
+            ("second", _) => self.second = tensor(),
+            _ => {}
+        }
+    }
+}

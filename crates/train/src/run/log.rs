@@ -1,0 +1,114 @@
+//! `log.jsonl`: one JSON object a line.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+/// One line of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum LogRecord {
+    /// One optimiser step.
+    Step {
+        /// Steps so far, this one included.
+        step: u64,
+        /// Epoch, from 0.
+        epoch: usize,
+        /// Loss of the batch.
+        loss: f64,
+        /// Learning rate of everything but the proxies.
+        lr: f64,
+        /// Images a second of this step; left out of deterministic logs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        images_per_second: Option<f64>,
+    },
+    /// One evaluation on the test classes.
+    Evaluation {
+        /// Steps so far.
+        step: u64,
+        /// Epochs finished.
+        epochs: usize,
+        /// Recall@1 over all queries.
+        recall_at_1: f64,
+        /// MAP@R.
+        map_at_r: f64,
+    },
+    /// Something the user should know.
+    Warning {
+        /// Steps so far.
+        step: u64,
+        /// What.
+        message: String,
+    },
+}
+
+impl LogRecord {
+    fn step(&self) -> u64 {
+        match self {
+            Self::Step { step, .. } | Self::Evaluation { step, .. } | Self::Warning { step, .. } => *step,
+        }
+    }
+}
+
+/// The open log of a run.
+#[derive(Debug)]
+pub struct RunLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl RunLog {
+    /// Opens the log for appending after dropping what lies beyond `step`, as left by a run that was killed.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`]
+    pub fn open_at(path: &Path, step: u64) -> Result<Self, TrainError> {
+        let kept: Vec<LogRecord> = read(path).into_iter().filter(|record| record.step() <= step).collect();
+        let text: String = kept.iter().filter_map(|record| Some(serde_json::to_string(record).ok()? + "\n")).collect();
+        kinsight_model::weights::write_atomically(path, text.as_bytes())?;
+        let io = |source| TrainError::Io { action: "open", path: path.to_path_buf(), source };
+        Ok(Self { path: path.to_path_buf(), file: OpenOptions::new().append(true).open(path).map_err(io)? })
+    }
+
+    /// Appends one record.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`]
+    pub fn append(&mut self, record: &LogRecord) -> Result<(), TrainError> {
+        let mut line = serde_json::to_string(record).unwrap_or_default();
+        line.push('\n');
+        self.file.write_all(line.as_bytes()).map_err(|source| TrainError::Io {
+            action: "write",
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+/// The records of a log; lines cut off by a crash are skipped.
+pub fn read(path: &Path) -> Vec<LogRecord> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opening_at_a_step_drops_what_came_later_and_broken_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        let record = |step| LogRecord::Warning { step, message: "x".into() };
+        let mut log = RunLog::open_at(&path, 0).unwrap();
+        (1..=5).for_each(|step| log.append(&record(step)).unwrap());
+        fs::write(&path, fs::read_to_string(&path).unwrap() + "{\"event\":\"st").unwrap();
+        let mut log = RunLog::open_at(&path, 3).unwrap();
+        log.append(&record(4)).unwrap();
+        assert_eq!(read(&path), (1..=4).map(record).collect::<Vec<_>>());
+    }
+}
