@@ -151,6 +151,8 @@ impl Cpu {
 
     /// Runs `kernel` compiled for this instruction set.
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[cfg(feature = "profile")]
+        let _span = crate::profile::Span::new(std::any::type_name::<K>());
         match self {
             Self::Portable(simd) => kernel.call(simd),
             #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,7 @@
 //! The two number formats in which operands of matrix products are kept: f32 and bf16.
 
+use std::borrow::Cow;
+
 use crate::cpu::{Simd, TILE_FLOATS, Tile};
 
 /// The upper half of an f32: its sign, its exponent and seven bits of its fraction.
@@ -17,6 +19,9 @@ pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
     /// Rounds to nearest, ties to even.
     fn from_f32(value: f32) -> Self;
 
+    /// f32 values in this format; themselves, if it is f32.
+    fn from_slice(values: &[f32]) -> Cow<'_, [Self]>;
+
     fn tile<S: Simd>(simd: S, tile: &Tile<'_, Self>, out: &mut [f32; TILE_FLOATS]);
 }
 
@@ -31,6 +36,10 @@ impl Element for f32 {
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
         value
+    }
+
+    fn from_slice(values: &[f32]) -> Cow<'_, [Self]> {
+        Cow::Borrowed(values)
     }
 
     #[inline(always)]
@@ -54,6 +63,10 @@ impl Element for Bf16 {
         // Rounding could carry a NaN's fraction into the sign: a NaN keeps its upper half, made quiet, instead.
         let kept = if value.is_nan() { bits | 0x0040_0000 } else { rounded };
         Self((kept >> 16) as u16)
+    }
+
+    fn from_slice(values: &[f32]) -> Cow<'_, [Self]> {
+        values.iter().map(|&value| Self::from_f32(value)).collect()
     }
 
     #[inline(always)]

@@ -40,7 +40,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: f32) -> f32 {
 fn normal_cdf<S: Simd>(simd: S, x: f32) -> (f32, f32) {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / simd.mul_add(0.42, z, 1.0);
-    let p = simd.mul_add(0.076_004_416, t, -0.345_052_38);
+    let p = simd.mul_add(0.076_004_416, t, -0.345_052_4);
     let p = simd.mul_add(p, t, 0.484_961_57);
     let p = simd.mul_add(p, t, -0.173_068_6);
     let p = simd.mul_add(p, t, 0.292_421_94);

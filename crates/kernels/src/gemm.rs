@@ -21,8 +21,8 @@ use crate::element::Element;
 /// Longest depth of one pass, in elements: a column panel of that depth stays in the second-level cache beside the rows.
 const MAX_DEPTH: usize = 512;
 
-/// Most rows that share one walk over the right operand: with [`MAX_DEPTH`] half a mebibyte of f32 at most.
-const MAX_ROWS: usize = 256;
+/// Most rows that share one walk over the right operand: with [`MAX_DEPTH`] half of a second-level cache of 512 KiB.
+const MAX_ROWS: usize = 120;
 
 /// The left operand: element (r, k) is `data[r * row_stride + k * depth_stride]`.
 #[derive(Clone, Copy)]

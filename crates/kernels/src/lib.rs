@@ -65,6 +65,8 @@ mod gemm;
 mod linear;
 mod norm;
 mod precision;
+#[cfg(feature = "profile")]
+pub mod profile;
 mod scratch;
 
 pub use block::{

@@ -318,8 +318,8 @@ fn backward<E: Element>(
             .par_chunks(TASK_ROWS * output)
             .zip(x.par_chunks(TASK_ROWS * input))
             .map(|(d_out, x)| Products {
-                d_out: d_out.iter().map(|&d| E::from_f32(d)).collect(),
-                input: x.iter().map(|&x| E::from_f32(x)).collect(),
+                d_out: E::from_slice(d_out).into_owned(),
+                input: E::from_slice(x).into_owned(),
             })
             .collect();
         add_products(cpu, params, input, output, &parts, &mut grads);
@@ -328,7 +328,7 @@ fn backward<E: Element>(
         let weight = params.effective_weight(input, output);
         let weight = Packed::<E>::weight(cpu, &weight, output, input);
         d_x.par_chunks_mut(TASK_ROWS * input).zip(d_out.par_chunks(TASK_ROWS * output)).for_each(|(d_x, d_out)| {
-            let d_out: Vec<E> = d_out.iter().map(|&d| E::from_f32(d)).collect();
+            let d_out = E::from_slice(d_out);
             let left = Left::rows(&d_out, output);
             let mut sink = Scaled { out: d_x, stride: input, alpha: 1.0, beta: 0.0 };
             multiply(cpu, d_out.len() / output, left, &weight, &mut sink);

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! P = exp(q k^T scale - log_sum)      dP = dO v^T      dS = P * (dP - rowsum(P * dP)) * scale
-//! dq = dS k                           dk = dS^T q      dv = P^T dO
+//! dq = dS k                           dk^T = q^T dS    dv^T = dO^T P
 //! ```
+//! Keys and values get their gradients transposed, so that the large operand of those products is packed row by row.
 
 use super::Heads;
 use crate::cpu::{Cpu, Kernel, Simd};
@@ -20,8 +21,7 @@ pub(crate) struct BackwardScratch<E> {
     keys: Packed<E>,
     values: Packed<E>,
     key_rows: Packed<E>,
-    queries: Packed<E>,
-    d_out: Packed<E>,
+    columns: Packed<E>,
     probabilities: Vec<E>,
     d_probabilities: Vec<f32>,
     d_scores: Vec<E>,
@@ -36,8 +36,7 @@ impl<E: Element> BackwardScratch<E> {
             keys: packed(),
             values: packed(),
             key_rows: packed(),
-            queries: packed(),
-            d_out: packed(),
+            columns: packed(),
             probabilities: Vec::new(),
             d_probabilities: Vec::new(),
             d_scores: Vec::new(),
@@ -89,11 +88,6 @@ pub(crate) fn attention_backward<E: Element>(
             scratch.d_scores.resize(count * stride, E::default());
             let queries = &heads.queries(head)[rows.start * 3 * width..];
             let d_out = &d_out[rows.start * width + head * head_dim..];
-            scratch.queries.reset(count, head_dim);
-            scratch.queries.set_depth_rows(0, count, queries, 3 * width);
-            scratch.d_out.reset(count, head_dim);
-            scratch.d_out.set_depth_rows(0, count, d_out, width);
-
             let mut sink = Probabilities {
                 out: &mut scratch.probabilities,
                 stride,
@@ -115,17 +109,19 @@ pub(crate) fn attention_backward<E: Element>(
             let left = Left::padded_rows(&scratch.d_scores, stride);
             let mut sink = Store::new(d_queries, 3 * width);
             multiply(cpu, count, left, &scratch.key_rows, &mut sink);
-            let left = Left::transposed(&scratch.d_scores, stride);
-            let mut sink = Add::new(&mut scratch.d_keys, head_dim);
-            multiply(cpu, keys, left, &scratch.queries, &mut sink);
-            let left = Left::transposed(&scratch.probabilities, stride);
-            let mut sink = Add::new(&mut scratch.d_values, head_dim);
-            multiply(cpu, keys, left, &scratch.d_out, &mut sink);
+            for (rows, left, gradients) in [
+                (&scratch.d_scores, Left::transposed(queries, 3 * width), &mut scratch.d_keys),
+                (&scratch.probabilities, Left::transposed(d_out, width), &mut scratch.d_values),
+            ] {
+                scratch.columns.reset(count, keys);
+                scratch.columns.set_depth_rows(0, count, rows, stride);
+                multiply(cpu, head_dim, left, &scratch.columns, &mut Add::new(gradients, keys));
+            }
         }
         cpu.run(Scatter {
             d_keys: &scratch.d_keys,
             d_values: &scratch.d_values,
-            head_dim,
+            keys,
             first: head * head_dim,
             width,
             prompts: heads.prompts,
@@ -178,11 +174,12 @@ impl<E: Element> Kernel for ScoreGradients<'_, E> {
     }
 }
 
-/// Writes one head's key and value gradients into the rows of prompts and tokens.
+/// Writes one head's key and value gradients, transposed, into the rows of prompts and tokens.
 struct Scatter<'a, E> {
+    /// `[head_dim, keys]`, as `d_values`.
     d_keys: &'a [f32],
     d_values: &'a [f32],
-    head_dim: usize,
+    keys: usize,
     first: usize,
     width: usize,
     prompts: usize,
@@ -195,13 +192,17 @@ impl<E: Element> Kernel for Scatter<'_, E> {
 
     #[inline(always)]
     fn call<S: Simd>(self, _: S) {
-        let (head_dim, first, width) = (self.head_dim, self.first, self.width);
+        let (keys, first, width) = (self.keys, self.first, self.width);
         let prompt_rows = self.d_prompt_kv.chunks_exact_mut(2 * width);
         let token_rows = self.d_qkv.chunks_exact_mut(3 * width).map(|row| &mut row[width..]);
-        let gradients = self.d_keys.chunks_exact(head_dim).zip(self.d_values.chunks_exact(head_dim));
-        for (row, (d_key, d_value)) in prompt_rows.take(self.prompts).chain(token_rows).zip(gradients) {
-            map1(&mut row[first..][..head_dim], d_key, |d| d);
-            map1(&mut row[width + first..][..head_dim], d_value, |d| d);
+        for (key, row) in prompt_rows.take(self.prompts).chain(token_rows).enumerate() {
+            let (d_key, d_value) = row.split_at_mut(width);
+            for (to, d) in d_key[first..].iter_mut().zip(self.d_keys[key..].iter().step_by(keys)) {
+                *to = E::from_f32(*d);
+            }
+            for (to, d) in d_value[first..].iter_mut().zip(self.d_values[key..].iter().step_by(keys)) {
+                *to = E::from_f32(*d);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use super::grads::{BlockGrads, Wanted};
 use super::image_backward::{BackwardImageScratch, ImageBackward, ImageProducts, ImageResult};
 use super::params::{BlockDims, BlockParams, Prompts};
 use super::saved::{Activations, Saved, State, part, split};
-use super::weights::BackwardWeights;
+use super::weights::{BackwardWeights, Uses};
 use crate::cpu::Cpu;
 use crate::element::{Bf16, Element};
 use crate::error::{KernelError, check_length};
@@ -73,8 +73,12 @@ fn run<E: Element>(
     }
     let cpu = Cpu::detect();
     let attention = d_x.is_some() || wanted.before_attention();
+    let uses = match saved {
+        None => Uses::ALL,
+        Some(_) => Uses { forward: false, proj: wanted.layer_scale1, fc2: wanted.layer_scale2 },
+    };
     let task = ImageBackward {
-        forward: Forward::new(cpu, dims, params),
+        forward: Forward::new(cpu, dims, params, uses),
         weights: BackwardWeights::new(cpu, dims, params, attention),
         wanted,
         saved,

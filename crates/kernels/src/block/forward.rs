@@ -7,7 +7,7 @@ use super::adapter::{Adapter, AdapterScratch};
 use super::grads::Wanted;
 use super::params::{AdapterPlacement, BlockDims, BlockParams, Prompts};
 use super::saved::{Activations, ImageActivations, Keep, Saved, State, part, split};
-use super::weights::ForwardWeights;
+use super::weights::{ForwardWeights, Uses};
 use crate::attention::{ForwardScratch, Heads, attention_forward};
 use crate::cpu::Cpu;
 use crate::element::{Bf16, Element};
@@ -35,8 +35,8 @@ pub fn block_forward(
     check_length("block output", dims.output_len(), out.len())?;
     let cpu = Cpu::detect();
     match precision {
-        Precision::F32 => Forward::<f32>::new(cpu, dims, params).infer(x, out),
-        Precision::Bf16 => Forward::<Bf16>::new(cpu, dims, params).infer(x, out),
+        Precision::F32 => Forward::<f32>::new(cpu, dims, params, Uses::ALL).infer(x, out),
+        Precision::Bf16 => Forward::<Bf16>::new(cpu, dims, params, Uses::ALL).infer(x, out),
     }
     Ok(())
 }
@@ -66,8 +66,8 @@ pub fn block_forward_saving(
             block_forward(dims, params, precision, x, out)?;
             State::Nothing
         }
-        (Keep::All, Precision::F32) => State::F32(Forward::new(cpu, dims, params).save(wanted, x, out)),
-        (Keep::All, Precision::Bf16) => State::Bf16(Forward::new(cpu, dims, params).save(wanted, x, out)),
+        (Keep::All, Precision::F32) => State::F32(Forward::new(cpu, dims, params, Uses::ALL).save(wanted, x, out)),
+        (Keep::All, Precision::Bf16) => State::Bf16(Forward::new(cpu, dims, params, Uses::ALL).save(wanted, x, out)),
     }))
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Forward<'a, E> {
     pub dims: &'a BlockDims,
     pub params: &'a BlockParams<'a>,
     pub weights: ForwardWeights<'a, E>,
-    /// Keys and values of shared prompts, `[P, 2D]`; empty without.
+    /// Keys and values of shared prompts, `[P, 2D]`; empty without, and where no forward is computed.
     pub shared_kv: Vec<E>,
 }
 
@@ -103,10 +103,10 @@ impl<E: Element> ImageScratch<E> {
 }
 
 impl<'a, E: Element> Forward<'a, E> {
-    pub(crate) fn new(cpu: Cpu, dims: &'a BlockDims, params: &'a BlockParams<'a>) -> Self {
+    pub(crate) fn new(cpu: Cpu, dims: &'a BlockDims, params: &'a BlockParams<'a>, uses: Uses) -> Self {
         let mut forward =
-            Self { cpu, dims, params, weights: ForwardWeights::new(cpu, dims, params), shared_kv: Vec::new() };
-        if let Some(Prompts::Shared(prompts)) = params.prompts {
+            Self { cpu, dims, params, weights: ForwardWeights::new(cpu, dims, params, uses), shared_kv: Vec::new() };
+        if let (Some(Prompts::Shared(prompts)), true) = (params.prompts, uses.forward) {
             let mut kv = vec![E::default(); dims.prompts * 2 * dims.width];
             forward.prompt_kv(prompts, &mut Vec::new(), &mut kv);
             forward.shared_kv = kv;
@@ -142,6 +142,7 @@ impl<'a, E: Element> Forward<'a, E> {
                 |scratch| self.image(i, part(x, batch, i), &mut image, scratch, Some(out)),
             );
         });
+        activations.shared_kv.clone_from(&self.shared_kv);
         activations
     }
 

@@ -256,8 +256,11 @@ impl<E: Element> ImageBackward<'_, E> {
         multiply(cpu, outputs, Left::rows(d_rows, width), &attention.proj, &mut sink);
         let d_qkv = sized(&mut scratch.d_qkv, 3 * x.len());
         let mut d_prompt_kv = vec![E::default(); dims.prompts * 2 * width];
-        let per_image = matches!(params.prompts, Some(Prompts::PerImage(_)));
-        let prompt_kv = if per_image { view.prompt_kv } else { &self.forward.shared_kv };
+        let shared_kv = self.saved.map_or(&self.forward.shared_kv, |saved| &saved.shared_kv);
+        let prompt_kv = match params.prompts {
+            Some(Prompts::PerImage(_)) => view.prompt_kv,
+            _ => shared_kv,
+        };
         let heads = self.forward.heads(view.qkv, prompt_kv);
         attention_backward(cpu, &heads, view.log_sums, d_attention, &mut scratch.heads, d_qkv, &mut d_prompt_kv);
         sum_rows(cpu, d_qkv, 3 * width, &mut result.grads.qkv.bias);

@@ -44,7 +44,9 @@ impl Saved {
 pub(crate) struct Activations<E> {
     /// Queries, keys, values: `[B, tokens, 3D]`.
     pub qkv: Vec<E>,
-    /// Keys and values of prompts: `[P, 2D]` if shared, else `[B, P, 2D]`.
+    /// Keys and values of shared prompts, `[P, 2D]`; empty without.
+    pub shared_kv: Vec<E>,
+    /// Keys and values of each image's own prompts, `[B, P, 2D]`; empty without.
     pub prompt_kv: Vec<E>,
     /// Logarithms of the softmax' sums: `[B, heads, outputs]`.
     pub log_sums: Vec<f32>,
@@ -101,6 +103,7 @@ impl<E: Element> Activations<E> {
         };
         Self {
             qkv: vec![E::default(); batch * dims.image_len() * 3],
+            shared_kv: Vec::new(),
             prompt_kv: vec![E::default(); per_image_prompts * dims.prompts * 2 * dims.width],
             log_sums: vec![0.0; batch * dims.heads * dims.outputs],
             attention: vec![E::default(); if wanted.attention_output() { outputs } else { 0 }],
@@ -160,12 +163,18 @@ impl<E: Element> Activations<E> {
             _ => 0,
         };
         check_length("saved prompts", expected, self.prompt_kv.len())?;
+        let expected = match params.prompts {
+            Some(Prompts::Shared(_)) => dims.prompts * 2 * dims.width,
+            _ => 0,
+        };
+        check_length("saved shared prompts", expected, self.shared_kv.len())?;
         let expected = if is_sequential(params) { outputs } else { 0 };
         check_length("saved mlp branch", expected, self.mlp.len())
     }
 
     fn bytes(&self) -> usize {
-        let elements = self.qkv.len() + self.prompt_kv.len() + self.attention.len() + self.hidden.len();
+        let elements = [&self.qkv, &self.shared_kv, &self.prompt_kv, &self.attention, &self.hidden];
+        let elements: usize = elements.iter().map(|tensor| tensor.len()).sum();
         let floats = self.log_sums.len() + self.middle.len() + self.mlp.len();
         elements * size_of::<E>() + floats * size_of::<f32>()
     }

@@ -6,6 +6,20 @@ use super::params::{BlockDims, BlockParams};
 use crate::cpu::Cpu;
 use crate::element::Element;
 use crate::gemm::Packed;
+use crate::linear::LinearParams;
+
+/// Which products a forward will compute; weights of the others are not packed.
+#[derive(Clone, Copy)]
+pub(crate) struct Uses {
+    /// Queries, keys, values and the MLP's first layer.
+    pub forward: bool,
+    pub proj: bool,
+    pub fc2: bool,
+}
+
+impl Uses {
+    pub(crate) const ALL: Self = Self { forward: true, proj: true, fc2: true };
+}
 
 /// Right operands of the forward's products `x W^T`, and the biases.
 pub(crate) struct ForwardWeights<'a, E> {
@@ -31,20 +45,30 @@ pub(crate) struct AdapterForwardWeights<'a, E> {
 }
 
 impl<'a, E: Element> ForwardWeights<'a, E> {
-    pub(crate) fn new(cpu: Cpu, dims: &BlockDims, params: &BlockParams<'a>) -> Self {
+    pub(crate) fn new(cpu: Cpu, dims: &BlockDims, params: &BlockParams<'a>, uses: Uses) -> Self {
         let (width, hidden) = (dims.width, dims.hidden);
-        let qkv = params.qkv.effective_weight(width, 3 * width);
-        let (q, kv) = qkv.split_at(width * width);
-        let proj = params.proj.effective_weight(width, width);
-        let fc1 = params.fc1.effective_weight(width, hidden);
-        let fc2 = params.fc2.effective_weight(hidden, width);
-        let pack = Packed::transposed_weight;
+        let nothing = || Packed::new(cpu, 0, 0);
+        let pack = |used: bool, params: &LinearParams<'_>, input: usize, output: usize| {
+            if !used {
+                return nothing();
+            }
+            let weight = params.effective_weight(input, output);
+            Packed::transposed_weight(cpu, &weight, input, output)
+        };
+        let (q, kv) = if uses.forward {
+            let qkv = params.qkv.effective_weight(width, 3 * width);
+            let (q, kv) = qkv.split_at(width * width);
+            let pack = Packed::transposed_weight;
+            (pack(cpu, q, width, width), pack(cpu, kv, width, 2 * width))
+        } else {
+            (nothing(), nothing())
+        };
         Self {
-            q: pack(cpu, q, width, width),
-            kv: pack(cpu, kv, width, 2 * width),
-            proj: pack(cpu, &proj, width, width),
-            fc1: pack(cpu, &fc1, width, hidden),
-            fc2: pack(cpu, &fc2, hidden, width),
+            q,
+            kv,
+            proj: pack(uses.proj, &params.proj, width, width),
+            fc1: pack(uses.forward, &params.fc1, width, hidden),
+            fc2: pack(uses.fc2, &params.fc2, hidden, width),
             qkv_bias: params.qkv.bias_or_zeros(3 * width),
             proj_bias: params.proj.bias_or_zeros(width),
             fc1_bias: params.fc1.bias_or_zeros(hidden),

@@ -151,7 +151,9 @@ dispatch!(dispatch_bf16, product_bf16, Bf16, "avx512f,avx512bf16");
 #[target_feature(enable = "avx512f")]
 unsafe fn product_f32<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
-    let (mut a, mut b) = (tile.a.as_ptr(), tile.b.as_ptr());
+    // One pointer a row: derived from each other they would be a chain of additions longer than the products.
+    let rows: [_; ROWS] = std::array::from_fn(|r| tile.a.as_ptr().wrapping_add(r * tile.row_stride));
+    let (mut at, mut b) = (0, tile.b.as_ptr());
     for _ in 0..tile.depth {
         // SAFETY: row r < rows and step k < depth address `a[r * row_stride + k * depth_stride]` and row k of `b`,
         // both inside their slices by the checked bounds; the pointers may end one step past, never read there.
@@ -160,14 +162,14 @@ unsafe fn product_f32<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_, f
             for (v, column) in columns.iter_mut().enumerate() {
                 *column = _mm512_loadu_ps(b.add(16 * v));
             }
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let left = _mm512_set1_ps(*a.add(r * tile.row_stride));
+            for (row, sums) in rows.iter().zip(&mut sums) {
+                let left = _mm512_set1_ps(*row.wrapping_add(at));
                 for (sum, column) in sums.iter_mut().zip(&columns) {
                     *sum = _mm512_fmadd_ps(left, *column, *sum);
                 }
             }
         }
-        a = a.wrapping_add(tile.depth_stride);
+        at += tile.depth_stride;
         b = b.wrapping_add(16 * VECTORS);
     }
     store(&sums, out);
@@ -185,7 +187,9 @@ unsafe fn product_widened<const ROWS: usize, const VECTORS: usize>(
 ) {
     let high_half = _mm512_set1_epi32(0xffff_0000u32.cast_signed());
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
-    let (mut a, mut b) = (tile.a.as_ptr(), tile.b.as_ptr());
+    // One pointer a row: derived from each other they would be a chain of additions longer than the products.
+    let rows: [_; ROWS] = std::array::from_fn(|r| tile.a.as_ptr().wrapping_add(r * tile.row_stride));
+    let (mut at, mut b) = (0, tile.b.as_ptr());
     for _ in 0..tile.depth / 2 {
         // SAFETY: as in `product_bf16`.
         unsafe {
@@ -201,8 +205,8 @@ unsafe fn product_widened<const ROWS: usize, const VECTORS: usize>(
                 for (v, column) in columns.iter_mut().enumerate() {
                     *column = widen(_mm512_loadu_si512(b.add(32 * v).cast()));
                 }
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let pair = a.add(r * tile.row_stride).cast::<i32>().read_unaligned();
+                for (row, sums) in rows.iter().zip(&mut sums) {
+                    let pair = row.wrapping_add(at).cast::<i32>().read_unaligned();
                     let left = widen(_mm512_set1_epi32(pair));
                     for (sum, column) in sums.iter_mut().zip(&columns) {
                         *sum = _mm512_fmadd_ps(left, *column, *sum);
@@ -210,7 +214,7 @@ unsafe fn product_widened<const ROWS: usize, const VECTORS: usize>(
                 }
             }
         }
-        a = a.wrapping_add(2);
+        at += 2;
         b = b.wrapping_add(32 * VECTORS);
     }
     store(&sums, out);
@@ -222,7 +226,9 @@ unsafe fn product_widened<const ROWS: usize, const VECTORS: usize>(
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn product_bf16<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_, Bf16>, out: &mut [f32; TILE_FLOATS]) {
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
-    let (mut a, mut b) = (tile.a.as_ptr(), tile.b.as_ptr());
+    // One pointer a row: derived from each other they would be a chain of additions longer than the products.
+    let rows: [_; ROWS] = std::array::from_fn(|r| tile.a.as_ptr().wrapping_add(r * tile.row_stride));
+    let (mut at, mut b) = (0, tile.b.as_ptr());
     for _ in 0..tile.depth / 2 {
         // SAFETY: pair p < depth / 2 of row r < rows is `a[r * row_stride + 2p ..][..2]`, and pair row p of `b` holds
         // `VECTORS * 16` pairs; both lie inside their slices by the checked bounds. Reads need no alignment, and
@@ -232,8 +238,8 @@ unsafe fn product_bf16<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_, 
             for (v, column) in columns.iter_mut().enumerate() {
                 *column = _mm512_loadu_si512(b.add(32 * v).cast());
             }
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let pair = a.add(r * tile.row_stride).cast::<i32>().read_unaligned();
+            for (row, sums) in rows.iter().zip(&mut sums) {
+                let pair = row.wrapping_add(at).cast::<i32>().read_unaligned();
                 let left: __m512bh = std::mem::transmute(_mm512_set1_epi32(pair));
                 for (sum, column) in sums.iter_mut().zip(&columns) {
                     let column: __m512bh = std::mem::transmute(*column);
@@ -241,7 +247,7 @@ unsafe fn product_bf16<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_, 
                 }
             }
         }
-        a = a.wrapping_add(2);
+        at += 2;
         b = b.wrapping_add(32 * VECTORS);
     }
     store(&sums, out);

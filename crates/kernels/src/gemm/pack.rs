@@ -157,18 +157,30 @@ fn write_depth_rows<E: Element, F: Element>(
     let first = p * shape.cols;
     let used = shape.cols.min(cols - first);
     let width = shape.panel_width(cols, p);
-    for i in 0..count {
+    let row = |i: usize| &source[i * stride + first..][..used];
+    if !E::PAIRS {
+        for i in 0..count {
+            let to = &mut panel[(first_k + i) * width..][..used];
+            for (to, value) in to.iter_mut().zip(row(i)) {
+                *to = E::from_f32(value.to_f32());
+            }
+        }
+        return;
+    }
+    let mut i = 0;
+    while i < count {
         let k = first_k + i;
-        let row = &source[i * stride + first..][..used];
-        if E::PAIRS {
-            let to = panel[(k / 2) * 2 * width..][..2 * used].iter_mut().skip(k % 2);
-            for (to, value) in to.step_by(2).zip(row) {
-                *to = E::from_f32(value.to_f32());
+        let pairs = panel[(k / 2) * 2 * width..][..2 * used].as_chunks_mut::<2>().0;
+        if k.is_multiple_of(2) && i + 1 < count {
+            for ((pair, first), second) in pairs.iter_mut().zip(row(i)).zip(row(i + 1)) {
+                *pair = [E::from_f32(first.to_f32()), E::from_f32(second.to_f32())];
             }
+            i += 2;
         } else {
-            for (to, value) in panel[k * width..][..used].iter_mut().zip(row) {
-                *to = E::from_f32(value.to_f32());
+            for (pair, value) in pairs.iter_mut().zip(row(i)) {
+                pair[k % 2] = E::from_f32(value.to_f32());
             }
+            i += 1;
         }
     }
 }

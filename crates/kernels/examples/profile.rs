@@ -1,0 +1,265 @@
+//! Speed of a twelve-block vision transformer on this machine: images a second, the share of the measured
+//! matrix-product peak, and the share of time of each operation.
+//!
+//! ```text
+//! cargo run --release -p kinsight-kernels --features profile --example profile [small|base] [f32|bf16] [batch] [repeats]
+//! ```
+//! Training is a step of deep prompts and biases (10 prompts a block, every bias, weights frozen). The patch projection,
+//! the head and the optimiser are left out: under 3 % of the work. On a shared machine compare the ratios of one run,
+//! which are taken in turns, not numbers of different runs.
+
+use std::time::Instant;
+
+use kinsight_kernels::*;
+
+const BLOCKS: usize = 12;
+const TOKENS: usize = 197;
+const PROMPTS: usize = 10;
+
+/// One block's tensors.
+struct Block {
+    ones: Vec<f32>,
+    zeros: Vec<f32>,
+    weights: [Vec<f32>; 4],
+    prompts: Vec<f32>,
+}
+
+/// Numbers that look random enough and need no generator.
+fn numbers(len: usize, scale: f32) -> Vec<f32> {
+    let at = |i: usize| ((i as f32 * 0.618_034).fract() + (i as f32 * 0.414_214).fract() - 1.0) * scale;
+    (0..len).map(at).collect()
+}
+
+impl Block {
+    fn new(width: usize) -> Self {
+        let weight = |input: usize, output: usize| numbers(input * output, 1.0 / (input as f32).sqrt());
+        Self {
+            ones: vec![1.0; 4 * width],
+            zeros: vec![0.0; 4 * width],
+            weights: [
+                weight(width, 3 * width),
+                weight(width, width),
+                weight(width, 4 * width),
+                weight(4 * width, width),
+            ],
+            prompts: numbers(PROMPTS * width, 0.1),
+        }
+    }
+
+    fn params(&self, width: usize, prompts: bool) -> BlockParams<'_> {
+        let norm = LayerNormParams { weight: &self.ones[..width], bias: &self.zeros[..width] };
+        let linear = |i: usize, output: usize| LinearParams::new(&self.weights[i], Some(&self.zeros[..output]));
+        BlockParams {
+            norm1: norm,
+            qkv: linear(0, 3 * width),
+            proj: linear(1, width),
+            layer_scale1: None,
+            norm2: norm,
+            fc1: linear(2, 4 * width),
+            fc2: linear(3, width),
+            layer_scale2: None,
+            adapter: None,
+            prompts: prompts.then_some(Prompts::Shared(&self.prompts)),
+        }
+    }
+}
+
+/// A model and a batch.
+struct Run {
+    blocks: Vec<Block>,
+    dims: BlockDims,
+    precision: Precision,
+    x: Vec<f32>,
+}
+
+impl Run {
+    fn infer(&self) {
+        let (mut x, mut out) = (self.x.clone(), self.x.clone());
+        let dims = BlockDims { prompts: 0, ..self.dims };
+        for block in &self.blocks {
+            block_forward(&dims, &block.params(dims.width, false), self.precision, &x, &mut out).unwrap();
+            std::mem::swap(&mut x, &mut out);
+        }
+    }
+
+    fn train(&self, keep: Keep) {
+        let (dims, precision) = (self.dims, self.precision);
+        let norm = LayerNormWanted { weight: false, bias: true };
+        let linear = LinearWanted { weight: false, bias: true, lora: false };
+        let wanted = Wanted {
+            norm1: norm,
+            qkv: linear,
+            proj: linear,
+            norm2: norm,
+            fc1: linear,
+            fc2: linear,
+            prompts: true,
+            ..Wanted::default()
+        };
+        let mut inputs = vec![self.x.clone()];
+        let mut saved = Vec::new();
+        for (i, block) in self.blocks.iter().enumerate() {
+            let mut out = vec![0.0; dims.output_len()];
+            let params = block.params(dims.width, true);
+            saved.push(block_forward_saving(&dims, &params, precision, keep, &wanted, &inputs[i], &mut out).unwrap());
+            inputs.push(out);
+        }
+        let mut d = numbers(dims.output_len(), 1e-3);
+        for block in self.blocks.iter().rev() {
+            let params = block.params(dims.width, true);
+            let (saved, mut d_x) = (saved.pop().unwrap(), vec![0.0; dims.input_len()]);
+            inputs.pop();
+            let x = inputs.last().unwrap();
+            block_backward(&dims, &params, precision, x, &saved, &d, &wanted, Some(&mut d_x)).unwrap();
+            d = d_x;
+        }
+    }
+
+    /// Multiplications and additions of matrix products in an image's forward (`prompts`: keys and values alone).
+    fn forward_flops(&self, prompts: usize) -> f64 {
+        let (n, d) = (TOKENS as f64, self.dims.width as f64);
+        let keys = n + prompts as f64;
+        2.0 * BLOCKS as f64 * (12.0 * d * d * n + 2.0 * n * keys * d)
+    }
+
+    fn train_flops(&self) -> f64 {
+        let (n, d) = (TOKENS as f64, self.dims.width as f64);
+        let keys = n + PROMPTS as f64;
+        self.forward_flops(PROMPTS) + 2.0 * BLOCKS as f64 * (12.0 * d * d * n + 5.0 * n * keys * d)
+    }
+}
+
+/// Seconds of `f`.
+fn time(f: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    f();
+    start.elapsed().as_secs_f64()
+}
+
+/// Best GFLOP/s of a product that fits the caches, on all threads: what the blocks could reach at most.
+fn peak(ours: bool) -> f64 {
+    let [m, n, k] = [1536, 768, 384];
+    let (a, b) = (numbers(m * k, 1.0), numbers(k * n, 1.0));
+    let mut c = vec![0.0; m * n];
+    let flops = 2.0 * (m * n * k) as f64;
+    let best = (0..40)
+        .map(|_| {
+            time(|| {
+                if ours {
+                    let (a, b) = (Matrix::row_major(&a, k), Matrix::row_major(&b, n));
+                    gemm([m, n, k], 1.0, a, b, 0.0, &mut c).unwrap();
+                } else {
+                    rival(&a, &b, &mut c, [m, n, k]);
+                }
+            })
+        })
+        .fold(f64::INFINITY, f64::min);
+    flops / best / 1e9
+}
+
+/// The same product by the `gemm` crate.
+fn rival(a: &[f32], b: &[f32], c: &mut [f32], [m, n, k]: [usize; 3]) {
+    let (n_stride, k_stride) = (n as isize, k as isize);
+    let threads = ::gemm::Parallelism::Rayon(0);
+    // SAFETY: the strides are those of row-major matrices of the given sizes, whose slices have those lengths.
+    unsafe {
+        ::gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            1,
+            n_stride,
+            false,
+            a.as_ptr(),
+            1,
+            k_stride,
+            b.as_ptr(),
+            1,
+            n_stride,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            threads,
+        );
+    }
+}
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let width = match args.next().as_deref() {
+        None | Some("small") => 384,
+        Some("base") => 768,
+        Some(other) => panic!("unknown model {other}"),
+    };
+    let precision = match args.next().as_deref() {
+        None | Some("f32") => Precision::F32,
+        Some("bf16") => Precision::Bf16,
+        Some(other) => panic!("unknown precision {other}"),
+    };
+    let batch: usize = args.next().map_or(16, |n| n.parse().unwrap());
+    let repeats: usize = args.next().map_or(5, |n| n.parse().unwrap());
+    let dims = BlockDims {
+        batch,
+        tokens: TOKENS,
+        prompts: PROMPTS,
+        outputs: TOKENS,
+        width,
+        heads: width / 64,
+        hidden: 4 * width,
+        eps: 1e-6,
+    };
+    let run = Run {
+        blocks: (0..BLOCKS).map(|_| Block::new(width)).collect(),
+        dims,
+        precision,
+        x: numbers(dims.input_len(), 1.0),
+    };
+    println!(
+        "{} on {} threads, width {width}, batch {batch}, {precision:?}",
+        cpu_features(),
+        rayon::current_num_threads()
+    );
+    let modes: [(&str, f64, &dyn Fn()); 3] = [
+        ("embed", run.forward_flops(0), &|| run.infer()),
+        ("train", run.train_flops(), &|| run.train(Keep::All)),
+        ("train, checkpoint block", run.train_flops(), &|| run.train(Keep::InputsOnly)),
+    ];
+    let mut seconds = vec![Vec::new(); modes.len()];
+    let mut shares = vec![Vec::new(); modes.len()];
+    let mut peaks = [0.0f64; 2];
+    for repeat in 0..=repeats {
+        peaks = [peaks[0].max(peak(true)), peaks[1].max(peak(false))];
+        for (i, (.., f)) in modes.iter().enumerate() {
+            profile::take();
+            let t = time(f);
+            if repeat > 0 {
+                seconds[i].push(t);
+                shares[i] = profile::take();
+            }
+        }
+    }
+    println!("peak of an in-cache product: ours {:.0} GFLOP/s, the gemm crate {:.0} GFLOP/s", peaks[0], peaks[1]);
+    let threads = rayon::current_num_threads() as f64;
+    for (((name, flops, _), seconds), shares) in modes.iter().zip(&mut seconds).zip(&shares) {
+        let last = *seconds.last().unwrap();
+        seconds.sort_by(f64::total_cmp);
+        let median = seconds[seconds.len() / 2];
+        let rate = batch as f64 / median;
+        let gflops = rate * flops / 1e9;
+        println!(
+            "\n{name}: {rate:.2} img/s (best {:.2}), {gflops:.0} GFLOP/s, {:.0} % of the peak",
+            batch as f64 / seconds[0],
+            100.0 * gflops / peaks[0].max(peaks[1]),
+        );
+        let mut rest = 100.0;
+        for (operation, spent) in shares.iter().take(16) {
+            let share = 100.0 * spent / (last * threads);
+            rest -= share;
+            println!("  {share:5.1} %  {operation}");
+        }
+        println!("  {rest:5.1} %  the rest: packing, waiting, allocation");
+    }
+}
