@@ -64,7 +64,7 @@ Examples:
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
-#[command(after_help = TRAIN_EXAMPLES)]
+#[command(after_help = TRAIN_EXAMPLES, args_override_self = true)]
 pub struct TrainArgs {
     /// Method, parts joined by + (see `kinsight methods`) [default: vptsp-g+bitfit]
     #[arg(long)]
@@ -194,7 +194,7 @@ Examples:
 
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
-#[command(after_help = EVAL_EXAMPLES)]
+#[command(after_help = EVAL_EXAMPLES, args_override_self = true)]
 pub struct EvalArgs {
     /// Run folder with a fine-tuning
     #[arg(long, required_unless_present = "backbone")]

@@ -22,7 +22,7 @@ use crate::evaluation::{Measured, measure};
 use crate::health::Health;
 use crate::init::{FreshLearner, bank_values, initial_container};
 use crate::learner::{Learner, TrainBatch};
-use crate::optim::{CosineSchedule, LearningRates, OptimizerState};
+use crate::optim::OptimizerState;
 use crate::proxies::ProxySource;
 use crate::run::{LogRecord, ModelCard, Progress, RunFolder, RunLog, TrainingState};
 use crate::sampler::ClassSampler;
@@ -65,7 +65,7 @@ pub struct RunFacts {
     pub train: (usize, usize),
     /// Images and classes measured on.
     pub test: (usize, usize),
-    /// Scalars of encoder and backbone.
+    /// Scalars of the whole learner: backbone, what is attached, proxies, class prompts.
     pub parameters: usize,
     /// Scalars that train, class prompts in a bank included.
     pub trainable: usize,
@@ -171,8 +171,8 @@ impl Trainer {
         stop: &AtomicBool,
         observer: &mut dyn FnMut(Event<'_>),
     ) -> Result<Outcome, TrainError> {
-        let folder = RunFolder::prepare(out, &self.config, resume)?;
         let sampler = ClassSampler::new(self.train.items_by_class(), self.config.sampling, self.config.seed)?;
+        let folder = RunFolder::prepare(out, &self.config, resume)?;
         let loader = Loader::new(self.train.clone(), self.preprocess, self.loader_options(LoaderOptions::train()))?;
         let fresh = Progress {
             step: 0,
@@ -188,7 +188,7 @@ impl Trainer {
             false => (state, fresh),
         };
         let facts = self.facts(&state, &sampler, progress.step);
-        let log = RunLog::open_at(&folder.log(), progress.step)?;
+        let log = RunLog::open_at(&folder.log(), progress.step, progress.epoch)?;
         let mut run = Run { trainer: self, folder, log, loader, sampler, state, progress, observer, measured: None };
         (run.observer)(Event::Started(&facts));
         run.warn_about_data()?;
@@ -244,7 +244,7 @@ impl Trainer {
         RunFacts {
             train: (self.train.len(), self.train.num_classes()),
             test: (self.test.len(), self.test.num_classes()),
-            parameters: count(&|name, _| name.starts_with("encoder.")),
+            parameters: count(&|_, _| true) + banked,
             trainable: count(&|_, trains| trains) + banked,
             kept: count(&|name, trains| trains && name.starts_with("encoder.")),
             total_steps: (self.config.epochs * sampler.batches()) as u64,
@@ -315,8 +315,9 @@ impl Run<'_> {
             }
             self.progress.epoch += 1;
             self.progress.batch = 0;
-            self.save_checkpoint()?;
+            // In this order a run killed in between evaluates again, rather than never.
             self.evaluate_if_due()?;
+            self.save_checkpoint()?;
         }
         Ok(true)
     }
@@ -341,12 +342,7 @@ impl Run<'_> {
         let loss = output.loss.into_scalar::<f64>();
         let warning = health.check(self.progress.step, loss, output.embeddings)?;
 
-        let length = config.optimizer.cosine_length.unwrap_or(config.epochs);
-        let schedule = CosineSchedule { length, floor: config.optimizer.cosine_min };
-        let rates = LearningRates {
-            base: schedule.rate(config.optimizer.lr, self.progress.epoch),
-            proxies: schedule.rate(config.optimizer.lr_proxies, self.progress.epoch),
-        };
+        let rates = config.optimizer.rates(self.progress.step, self.progress.epoch, config.epochs);
         state.learner = state.optimizer.step(state.learner.clone(), &mut gradients, &config.optimizer, rates);
         if let (Some(bank), Some(lent)) = (&mut state.bank, &lent) {
             bank.take_back(&classes, lent, &mut gradients, &config.optimizer, rates.base);
@@ -358,10 +354,8 @@ impl Run<'_> {
     }
 
     fn report_step(&mut self, loss: f64, total: u64, images_per_second: f64) -> Result<(), TrainError> {
-        let config = &self.trainer.config.optimizer;
-        let length = config.cosine_length.unwrap_or(1);
-        let lr = CosineSchedule { length, floor: config.cosine_min }.rate(config.lr, self.progress.epoch);
         let Progress { step, epoch, .. } = self.progress;
+        let lr = self.trainer.config.optimizer.rates(step - 1, epoch, self.trainer.config.epochs).base;
         let timed = (!self.trainer.config.deterministic).then_some(images_per_second);
         self.log.append(&LogRecord::Step { step, epoch, loss, lr, images_per_second: timed })?;
         (self.observer)(Event::Step { step, total, epoch, loss, images_per_second });

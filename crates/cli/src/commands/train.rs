@@ -1,8 +1,12 @@
 //! `kinsight train`
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use kinsight_train::trainer::Trainer;
+use kinsight_train::evaluation::Measured;
+use kinsight_train::run::{ReportedRun, RunFolder, RunReport};
+use kinsight_train::trainer::{Outcome, Trainer};
 
 use super::settings::{train_config, use_threads};
 use crate::arguments::TrainArgs;
@@ -31,12 +35,47 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
     if let Some(measured) = &outcome.measured {
         println!("{} on {} unseen classes", trainer.config().method, outcome.facts.test.1);
         eval::print_metrics(&measured.evaluation);
+        write_report(&trainer, out, &outcome, measured)?;
         eprintln!(
-            "trained in {:.0} s; the fine-tuning is {}, measure it with `kinsight eval --run {}`",
+            "trained in {:.0} s; see {}, measure again with `kinsight eval --run {}`",
             outcome.seconds,
-            out.join("model.safetensors").display(),
+            out.join("report.html").display(),
             out.display()
         );
     }
+    Ok(())
+}
+
+/// Writes the run's `report.html`, beside the bare backbone's figures.
+fn write_report(trainer: &Trainer, out: &Path, outcome: &Outcome, measured: &Measured) -> Result<()> {
+    let folder = RunFolder::at(out);
+    let zero_shot = trainer.measure_zero_shot()?;
+    let config = trainer.config();
+    let data = config.data.path.file_name().unwrap_or_default().to_string_lossy().to_string();
+    let (images, classes) = outcome.facts.train;
+    let report = RunReport {
+        title: format!("{} on {data}", config.method),
+        subtitle: format!(
+            "{} taught with {images} images of {classes} classes, measured on {} classes it never saw",
+            trainer.backbone().name,
+            outcome.facts.test.1
+        ),
+        config,
+        zero_shot: &zero_shot,
+        runs: vec![ReportedRun {
+            name: &config.method,
+            note: "",
+            folder: &folder,
+            facts: &outcome.facts,
+            measured,
+            seconds: outcome.seconds,
+        }],
+        test: trainer.test_set(),
+        next_steps: vec![(
+            "Measure the run again, or on other images.".to_string(),
+            format!("kinsight eval --run {} --data FOLDER", out.display()),
+        )],
+    };
+    folder.write(&folder.report(), report.build()?.to_html().as_bytes())?;
     Ok(())
 }

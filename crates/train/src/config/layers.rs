@@ -43,10 +43,7 @@ impl Overrides {
     pub fn load(self) -> Result<TrainConfig, TrainError> {
         let mut above = Table::new();
         if let Some((text, name)) = &self.file {
-            let table: Table = text.parse().map_err(|error: toml::de::Error| invalid(name, &error))?;
-            // Read alone first, so that a mistake is reported with its line.
-            toml::from_str::<TrainConfig>(text).map_err(|error| invalid(name, &error))?;
-            merge(&mut above, table);
+            merge(&mut above, text.parse().map_err(|error: toml::de::Error| invalid(name, &error))?);
         }
         for assignment in self.assignments {
             merge(&mut above, assignment);
@@ -55,10 +52,17 @@ impl Overrides {
             Some(Value::String(name)) => name.clone(),
             _ => TrainConfig::default().method,
         };
-        let mut settings = method::parse_method(&method)?;
+        let mut settings = Table::try_from(TrainConfig::default())
+            .map_err(|error| TrainError::Config { message: error.to_string(), hint: String::new() })?;
+        merge(&mut settings, method::parse_method(&method)?);
         settings.insert("method".into(), Value::String(method));
         merge(&mut settings, above);
-        Value::Table(settings).try_into().map_err(|error: toml::de::Error| invalid("settings", &error))
+        Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
+            // The same mistake in the file alone is told with its line.
+            let in_file =
+                self.file.as_ref().and_then(|(text, name)| Some((name, toml::from_str::<TrainConfig>(text).err()?)));
+            in_file.map_or_else(|| invalid("settings", &error), |(name, error)| invalid(name, &error))
+        })
     }
 }
 

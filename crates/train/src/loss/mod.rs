@@ -34,7 +34,7 @@ pub enum ProxyRange {
 }
 
 /// Options of the loss.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossConfig {
     /// Which one.
@@ -43,6 +43,20 @@ pub struct LossConfig {
     pub range: ProxyRange,
     /// Scales and margins of Proxy-Anchor and of the authors' Proxy-NCA.
     pub anchor: ProxyAnchorConfig,
+    /// Factor of the squared distances in `proxy-nca-softmax`.
+    pub softmax_scale: f64,
+}
+
+impl Default for LossConfig {
+    /// The method's loss.
+    fn default() -> Self {
+        Self {
+            kind: LossKind::default(),
+            range: ProxyRange::default(),
+            anchor: ProxyAnchorConfig::default(),
+            softmax_scale: 1.0,
+        }
+    }
 }
 
 impl LossConfig {
@@ -51,7 +65,7 @@ impl LossConfig {
         match self.kind {
             LossKind::ProxyAnchor => proxy_anchor_loss(embeddings, proxies, labels, &self.anchor),
             LossKind::ProxyNca => proxy_nca_loss(embeddings, proxies, labels, &self.anchor),
-            LossKind::ProxyNcaSoftmax => proxy_nca_softmax_loss(embeddings, proxies, labels, 1.0),
+            LossKind::ProxyNcaSoftmax => proxy_nca_softmax_loss(embeddings, proxies, labels, self.softmax_scale),
         }
     }
 }

@@ -3,6 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::{CosineSchedule, LearningRates};
+
 /// Which optimiser, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -40,6 +42,20 @@ pub struct OptimizerConfig {
     pub cosine_length: Option<usize>,
     /// Floor of the cosine schedule.
     pub cosine_min: f64,
+    /// Steps over which the rates rise linearly from zero; the authors use none.
+    pub warmup_steps: u64,
+}
+
+impl OptimizerConfig {
+    /// The rates of the step after `step` others, in `epoch` of `epochs`.
+    pub fn rates(&self, step: u64, epoch: usize, epochs: usize) -> LearningRates {
+        let schedule = CosineSchedule { length: self.cosine_length.unwrap_or(epochs), floor: self.cosine_min };
+        let risen = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0);
+        LearningRates {
+            base: risen * schedule.rate(self.lr, epoch),
+            proxies: risen * schedule.rate(self.lr_proxies, epoch),
+        }
+    }
 }
 
 impl Default for OptimizerConfig {
@@ -56,6 +72,7 @@ impl Default for OptimizerConfig {
             eps: 1e-8,
             cosine_length: None,
             cosine_min: 1e-8,
+            warmup_steps: 0,
         }
     }
 }

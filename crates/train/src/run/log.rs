@@ -47,9 +47,11 @@ pub enum LogRecord {
 }
 
 impl LogRecord {
-    fn step(&self) -> u64 {
+    /// Whether a run that has done `step` steps and `epochs` whole epochs had written this already.
+    fn is_before(&self, at: u64, whole_epochs: usize) -> bool {
         match self {
-            Self::Step { step, .. } | Self::Evaluation { step, .. } | Self::Warning { step, .. } => *step,
+            Self::Step { step, .. } | Self::Warning { step, .. } => *step <= at,
+            Self::Evaluation { epochs, .. } => *epochs <= whole_epochs,
         }
     }
 }
@@ -62,13 +64,17 @@ pub struct RunLog {
 }
 
 impl RunLog {
-    /// Opens the log for appending after dropping what lies beyond `step`, as left by a run that was killed.
+    /// Opens the log for appending after dropping what lies beyond `step` and `epochs`, as left by a run that was killed.
     ///
     /// # Errors
     /// [`TrainError::Io`]
-    pub fn open_at(path: &Path, step: u64) -> Result<Self, TrainError> {
-        let kept: Vec<LogRecord> = read(path).into_iter().filter(|record| record.step() <= step).collect();
-        let text: String = kept.iter().filter_map(|record| Some(serde_json::to_string(record).ok()? + "\n")).collect();
+    pub fn open_at(path: &Path, step: u64, epochs: usize) -> Result<Self, TrainError> {
+        let old = fs::read_to_string(path).unwrap_or_default();
+        let is_kept = |line: &&str| {
+            serde_json::from_str::<LogRecord>(line).is_ok_and(|record| record.is_before(step, epochs))
+        };
+        // Lines are kept as they are: reading a number and writing it again may change its last digit.
+        let text: String = old.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect();
         kinsight_model::weights::write_atomically(path, text.as_bytes())?;
         let io = |source| TrainError::Io { action: "open", path: path.to_path_buf(), source };
         Ok(Self { path: path.to_path_buf(), file: OpenOptions::new().append(true).open(path).map_err(io)? })
@@ -104,10 +110,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         let record = |step| LogRecord::Warning { step, message: "x".into() };
-        let mut log = RunLog::open_at(&path, 0).unwrap();
+        let mut log = RunLog::open_at(&path, 0, 0).unwrap();
         (1..=5).for_each(|step| log.append(&record(step)).unwrap());
         fs::write(&path, fs::read_to_string(&path).unwrap() + "{\"event\":\"st").unwrap();
-        let mut log = RunLog::open_at(&path, 3).unwrap();
+        let mut log = RunLog::open_at(&path, 3, 0).unwrap();
         log.append(&record(4)).unwrap();
         assert_eq!(read(&path), (1..=4).map(record).collect::<Vec<_>>());
     }

@@ -46,7 +46,7 @@ impl RunFolder {
         let fail = |message: String, hint: &str| {
             Err(TrainError::RunFolder { path: root.to_path_buf(), message, hint: hint.to_string() })
         };
-        if folder.config().is_file() {
+        if folder.latest_checkpoint().is_file() || folder.model().is_file() {
             if !resume {
                 return fail("already holds a run".into(), "continue it with --resume, or choose another --out");
             }
@@ -55,7 +55,7 @@ impl RunFolder {
                 let hint = "resume with the settings of its config.toml, or choose another --out";
                 return fail(format!("holds a run with other settings:\n  {}", differences.join("\n  ")), hint);
             }
-        } else if root.is_dir() && fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some()) {
+        } else if !folder.config().is_file() && fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some()) {
             return fail("is not empty and is not a run".into(), "choose another --out");
         }
         if let Err(error) = fs::create_dir_all(folder.checkpoints()) {

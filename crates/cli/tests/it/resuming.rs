@@ -1,0 +1,84 @@
+//! Stopping at any moment and going on equals never having stopped, bit for bit.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::fixture::{Fixture, succeed, text};
+
+const SETTINGS: [&str; 2] = ["--set", "checkpoint_every_steps=2"];
+
+#[test]
+fn killed_at_random_moments_and_resumed_equals_unbroken() {
+    let fixture = Fixture::new();
+    let started = Instant::now();
+    succeed(&mut fixture.train("unbroken", &SETTINGS));
+    let whole = started.elapsed();
+
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let mut killed = 0;
+    for attempt in 0..12 {
+        let more: Vec<&str> = SETTINGS.into_iter().chain((attempt > 0).then_some("--resume")).collect();
+        let mut child = fixture.train("broken", &more).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let moment = whole.mul_f64(rng.random_range(0.1..0.9));
+        let deadline = Instant::now() + moment;
+        while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let running = child.try_wait().unwrap().is_none();
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+        killed += usize::from(running);
+    }
+    assert!(killed >= 3, "only {killed} of the runs were still running when they were killed");
+    let resume: Vec<&str> = SETTINGS.into_iter().chain(["--resume"]).collect();
+    succeed(&mut fixture.train("broken", &resume));
+    for file in ["log.jsonl", "metrics.json", "model.safetensors"] {
+        let read = |run: &str| std::fs::read(fixture.path(run).join(file)).unwrap();
+        let (unbroken, broken) = (read("unbroken"), read("broken"));
+        assert!(unbroken == broken, "{file} differs:\n{}\n{}", text(&unbroken), text(&broken));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_saves_and_the_run_goes_on() {
+    let fixture = Fixture::new();
+    succeed(&mut fixture.train("unbroken", &["--epochs", "30"]));
+    let mut child = fixture.train("stopped", &["--epochs", "30"]).stderr(Stdio::piped()).spawn().unwrap();
+    let log = fixture.path("stopped/log.jsonl");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while std::fs::metadata(&log).map_or(0, |m| m.len()) < 200 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let status = child.wait().unwrap();
+    assert!(status.success());
+    assert!(!fixture.path("stopped/model.safetensors").exists(), "the run was stopped before its end");
+    assert!(fixture.path("stopped/checkpoints/latest.safetensors").is_file());
+    succeed(&mut fixture.train("stopped", &["--epochs", "30", "--resume"]));
+    let read = |run: &str| std::fs::read(fixture.path(run).join("model.safetensors")).unwrap();
+    assert!(read("unbroken") == read("stopped"));
+}
+
+#[test]
+fn a_prompt_memory_bank_resumes_too() {
+    let fixture = Fixture::new();
+    let bank = ["--set", "proxies.memory_bank=true"];
+    succeed(&mut fixture.train("unbroken", &bank));
+    // The same run in two pieces: settings must agree, so the first piece is the whole run cut short.
+    let mut child = fixture.train("pieces", &bank).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let checkpoint = fixture.path("pieces/checkpoints/latest.safetensors");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !checkpoint.is_file() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    succeed(&mut fixture.train("pieces", &["--set", "proxies.memory_bank=true", "--resume"]));
+    let read = |run: &str| std::fs::read(fixture.path(run).join("model.safetensors")).unwrap();
+    assert!(read("unbroken") == read("pieces"));
+}

@@ -1,0 +1,75 @@
+//! `kinsight train` from start to finish.
+
+use kinsight_model::finetuned::read_info;
+
+use crate::fixture::{Fixture, assert_says, kinsight, succeed};
+
+#[test]
+fn a_run_folder_holds_what_it_promises() {
+    let fixture = Fixture::new();
+    let printed = succeed(&mut fixture.train("run", &[]));
+    assert_says(&printed, &["Recall@1", "MAP@R", "vptsp-g+bitfit"]);
+    let run = fixture.path("run");
+    for file in ["config.toml", "log.jsonl", "metrics.json", "model.safetensors", "README.md", "report.html"] {
+        assert!(run.join(file).is_file(), "no {file}");
+    }
+    let info = read_info(&run.join("model.safetensors")).unwrap();
+    assert!(info.tuning.bitfit && info.tuning.prompts.is_some());
+    let model = std::fs::metadata(run.join("model.safetensors")).unwrap().len();
+    let backbone = std::fs::metadata(fixture.path("backbone.safetensors")).unwrap().len();
+    assert!(model < backbone / 4, "the fine-tuning alone: {model} of {backbone} bytes");
+    let steps =
+        std::fs::read_to_string(run.join("log.jsonl")).unwrap().lines().filter(|l| l.contains("step\"")).count();
+    assert!(steps >= 12, "4 epochs of 3 batches are logged");
+}
+
+#[test]
+fn the_number_of_threads_and_workers_changes_nothing() {
+    let fixture = Fixture::new();
+    succeed(&mut fixture.train("one", &["--threads", "1", "--set", "data.workers=1"]));
+    succeed(&mut fixture.train("many", &["--threads", "3", "--set", "data.workers=5"]));
+    for file in ["model.safetensors", "log.jsonl"] {
+        let read = |run: &str| std::fs::read(fixture.path(run).join(file)).unwrap();
+        assert!(read("one") == read("many"), "{file} differs");
+    }
+}
+
+#[test]
+fn every_method_trains() {
+    let fixture = Fixture::new();
+    for method in ["linear", "bitfit", "adapter", "vpt", "vptsp-m", "vptsp-g", "adapter+bitfit", "full"] {
+        let out = format!("run-{method}");
+        let mut command = kinsight();
+        command.args(["train", "--epochs", "1", "--batch-size", "4", "--method", method]);
+        command.arg("--backbone").arg(fixture.path("backbone.safetensors"));
+        command.arg("--data").arg(fixture.images()).arg("--out").arg(fixture.path(&out));
+        assert_says(&succeed(&mut command), &["Recall@1"]);
+    }
+}
+
+#[test]
+fn print_config_shows_what_can_be_set_and_reads_back() {
+    let fixture = Fixture::new();
+    let config = succeed(&mut fixture.train("unused", &["--print-config", "--lr", "0.002"]));
+    assert_says(&config, &["lr = 0.002", "[tuning.prompts]", "learned_share", "kind = \"gru_relu\""]);
+    std::fs::write(fixture.path("config.toml"), &config).unwrap();
+    let again = succeed(kinsight().args(["train", "--print-config", "--config"]).arg(fixture.path("config.toml")));
+    assert_eq!(config, again);
+}
+
+#[test]
+fn the_published_settings_are_valid() {
+    let configs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(configs).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("pretrain") {
+            continue;
+        }
+        succeed(kinsight().args(["train", "--print-config", "--config"]).arg(&path));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_says(&text, &["# Source", "# Command"]);
+        seen += 1;
+    }
+    assert!(seen >= 9, "{seen} settings");
+}

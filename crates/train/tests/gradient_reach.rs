@@ -1,0 +1,96 @@
+//! For each method: exactly the declared parameters train, all others stay bit-identical, each trained one is reached.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use kinsight_model::parameters::{RandomInit, inventory, named_tensors, normal_values};
+use kinsight_model::{Compute, Engine, VitConfig};
+use kinsight_train::config::{Overrides, parse_assignment};
+use kinsight_train::init::{FreshLearner, initial_container};
+use kinsight_train::learner::{Learner, TrainBatch};
+use kinsight_train::optim::{LearningRates, OptimizerConfig, OptimizerKind, OptimizerState};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+const CLASSES: usize = 5;
+
+/// What of the backbone a method may train, besides prompts, head and proxies.
+type Declared = fn(&str) -> bool;
+
+const METHODS: [(&str, &[&str], Declared); 12] = [
+    ("linear", &[], |_| false),
+    ("bitfit", &[], |name| name.contains("bias")),
+    ("adapter", &[], |name| name.contains(".adapter.")),
+    ("adapter", &["tuning.adapter.placement=sequential", "tuning.adapter.norm=post"], |n| n.contains(".adapter.")),
+    ("adapter+bitfit", &["tuning.adapter.blocks=1"], |n| n.contains(".adapter.") || n.contains("bias")),
+    ("vpt", &[], |_| false),
+    ("vpt", &["tuning.prompts.step=1"], |_| false),
+    ("vpt+bitfit", &[], |name| name.contains("bias")),
+    ("vptsp-m", &[], |_| false),
+    ("vptsp-g", &["proxies.accumulator.kind=gru"], |_| false),
+    ("vptsp-g+bitfit", &[], |name| name.contains("bias")),
+    ("full", &[], |_| true),
+];
+
+#[test]
+fn exactly_the_declared_parameters_train_fused() {
+    METHODS.iter().for_each(|method| check(method, Engine::Fused));
+}
+
+#[test]
+fn exactly_the_declared_parameters_train_composed() {
+    METHODS.iter().for_each(|method| check(method, Engine::Composed));
+}
+
+fn check((method, settings, declared): &(&str, &[&str], Declared), engine: Engine) {
+    let config = VitConfig::new(16, 8, 12, 3, 2);
+    let mut overrides = Overrides::default();
+    overrides.set("method", *method);
+    let small = ["tuning.prompts.count=4", "tuning.prompts.depth=3", "proxies.class_prompts.depth=2"];
+    let small = if method.contains("vpt") { &small[..] } else { &[] };
+    for setting in small.iter().chain(*settings) {
+        overrides.assignments.push(parse_assignment(setting).unwrap());
+    }
+    let settings = overrides.load().unwrap().resolve(&config).unwrap();
+
+    let device = Device::flex();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut backbone_rng = ChaCha8Rng::seed_from_u64(4);
+    let mut backbone = RandomInit::new(&mut backbone_rng, &device);
+    let mut source = FreshLearner::new(&mut backbone, &settings.tuning, &mut rng);
+    let mut learner = Learner::from_source(&mut source, &config, &settings.tuning, &settings.proxies, CLASSES);
+    learner.encoder.backbone.compute = Compute { engine, ..Compute::default() };
+    let mut learner = learner.with_trainable(&settings.tuning);
+
+    for parameter in inventory(&learner) {
+        let inner = parameter.name.strip_prefix("encoder.backbone.");
+        let expected = inner.is_none_or(|inner| declared(inner));
+        assert_eq!(parameter.trains, expected, "{method}: {}", parameter.name);
+    }
+    let before = named_tensors(&learner);
+    let mut container = initial_container(&mut rng, CLASSES, 12, &device);
+    let optimizer = OptimizerConfig { kind: OptimizerKind::Sgd, weight_decay: 0.0, ..OptimizerConfig::default() };
+    let mut state = OptimizerState::default();
+    // Some starting values are zero and hide what is behind them for a step or two.
+    for _ in 0..3 {
+        let images = normal_values(&mut rng, 4 * 3 * 16 * 16, 1.0);
+        let images = Tensor::from_data(TensorData::new(images, [4, 3, 16, 16]), &device);
+        let batch = TrainBatch { images, labels: vec![4, 4, 1, 1], banked_prompts: None };
+        let output = learner.forward(batch, &container, &settings.proxies, &settings.loss, &mut rng);
+        let mut gradients = output.loss.backward();
+        let rates = LearningRates { base: 0.1, proxies: 0.1 };
+        learner = state.step(learner, &mut gradients, &optimizer, rates);
+        container = output.container.unwrap_or(container);
+    }
+    let after = named_tensors(&learner);
+    let trains: BTreeMap<String, bool> = inventory(&learner).into_iter().map(|p| (p.name, p.trains)).collect();
+    for (name, old) in &before {
+        let new = &after[name];
+        assert!(new.iter::<f32>().all(|v| v.is_finite()), "{method}: {name} is not finite");
+        if trains[name] {
+            assert_ne!(old, new, "{method} ({engine:?}): {name} is declared to train and did not change");
+        } else {
+            assert_eq!(old, new, "{method} ({engine:?}): {name} is frozen and changed");
+        }
+    }
+}
