@@ -21,7 +21,7 @@ fn pictures(classes: usize, per_class: usize) -> (TempDir, Arc<Dataset>) {
             let picture = image::RgbImage::from_fn(size.0, size.1, |x, y| {
                 image::Rgb([(seed * 37 + x * 9) as u8, (seed * 11 + y * 13) as u8, (x * y + seed) as u8])
             });
-            let ending = if seed % 3 == 0 { "jpg" } else { "png" };
+            let ending = if seed.is_multiple_of(3) { "jpg" } else { "png" };
             picture.save(dir.path().join(format!("class{class}/{number}.{ending}"))).unwrap();
         }
     }
