@@ -95,7 +95,7 @@ pub fn search_self(embeddings: &UnitEmbeddings, config: &KnnConfig) -> Result<Ne
     if embeddings.len() < 2 {
         return Err(RetrievalError::Empty { what: "the gallery without the query" });
     }
-    let plan = Plan::new(embeddings.len(), embeddings.len() - 1, true, config)?;
+    let plan = Plan::new(embeddings.len(), embeddings.len() - 1, embeddings.dim(), true, config)?;
     if !plan.symmetric {
         return search_in_groups(embeddings, embeddings, true, &plan);
     }
@@ -121,7 +121,7 @@ pub fn search(queries: &UnitEmbeddings, gallery: &UnitEmbeddings, config: &KnnCo
     if gallery.is_empty() {
         return Err(RetrievalError::Empty { what: "the gallery" });
     }
-    let plan = Plan::new(queries.len(), gallery.len(), false, config)?;
+    let plan = Plan::new(queries.len(), gallery.len(), gallery.dim(), false, config)?;
     search_in_groups(queries, gallery, false, &plan)
 }
 
@@ -140,7 +140,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(queries: usize, candidates: usize, of_itself: bool, config: &KnnConfig) -> Result<Self> {
+    fn new(queries: usize, candidates: usize, dim: usize, of_itself: bool, config: &KnnConfig) -> Result<Self> {
         if config.k == 0 {
             return Err(RetrievalError::Setting { name: "k", found: "0".to_owned(), expected: "at least 1" });
         }
@@ -149,14 +149,14 @@ impl Plan {
         let roomy = (k + k.max(64)).min(candidates + 1);
         let tight = (k + (k / 4).max(32)).min(candidates + 1);
         let bytes = |queries: usize, capacity| queries.saturating_mul(CandidateBlock::bytes_per_query(capacity));
-        let one_worker = tiles::BYTES_PER_WORKER;
+        let one_worker = tiles::bytes_per_worker(dim);
         let allowed = config.max_memory_bytes;
 
-        let left = allowed.saturating_sub(rayon::current_num_threads() * one_worker);
+        let left = allowed.saturating_sub(rayon::current_num_threads().saturating_mul(one_worker));
         let affordable = left / queries.max(1) / size_of::<Neighbour>();
         let capacity = roomy.min(affordable.saturating_sub(1));
         if of_itself && capacity >= tight {
-            let workers = tiles::workers(allowed, bytes(queries, capacity))?;
+            let workers = tiles::workers(allowed, bytes(queries, capacity), one_worker)?;
             let (queries_per_block, queries_per_group) = (BLOCK, queries);
             return Ok(Self { k, capacity, symmetric: true, queries_per_block, queries_per_group, workers });
         }
@@ -171,7 +171,7 @@ impl Plan {
         let queries_per_block = affordable.min(BLOCK);
         // Sixteen blocks are enough to keep many threads from waiting for each other.
         let queries_per_group = (affordable / queries_per_block).min(16) * queries_per_block;
-        let workers = tiles::workers(allowed, result.saturating_add(bytes(queries_per_group, roomy)))?;
+        let workers = tiles::workers(allowed, result.saturating_add(bytes(queries_per_group, roomy)), one_worker)?;
         Ok(Self { k, capacity: roomy, symmetric: false, queries_per_block, queries_per_group, workers })
     }
 }

@@ -102,10 +102,9 @@ pub(crate) fn pair_histogram(
     relevance: &Relevance,
     max_memory_bytes: usize,
 ) -> Result<PairHistogram> {
-    // Each worker holds a histogram while it counts a tile.
-    let budget = max_memory_bytes.saturating_sub(PairHistogram::BYTES);
-    let workers = tiles::workers(budget, PairHistogram::BYTES)?;
-    let workers = workers.min((budget / (tiles::BYTES_PER_WORKER + PairHistogram::BYTES)).max(1));
+    // Each worker holds a histogram while it counts a tile; they are summed in one more.
+    let each_bytes = tiles::bytes_per_worker(gallery.dim()).saturating_add(PairHistogram::BYTES);
+    let workers = tiles::workers(max_memory_bytes, PairHistogram::BYTES, each_bytes)?;
     let idle: Mutex<Vec<PairHistogram>> = Mutex::new(Vec::new());
     let count = |tile: &Tile<'_>, diagonal: bool| {
         let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -163,7 +162,7 @@ mod tests {
 
         let relevance = Relevance::new(&labels[..40], &labels);
         let queries = embeddings.select(&(0..40).collect::<Vec<_>>()).unwrap();
-        let tight = 2 * PairHistogram::BYTES + tiles::BYTES_PER_WORKER;
+        let tight = 2 * PairHistogram::BYTES + tiles::bytes_per_worker(3);
         let histogram = pair_histogram(&queries, &embeddings, &relevance, tight).unwrap();
         assert_eq!(histogram.genuine_pairs() + histogram.impostor_pairs(), 40 * rows as u64);
         assert!(pair_histogram(&queries, &embeddings, &relevance, tight - 1).is_err());

@@ -36,9 +36,10 @@ pub(crate) fn map_rankings<T: Send>(
         per_block.into_iter().flatten().collect()
     };
 
+    let one_worker = tiles::bytes_per_worker(task.gallery.dim());
     let all = bytes(task, 0..queries);
-    if task.relevance.is_of_itself() && all.saturating_add(tiles::BYTES_PER_WORKER) <= max_memory_bytes {
-        let workers = tiles::workers(max_memory_bytes, all)?;
+    if task.relevance.is_of_itself() && all.saturating_add(one_worker) <= max_memory_bytes {
+        let workers = tiles::workers(max_memory_bytes, all, one_worker)?;
         let blocks = start(task, &tiles::blocks(queries, BLOCK));
         tiles::for_each_symmetric_tile(task.queries, &blocks, workers, |rows, columns, tile, hits| match columns {
             Some(columns) => rows.count_both(columns, task, tile, hits),
@@ -49,7 +50,8 @@ pub(crate) fn map_rankings<T: Send>(
 
     let mut scored = Vec::with_capacity(queries);
     for group in groups(task, max_memory_bytes)? {
-        let workers = tiles::workers(max_memory_bytes, group.iter().map(|range| bytes(task, range.clone())).sum())?;
+        let group_bytes = group.iter().map(|range| bytes(task, range.clone())).sum();
+        let workers = tiles::workers(max_memory_bytes, group_bytes, one_worker)?;
         let blocks = start(task, &group);
         tiles::for_each_tile(task.queries, &group, task.gallery, &blocks, workers, |block, tile, hits| {
             block.count_rows(task, tile, hits);
@@ -71,13 +73,14 @@ fn bytes(task: &RankTask<'_>, queries: Range<usize>) -> usize {
 ///
 /// A group takes at most what is left beside one tile; a block at most an eighth of that, unless a single query takes more.
 fn groups(task: &RankTask<'_>, max_memory_bytes: usize) -> Result<Vec<Vec<Range<usize>>>> {
-    let allowed = max_memory_bytes.saturating_sub(tiles::BYTES_PER_WORKER);
+    let one_worker = tiles::bytes_per_worker(task.gallery.dim());
+    let allowed = max_memory_bytes.saturating_sub(one_worker);
     let mut groups: Vec<Vec<Range<usize>>> = Vec::new();
     let (mut group_bytes, mut block_bytes) = (usize::MAX, 0);
     for query in 0..task.relevance.queries() {
         let needed = bytes(task, query..query + 1);
         if needed > allowed {
-            let needed = needed.saturating_add(tiles::BYTES_PER_WORKER);
+            let needed = needed.saturating_add(one_worker);
             return Err(RetrievalError::Memory { allowed: max_memory_bytes, needed });
         }
         if group_bytes.saturating_add(needed) > allowed {
@@ -114,7 +117,7 @@ mod tests {
         let relevance = Relevance::of_itself(&labels);
         let task = RankTask { queries: &embeddings, gallery: &embeddings, relevance: &relevance, depth: Depth::Full };
         for extra in [20_000, 100_000, 1_000_000, 100_000_000] {
-            let groups = groups(&task, tiles::BYTES_PER_WORKER + extra).unwrap();
+            let groups = groups(&task, tiles::bytes_per_worker(1) + extra).unwrap();
             let mut next = 0;
             for group in &groups {
                 assert!(bytes(&task, group[0].start..group[group.len() - 1].end) <= extra);
@@ -126,6 +129,6 @@ mod tests {
             }
             assert_eq!(next, labels.len());
         }
-        assert!(matches!(groups(&task, tiles::BYTES_PER_WORKER + 100), Err(RetrievalError::Memory { .. })));
+        assert!(matches!(groups(&task, tiles::bytes_per_worker(1) + 100), Err(RetrievalError::Memory { .. })));
     }
 }

@@ -1,22 +1,18 @@
 //! Inner products: in bulk and fast for finding candidates, one by one and exact for deciding between near ties.
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{ArrayView2, ArrayViewMut2};
+use kinsight_kernels::gemm_nt;
 
 /// Cosine similarities of two runs of unit rows.
+///
+/// A score does not depend on the tile in which it is computed.
 ///
 /// # Shapes
 /// `rows` `[m, dim]`, `columns` `[n, dim]`, `scores` `[m, n]`; all row-major.
 pub(crate) fn score_tile(rows: &[f32], columns: &[f32], dim: usize, scores: &mut [f32]) {
     let (m, n) = (rows.len() / dim, columns.len() / dim);
-    let (Ok(a), Ok(b), Ok(mut out)) = (
-        ArrayView2::from_shape((m, dim), rows),
-        ArrayView2::from_shape((n, dim), columns),
-        ArrayViewMut2::from_shape((m, n), scores),
-    ) else {
-        unreachable!("tile of {m} x {n} x {dim} does not fit its slices");
-    };
-    general_mat_mul(1.0, &a, &b.t(), 0.0, &mut out);
+    if let Err(error) = gemm_nt([m, n, dim], rows, columns, scores) {
+        unreachable!("a tile of {m} x {n} scores does not fit its slices: {error}");
+    }
 }
 
 /// How far a score of [`score_tile`] can lie from the true inner product of two unit rows of this width.

@@ -2,8 +2,8 @@
 //!
 //! What is made of the scores (the best k, the ranks of the relevant items, a histogram) is kept in one state for each
 //! block of rows, which only the thread that has the block's tile in hand may touch. All uses of tiles here keep states that
-//! do not depend on the order in which tiles arrive; together with tile boundaries that depend on nothing but the sizes of
-//! the input and the memory setting, this makes every result independent of the number of threads.
+//! do not depend on the order in which tiles arrive, and a score does not depend on the tile it is computed in; so every
+//! result is independent of the number of threads and of the memory setting.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,8 +16,10 @@ use crate::scores::score_tile;
 /// Rows and columns of a tile: large enough that packing is a small part of the product, small enough for a cache.
 pub(crate) const BLOCK: usize = 512;
 
-/// What one thread needs: the tile, its list of hits, and the packing buffers of the matrix product.
-pub(crate) const BYTES_PER_WORKER: usize = BLOCK * BLOCK * 4 + BLOCK * 4 + (2 << 20);
+/// What one thread needs: the tile, its list of hits, and the packed right side of the matrix product.
+pub(crate) fn bytes_per_worker(dim: usize) -> usize {
+    (BLOCK * BLOCK + BLOCK + BLOCK.saturating_mul(dim)).saturating_mul(size_of::<f32>())
+}
 
 /// The scores of a run of rows with a run of columns.
 pub(crate) struct Tile<'a> {
@@ -41,17 +43,18 @@ pub(crate) fn blocks(len: usize, block: usize) -> Vec<Range<usize>> {
     (0..len).step_by(block).map(|start| start..(start + block).min(len)).collect()
 }
 
-/// How many threads may work at once within `bytes`.
+/// How many threads may work at once within `max_memory_bytes`, each taking `each_bytes`, beside `other_bytes`.
 ///
 /// # Errors
-/// If `bytes` does not hold the tile of one; `other_bytes` is what is needed beside it, for the message.
-pub(crate) fn workers(max_memory_bytes: usize, other_bytes: usize) -> Result<usize> {
-    let left = max_memory_bytes.saturating_sub(other_bytes) / BYTES_PER_WORKER;
-    if left == 0 {
-        let needed = other_bytes.saturating_add(BYTES_PER_WORKER);
-        return Err(RetrievalError::Memory { allowed: max_memory_bytes, needed });
+/// If there is no room for one.
+pub(crate) fn workers(max_memory_bytes: usize, other_bytes: usize, each_bytes: usize) -> Result<usize> {
+    match max_memory_bytes.saturating_sub(other_bytes) / each_bytes {
+        0 => {
+            let needed = other_bytes.saturating_add(each_bytes);
+            Err(RetrievalError::Memory { allowed: max_memory_bytes, needed })
+        }
+        workers => Ok(workers.min(rayon::current_num_threads())),
     }
-    Ok(left.min(rayon::current_num_threads()))
 }
 
 /// Visits each pair of blocks of one set of rows once.
@@ -180,9 +183,12 @@ mod tests {
 
     #[test]
     fn the_number_of_workers_fits_the_memory() {
-        assert!(matches!(workers(100, 0), Err(RetrievalError::Memory { allowed: 100, needed: BYTES_PER_WORKER })));
-        assert_eq!(workers(BYTES_PER_WORKER + 5, 5).unwrap(), 1);
-        assert!(workers(BYTES_PER_WORKER + 4, 5).is_err());
-        assert_eq!(workers(usize::MAX, 0).unwrap(), rayon::current_num_threads());
+        let each = bytes_per_worker(32);
+        assert!(
+            matches!(workers(100, 7, each), Err(RetrievalError::Memory { allowed: 100, needed }) if needed == each + 7)
+        );
+        assert_eq!(workers(each + 5, 5, each).unwrap(), 1);
+        assert!(workers(each + 4, 5, each).is_err());
+        assert_eq!(workers(usize::MAX, 0, each).unwrap(), rayon::current_num_threads());
     }
 }

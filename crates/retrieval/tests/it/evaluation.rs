@@ -114,7 +114,7 @@ fn memory_and_threads_do_not_matter() {
     let reference = evaluate_self(&embeddings, &labels, &config(1 << 30)).unwrap();
     for threads in [1, 2, 5] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        for bytes in [3_300_000, 3_600_000, 20 << 20] {
+        for bytes in [1_080_000, 1_200_000, 20 << 20] {
             let found = pool.install(|| evaluate_self(&embeddings, &labels, &config(bytes))).unwrap();
             assert_eq!(found, reference, "{threads} threads, {bytes} bytes");
         }

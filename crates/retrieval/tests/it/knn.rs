@@ -32,7 +32,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn top_k_equals_full_sort(seed in any::<u64>(), n in 2_usize..700, dim in 1_usize..20, k in 1_usize..800, mib in 4_usize..40) {
+    fn top_k_equals_full_sort(seed in any::<u64>(), n in 2_usize..700, dim in 1_usize..20, k in 1_usize..800, mib in 1_usize..40) {
         let embeddings = rows(seed, n, dim);
         let config = KnnConfig { k, max_memory_bytes: mib << 20 };
         match search_self(&embeddings, &config) {
@@ -90,11 +90,7 @@ fn memory_too_small_names_what_is_needed_and_that_much_is_enough() {
     };
     let tight = search_self(&embeddings, &config(needed)).unwrap();
     let roomy = search_self(&embeddings, &config(1 << 30)).unwrap();
-    for (query, (tight, roomy)) in tight.rows().zip(roomy.rows()).enumerate() {
-        for (a, b) in tight.iter().zip(roomy) {
-            assert!((a.score() - b.score()).abs() < 1e-6, "query {query}");
-        }
-    }
+    assert!(tight.rows().eq(roomy.rows()));
 }
 
 #[test]
