@@ -17,6 +17,8 @@ mod error;
 pub mod loader;
 mod preprocess;
 mod rgb_image;
+pub mod synthetic;
+pub mod thumbnail;
 pub mod transform;
 
 pub use dataset::{Dataset, Item, Split, SplitRule};
