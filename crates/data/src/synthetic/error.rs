@@ -15,9 +15,7 @@ pub enum SyntheticError {
         found: u32,
     },
     /// A set without pictures.
-    #[error(
     #[error("a synthetic set needs classes and images, found {classes} classes of {images_per_class} images")]
-    )]
     Empty {
         /// Classes asked for.
         classes: usize,

@@ -69,7 +69,7 @@ impl SyntheticSpec {
     fn marker(&self) -> String {
         let Self { seed, classes, images_per_class, size_px } = self;
         format!(
-            "butterflies {RENDERER_VERSION}, seed {seed}, species {}..{}, {images_per_class} images each, {size_px} px\n",
+            "butterflies {RENDERER_VERSION}, seed {seed}, species {}..{}, {images_per_class} each, {size_px} px\n",
             classes.start, classes.end
         )
     }
