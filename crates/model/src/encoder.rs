@@ -36,15 +36,17 @@ impl Encoder {
             backbone: VisionTransformer::from_source(source, "backbone.", config, tuning.adapter.as_ref()),
             prompts: tuning.prompts.map(|schedule| PromptTables::from_source(source, "prompts", 1, width, schedule)),
             head: tuning.embedding.map(|size| EmbeddingHead::from_source(source, "head", width, size)),
-            pooling: tuning.pooling,
+            pooling: tuning.pooling.unwrap_or_default(),
         }
     }
 
-    /// The encoder of a backbone to which nothing is attached: its pooled token is the embedding.
+    /// The encoder of a backbone to which nothing is attached: its pooled token is the embedding; `None` pools as the
+    /// backbone was trained.
     ///
     /// # Errors
     /// [`ModelError::Weights`] lists every tensor that does not fit.
-    pub fn bare(backbone: &Backbone, pooling: Pooling, device: &Device) -> Result<Self, ModelError> {
+    pub fn bare(backbone: &Backbone, pooling: Option<Pooling>, device: &Device) -> Result<Self, ModelError> {
+        let pooling = pooling.unwrap_or(backbone.pooling);
         Ok(Self { backbone: backbone.load(device)?, prompts: None, head: None, pooling })
     }
 

@@ -17,8 +17,8 @@ pub struct Tuning {
     pub prompts: Option<PromptSchedule>,
     /// Bottleneck adapters.
     pub adapter: Option<AdapterConfig>,
-    /// What stands for the image.
-    pub pooling: Pooling,
+    /// What stands for the image; `None` takes what the backbone was trained with.
+    pub pooling: Option<Pooling>,
     /// Size E of the embedding; `None` leaves out the head, and the pooled token itself is the embedding.
     pub embedding: Option<usize>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinsight_model::parameters::{RandomInit, inventory, named_tensors, normal_values};
-use kinsight_model::{Compute, Engine, VitConfig};
+use kinsight_model::{Compute, Engine, Pooling, VitConfig};
 use kinsight_train::config::{Overrides, parse_assignment};
 use kinsight_train::init::{FreshLearner, initial_container};
 use kinsight_train::learner::{Learner, TrainBatch};
@@ -51,7 +51,7 @@ fn check((method, settings, declared): &(&str, &[&str], Declared), engine: Engin
     for setting in small.iter().chain(*settings) {
         overrides.assignments.push(parse_assignment(setting).unwrap());
     }
-    let settings = overrides.load().unwrap().resolve(&config).unwrap();
+    let settings = overrides.load().unwrap().resolve(&config, Pooling::Class).unwrap();
 
     let device = Device::flex();
     let mut rng = ChaCha8Rng::seed_from_u64(3);

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use kinsight_data::{Dataset, Preprocess, Split, SplitRule};
 use kinsight_model::embedder::EmbedOptions;
 use kinsight_model::finetuned::{load_fine_tuned, read_info};
-use kinsight_model::{Backbone, Compute, Encoder, Pooling};
+use kinsight_model::{Backbone, Compute, Encoder};
 use kinsight_retrieval::{ClassScores, EvalConfig, Evaluation};
 use kinsight_train::TrainConfig;
 use kinsight_train::evaluation::{Measured, measure};
@@ -140,7 +140,7 @@ fn encoder(
         if backbone.preprocess_is_a_guess {
             eprintln!("warning: the backbone does not say how its images were normalised; ImageNet's values are used");
         }
-        let encoder = Encoder::bare(&backbone, Pooling::Class, device)?;
+        let encoder = Encoder::bare(&backbone, None, device)?;
         return Ok((encoder, backbone.preprocess, format!("{} (zero-shot)", backbone.name)));
     };
     let info = read_info(&folder.model()).with_context(|| {

@@ -110,7 +110,7 @@ fn config(method: &str, images: &Path, arguments: &QuickstartArgs) -> Result<Tra
     let mut overrides = Overrides::default();
     let path = images.display().to_string();
     let epochs = arguments.epochs.unwrap_or(EPOCHS) as i64;
-    let settings: [(&str, Value); 10] = [
+    let settings: [(&str, Value); 11] = [
         ("method", method.into()),
         ("backbone", BUILT_IN.into()),
         ("data.path", path.into()),
@@ -121,6 +121,7 @@ fn config(method: &str, images: &Path, arguments: &QuickstartArgs) -> Result<Tra
         ("optimizer.lr", 1e-3.into()),
         ("optimizer.lr_proxies", 1e-2.into()),
         ("eval_every", 2.into()),
+        ("data.min_crop_area", 0.6.into()),
     ];
     for (key, value) in settings {
         overrides.set(key, value);

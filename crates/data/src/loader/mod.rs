@@ -38,7 +38,7 @@ pub enum Unreadable {
     Skip,
 }
 
-/// Settings of a [`Loader`]. None but `unreadable` changes what a batch holds.
+/// Settings of a [`Loader`]. None but `unreadable` and `min_crop_area` changes what a batch holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoaderOptions {
     /// Threads that decode; 0 means one for each core.
@@ -52,6 +52,8 @@ pub struct LoaderOptions {
     pub max_unreadable_fraction: f64,
     /// Decoded pictures are kept from one use to the next as long as they fit into this many bytes; 0 keeps none.
     pub cache_bytes: u64,
+    /// The smallest share of a picture that a training crop shows; torchvision's default is 0.08.
+    pub min_crop_area: f64,
     /// What a decoder may spend on one picture.
     pub limits: DecodeLimits,
 }
@@ -65,6 +67,7 @@ impl LoaderOptions {
             unreadable: Unreadable::Replace,
             max_unreadable_fraction: 0.01,
             cache_bytes: 0,
+            min_crop_area: 0.08,
             limits: DecodeLimits::default(),
         }
     }
@@ -131,7 +134,7 @@ impl Loader {
         Ok(Self {
             shared: Arc::new(Shared {
                 items_by_class: dataset.items_by_class(),
-                train: TrainTransform::new(preprocess)?,
+                train: TrainTransform::new(preprocess)?.with_min_area(options.min_crop_area)?,
                 eval: EvalTransform::new(preprocess)?,
                 cache: ImageCache::new(dataset.len(), options.cache_bytes),
                 ledger: Mutex::new(Ledger::new(dataset.len(), allowed)),

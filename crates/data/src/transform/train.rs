@@ -46,6 +46,20 @@ impl TrainTransform {
         })
     }
 
+    /// The same with crops of at least `min_area` of the picture, above 0 and at most 1: what is told apart by its whole
+    /// shape should not be cut to a corner.
+    ///
+    /// # Errors
+    /// [`DataError::Preprocess`] for an area out of range.
+    pub fn with_min_area(mut self, min_area: f64) -> Result<Self, DataError> {
+        if !(min_area > 0.0 && min_area <= 1.0) {
+            let found = min_area.to_string();
+            return Err(DataError::Preprocess { field: "min_crop_area", expected: "a number above 0 and at most 1", found });
+        }
+        self.area.0 = min_area;
+        Ok(self)
+    }
+
     /// The settings.
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess

@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use kinsight_data::Preprocess;
 
 use crate::error::ModelError;
-use crate::vit::VisionTransformer;
+use crate::vit::{Pooling, VisionTransformer};
 use crate::vit::config::VitConfig;
 use crate::weights::{BackboneSource, WeightFile, infer_config};
 
@@ -32,6 +32,8 @@ pub struct Backbone {
     pub config: VitConfig,
     /// Mean, standard deviation, input size and resize.
     pub preprocess: Preprocess,
+    /// What stands for an image unless a fine-tuning says otherwise.
+    pub pooling: Pooling,
     /// Hash of the weights.
     pub fingerprint: String,
     /// Whether mean and standard deviation are a guess, because the file does not say and its name is unknown.
@@ -84,7 +86,8 @@ impl Backbone {
         config.image_size = wanted;
         config.validate()?;
         let fingerprint = weights.fingerprint();
-        Ok(Self { name, config, preprocess, fingerprint, preprocess_is_a_guess, weights })
+        let pooling = entry.map_or(Pooling::Class, |entry| entry.pooling);
+        Ok(Self { name, config, preprocess, pooling, fingerprint, preprocess_is_a_guess, weights })
     }
 
     /// The weights as a source of parameters without prefix; call its `finish` after building.

@@ -54,7 +54,9 @@ impl Overrides {
         };
         let mut settings = Table::try_from(TrainConfig::default())
             .map_err(|error| TrainError::Config { message: error.to_string(), hint: String::new() })?;
-        merge(&mut settings, method::parse_method(&method)?);
+        for preset in method::parse_method(&method)? {
+            merge(&mut settings, preset);
+        }
         settings.insert("method".into(), Value::String(method));
         merge(&mut settings, above);
         Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
@@ -96,7 +98,7 @@ fn nested(key: &str, value: Value) -> Table {
 }
 
 /// Puts `above` over `below`, table by table.
-pub(super) fn merge(below: &mut Table, above: Table) {
+fn merge(below: &mut Table, above: Table) {
     for (key, value) in above {
         match (below.get_mut(&key), value) {
             (Some(Value::Table(inner)), Value::Table(over)) => merge(inner, over),
@@ -159,7 +161,7 @@ mod tests {
     #[test]
     fn a_resolved_config_reads_back_as_itself() {
         let backbone = kinsight_model::VitConfig::new(128, 16, 192, 8, 3);
-        let config = load("method = \"vptsp-g\"", &[]).unwrap().resolve(&backbone).unwrap();
+        let config = load("method = \"vptsp-g\"", &[]).unwrap().resolve(&backbone, kinsight_model::Pooling::Class).unwrap();
         assert_eq!(config.tuning.prompts.unwrap().depth, 8);
         assert_eq!(config.tuning.embedding, Some(192));
         let text = config.to_toml().unwrap();

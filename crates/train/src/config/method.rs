@@ -62,18 +62,17 @@ pub const METHODS: [MethodPart; 7] = [
     MethodPart { name: "full", about: "every parameter of the backbone", preset: || toml! { tuning.full = true } },
 ];
 
-/// The settings that a method's name stands for.
+/// The presets that a method's name stands for, to be merged in order.
 ///
 /// # Errors
 /// [`TrainError::Config`] for an unknown part.
-pub fn parse_method(method: &str) -> Result<Table, TrainError> {
-    let mut settings = Table::new();
-    for part in method.split('+').map(str::trim) {
-        let found = METHODS.iter().find(|m| m.name == part).ok_or_else(|| TrainError::Config {
+pub fn parse_method(method: &str) -> Result<Vec<Table>, TrainError> {
+    let preset = |part: &str| match METHODS.iter().find(|m| m.name == part) {
+        Some(found) => Ok((found.preset)()),
+        None => Err(TrainError::Config {
             message: format!("unknown method {part}"),
             hint: format!("methods: {}; join several with +", METHODS.map(|m| m.name).join(", ")),
-        })?;
-        super::layers::merge(&mut settings, (found.preset)());
-    }
-    Ok(settings)
+        }),
+    };
+    method.split('+').map(|part| preset(part.trim())).collect()
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use kinsight_data::Interpolation;
 use kinsight_data::SplitRule;
-use kinsight_model::{Compute, Tuning, VitConfig};
+use kinsight_model::{Compute, Pooling, Tuning, VitConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -69,6 +69,8 @@ pub struct DataConfig {
     pub image_size: Option<usize>,
     /// Resampling filter; `None` takes the backbone's.
     pub interpolation: Option<Interpolation>,
+    /// The smallest share of an image that a training crop shows.
+    pub min_crop_area: f64,
     /// Threads that decode images; 0 for one a core.
     pub workers: usize,
     /// Decoded images kept in memory, at most this many GiB.
@@ -83,6 +85,7 @@ impl Default for DataConfig {
             allow_overlap: false,
             image_size: None,
             interpolation: None,
+            min_crop_area: 0.08,
             workers: 0,
             cache_gb: 1.0,
         }
@@ -113,14 +116,15 @@ impl Default for TrainConfig {
 impl TrainConfig {
     /// Fits defaults to the backbone and checks that the settings agree with it and with each other.
     ///
-    /// The embedding size becomes the backbone's width, at most 512; prompts deeper than the backbone end with it.
+    /// Pooling becomes what the backbone was trained with; the embedding size becomes the backbone's width, at most 512; prompts deeper than the backbone end with it.
     ///
     /// # Errors
     /// [`TrainError::Config`] names the setting.
-    pub fn resolve(mut self, backbone: &VitConfig) -> Result<Self, TrainError> {
+    pub fn resolve(mut self, backbone: &VitConfig, pooling: Pooling) -> Result<Self, TrainError> {
         let fail = |message: &str, hint: &str| {
             Err(TrainError::Config { message: message.to_string(), hint: hint.to_string() })
         };
+        self.tuning.pooling.get_or_insert(pooling);
         self.tuning.embedding.get_or_insert(backbone.width.min(512));
         for schedule in self.tuning.prompts.iter_mut().chain([&mut self.proxies.class_prompts]) {
             schedule.depth = schedule.depth.min(backbone.depth);

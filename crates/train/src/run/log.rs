@@ -70,9 +70,8 @@ impl RunLog {
     /// [`TrainError::Io`]
     pub fn open_at(path: &Path, step: u64, epochs: usize) -> Result<Self, TrainError> {
         let old = fs::read_to_string(path).unwrap_or_default();
-        let is_kept = |line: &&str| {
-            serde_json::from_str::<LogRecord>(line).is_ok_and(|record| record.is_before(step, epochs))
-        };
+        let is_kept =
+            |line: &&str| serde_json::from_str::<LogRecord>(line).is_ok_and(|record| record.is_before(step, epochs));
         // Lines are kept as they are: reading a number and writing it again may change its last digit.
         let text: String = old.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect();
         kinsight_model::weights::write_atomically(path, text.as_bytes())?;

@@ -224,7 +224,7 @@ impl GoldenRun {
                 step: self.size("prompt_block_step"),
             }),
             adapter,
-            pooling: if self.text("vit_global_pooling") == "avg" { Pooling::Avg } else { Pooling::Class },
+            pooling: Some(if self.text("vit_global_pooling") == "avg" { Pooling::Avg } else { Pooling::Class }),
             embedding: Some(self.size("embed_dim")),
         }
     }

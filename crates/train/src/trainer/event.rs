@@ -1,0 +1,68 @@
+//! What a run tells, and what it leaves.
+
+use kinsight_model::Encoder;
+
+use crate::evaluation::Measured;
+
+/// What a run tells whoever watches it.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Everything is loaded; training starts or goes on.
+    Started(&'a RunFacts),
+    /// One step is done.
+    Step {
+        /// Steps so far.
+        step: u64,
+        /// Steps of the whole run.
+        total: u64,
+        /// Epoch, from 0.
+        epoch: usize,
+        /// Loss of the batch.
+        loss: f64,
+        /// Images a second, of this step.
+        images_per_second: f64,
+    },
+    /// An evaluation is done.
+    Evaluated {
+        /// Epochs finished.
+        epochs: usize,
+        /// Metrics.
+        measured: &'a Measured,
+    },
+    /// Something the user should know.
+    Warning(&'a str),
+    /// The run was asked to stop and has saved a checkpoint.
+    Stopped,
+}
+
+/// Sizes of a run, known before the first step.
+#[derive(Clone, Debug)]
+pub struct RunFacts {
+    /// Images and classes trained on.
+    pub train: (usize, usize),
+    /// Images and classes measured on.
+    pub test: (usize, usize),
+    /// Scalars of the whole learner: backbone, what is attached, proxies, class prompts.
+    pub parameters: usize,
+    /// Scalars that train, class prompts in a bank included.
+    pub trainable: usize,
+    /// Scalars that train and are kept in `model.safetensors`.
+    pub kept: usize,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    /// Steps that were already done.
+    pub resumed_at: u64,
+}
+
+/// A finished or stopped run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Sizes.
+    pub facts: RunFacts,
+    /// The final evaluation; none if the run was stopped before its end.
+    pub measured: Option<Measured>,
+    /// The trained encoder.
+    pub encoder: Encoder,
+    /// Seconds of training, evaluations left out.
+    pub seconds: f64,
+}
