@@ -10,7 +10,7 @@
 pub fn cmc(first_ranks: &[Option<u32>], depth: usize) -> Vec<f64> {
     let mut curve = vec![0.0; depth];
     for rank in first_ranks.iter().flatten() {
-        if let Some(count) = curve.get_mut(*rank as usize - 1) {
+        if let Some(count) = (*rank as usize).checked_sub(1).and_then(|place| curve.get_mut(place)) {
             *count += 1.0;
         }
     }
