@@ -121,7 +121,7 @@ fn config(method: &str, images: &Path, arguments: &QuickstartArgs) -> Result<Tra
         ("optimizer.lr", 1e-3.into()),
         ("optimizer.lr_proxies", 1e-2.into()),
         ("eval_every", 2.into()),
-        ("data.min_crop_area", 0.6.into()),
+        ("data.min_crop_area", 0.4.into()),
     ];
     for (key, value) in settings {
         overrides.set(key, value);

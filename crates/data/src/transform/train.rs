@@ -54,7 +54,11 @@ impl TrainTransform {
     pub fn with_min_area(mut self, min_area: f64) -> Result<Self, DataError> {
         if !(min_area > 0.0 && min_area <= 1.0) {
             let found = min_area.to_string();
-            return Err(DataError::Preprocess { field: "min_crop_area", expected: "a number above 0 and at most 1", found });
+            return Err(DataError::Preprocess {
+                field: "min_crop_area",
+                expected: "a number above 0 and at most 1",
+                found,
+            });
         }
         self.area.0 = min_area;
         Ok(self)

@@ -9,8 +9,8 @@ use burn::tensor::Device;
 use kinsight_data::Preprocess;
 
 use crate::error::ModelError;
-use crate::vit::{Pooling, VisionTransformer};
 use crate::vit::config::VitConfig;
+use crate::vit::{Pooling, VisionTransformer};
 use crate::weights::{BackboneSource, WeightFile, infer_config};
 
 pub use locate::{Location, locate};

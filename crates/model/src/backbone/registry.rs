@@ -55,8 +55,8 @@ pub fn registry() -> Vec<RegistryEntry> {
             repository: None,
             config: nano_config(),
             preprocess: nano_preprocess(),
-            pooling: Pooling::Avg,
-            about: "built in: 2.8 M parameters, 96 px, trained on drawn butterflies; for the quickstart and for trying things",
+            pooling: Pooling::Class,
+            about: "built in: 3.8 M parameters, 128 px, trained on drawn butterflies; for the quickstart and for trying things",
         },
         augreg("vit_tiny_patch16_224", "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k", TINY),
         augreg("vit_small_patch16_224", "timm/vit_small_patch16_224.augreg_in21k_ft_in1k", SMALL),
@@ -81,10 +81,10 @@ pub fn find(name: &str) -> Option<RegistryEntry> {
 
 /// Architecture of the built-in backbone.
 pub fn nano_config() -> VitConfig {
-    VitConfig::new(96, 16, 192, 6, 3)
+    VitConfig::new(128, 16, 192, 8, 3)
 }
 
-/// Preprocessing of the built-in backbone: 96 px out of a shorter side of 108.
+/// Preprocessing of the built-in backbone: 128 px out of a shorter side of 144.
 pub fn nano_preprocess() -> Preprocess {
-    Preprocess { input_size_px: 96, resize_size_px: 108, ..Preprocess::reference([0.5; 3], [0.5; 3]) }
+    Preprocess { input_size_px: 128, resize_size_px: 144, ..Preprocess::reference([0.5; 3], [0.5; 3]) }
 }

@@ -161,7 +161,8 @@ mod tests {
     #[test]
     fn a_resolved_config_reads_back_as_itself() {
         let backbone = kinsight_model::VitConfig::new(128, 16, 192, 8, 3);
-        let config = load("method = \"vptsp-g\"", &[]).unwrap().resolve(&backbone, kinsight_model::Pooling::Class).unwrap();
+        let config =
+            load("method = \"vptsp-g\"", &[]).unwrap().resolve(&backbone, kinsight_model::Pooling::Class).unwrap();
         assert_eq!(config.tuning.prompts.unwrap().depth, 8);
         assert_eq!(config.tuning.embedding, Some(192));
         let text = config.to_toml().unwrap();
