@@ -1,4 +1,5 @@
 //! Backbones of the timm layouts against recorded outputs.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 

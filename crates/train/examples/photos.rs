@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p kinsight-train --example photos -- FOLDER IMAGE IMAGE
 //! ```
+#![expect(clippy::print_stdout, reason = "an example prints what it finds")]
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -23,7 +23,7 @@ use crate::progress::counting_bar;
 pub fn run(arguments: &EvalArgs) -> Result<()> {
     use_threads(arguments.compute.threads)?;
     let device = Device::flex();
-    let run = arguments.run.as_deref().map(|path| open_run(path)).transpose()?;
+    let run = arguments.run.as_deref().map(open_run).transpose()?;
     let (mut encoder, preprocess, name) = encoder(arguments, run.as_ref(), &device)?;
     let mut compute = run.as_ref().map_or_else(Compute::default, |(_, config)| config.compute);
     apply(&arguments.compute, &mut compute);

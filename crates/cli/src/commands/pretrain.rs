@@ -83,8 +83,7 @@ fn draw(recipe: &Recipe, out: &Path, size_px: u32) -> Result<()> {
             classes: classes.clone(),
         };
         let bar = counting_bar("drawing", classes.len() * recipe.images_per_species as usize, "butterflies");
-        let drawn =
-            write_folder(&spec, &out.join("species").join(part), |progress| bar.set_position(progress.done as u64));
+        let drawn = write_folder(&spec, &out.join("species").join(part), |progress| bar.set_position(progress.done));
         bar.finish_and_clear();
         drawn?;
     }

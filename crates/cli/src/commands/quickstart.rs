@@ -100,7 +100,7 @@ fn draw(folder: &Path, seed: u64) -> Result<std::path::PathBuf> {
         size_px: SIZE_PX,
     };
     let bar = counting_bar("drawing ", (2 * TRAIN_SPECIES * IMAGES_PER_SPECIES) as usize, "butterflies");
-    let drawn = write_folder(&spec, folder, |progress| bar.set_position(progress.done as u64));
+    let drawn = write_folder(&spec, folder, |progress| bar.set_position(progress.done));
     bar.finish_and_clear();
     drawn?;
     Ok(folder.to_path_buf())

@@ -1,4 +1,5 @@
 //! The program as a user meets it: one binary of integration tests.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
 mod documents;

@@ -22,6 +22,9 @@ pub struct WeightFile {
     metadata: BTreeMap<String, String>,
 }
 
+/// Row-major values, and their shape.
+pub type ValuesAndShape = (Vec<f32>, Vec<usize>);
+
 #[derive(Debug)]
 enum Bytes {
     Mapped(Mmap),
@@ -93,7 +96,7 @@ impl WeightFile {
     ///
     /// # Errors
     /// [`ModelError::Format`] for a type other than f32, f16 or bf16.
-    pub fn tensor(&self, name: &str) -> Result<Option<(Vec<f32>, Vec<usize>)>, ModelError> {
+    pub fn tensor(&self, name: &str) -> Result<Option<ValuesAndShape>, ModelError> {
         match self.tensors().tensor(name) {
             Err(_) => Ok(None),
             Ok(view) => Ok(Some((self.to_f32(name, &view)?, view.shape().to_vec()))),

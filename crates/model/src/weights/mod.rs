@@ -4,6 +4,6 @@ mod file;
 mod infer;
 mod save;
 
-pub use file::{BackboneSource, WeightFile};
+pub use file::{BackboneSource, ValuesAndShape, WeightFile};
 pub use infer::infer_config;
 pub use save::{TensorMap, read_tensors, write_atomically, write_safetensors, write_safetensors_f16};

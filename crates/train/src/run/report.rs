@@ -63,6 +63,9 @@ pub struct RunReport<'a> {
 
 const ZERO_SHOT: &str = "Zero-shot";
 
+/// Points of a curve: epoch and value.
+type Points = Vec<(f64, f64)>;
+
 impl RunReport<'_> {
     /// Builds the report; reads the images it shows.
     ///
@@ -126,7 +129,7 @@ impl RunReport<'_> {
     }
 
     fn charts(&self, logs: &[(&str, Vec<LogRecord>)]) -> Vec<Chart> {
-        let curves = |points: &dyn Fn(&[LogRecord]) -> Vec<(f64, f64)>| -> Vec<Curve> {
+        let curves = |points: &dyn Fn(&[LogRecord]) -> Points| -> Vec<Curve> {
             logs.iter().map(|(name, log)| Curve { name: name.to_string(), points: points(log) }).collect()
         };
         let evaluations = |pick: fn(f64, f64) -> f64| {
@@ -262,7 +265,7 @@ impl RunReport<'_> {
     }
 }
 
-fn mean_loss_by_epoch(log: &[LogRecord]) -> Vec<(f64, f64)> {
+fn mean_loss_by_epoch(log: &[LogRecord]) -> Points {
     let mut sums: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
     for record in log {
         if let LogRecord::Step { epoch, loss, .. } = record {

@@ -89,13 +89,12 @@ impl GoldenRun {
         let mut report = Report { failures: Vec::new(), keys_are_stable };
 
         self.check_probe(&learner, "before", &device, &mut report);
-        let steps = self.tensors["losses"].num_elements();
         let losses = self.values("losses");
         let schedule = CosineSchedule {
             length: self.option("lr_cosine_length").as_u64().unwrap() as usize,
             floor: self.option("lr_cosine_min").as_f64().unwrap(),
         };
-        for step in 0..steps {
+        for (step, expected_loss) in losses.into_iter().enumerate() {
             let epoch = step / self.steps_per_epoch;
             let rates = LearningRates {
                 base: schedule.rate(optimizer.lr, epoch),
@@ -111,7 +110,7 @@ impl GoldenRun {
             let mut dropout = ChaCha8Rng::seed_from_u64(0);
             let output = learner.forward(batch, &container, &proxies, &loss, &mut dropout);
             let mut gradients = output.loss.backward();
-            report.relative("loss", step, output.loss.into_scalar::<f64>(), losses[step], LOSS);
+            report.relative("loss", step, output.loss.into_scalar::<f64>(), expected_loss, LOSS);
             if step == 0 {
                 report.absolute("step0.embeds", output.embeddings, self.get("step0.embeds"), EMBEDDING);
                 report.absolute("step0.proxies_all", output.proxies, self.get("step0.proxies_all"), EMBEDDING);
@@ -393,10 +392,15 @@ struct Report {
     keys_are_stable: bool,
 }
 
+/// Whether an error exceeds its tolerance; one that is no number does.
+fn is_beyond(error: f64, tolerance: f64) -> bool {
+    error.is_nan() || error > tolerance
+}
+
 impl Report {
     fn relative(&mut self, what: &str, step: usize, found: f64, expected: f64, tolerance: f64) {
         let error = (found - expected).abs() / expected.abs().max(1e-12);
-        if !(error <= tolerance) {
+        if is_beyond(error, tolerance) {
             self.failures.push(format!("{what} at step {step}: {found} expected {expected} (relative {error:.1e})"));
         }
     }
@@ -406,7 +410,7 @@ impl Report {
         let found = found.into_data().try_to_vec::<f32>().unwrap();
         let expected = expected.try_to_vec::<f32>().unwrap();
         let worst = found.iter().zip(&expected).map(|(a, b)| f64::from(a - b).abs()).fold(0.0, f64::max);
-        if !(worst <= tolerance) || found.iter().any(|v| v.is_nan()) {
+        if is_beyond(worst, tolerance) || found.iter().any(|v| v.is_nan()) {
             self.failures.push(format!("{what}: largest difference {worst:.1e}"));
         }
     }
@@ -426,10 +430,10 @@ impl Report {
             let size = squares(&mut expected.iter().enumerate().filter(|(i, _)| of(*i)).map(|(_, b)| f64::from(*b)));
             difference / size.max(1e-12)
         };
-        if !(error(false) <= tolerance) {
+        if is_beyond(error(false), tolerance) {
             self.failures.push(format!("{what}: relative error {:.1e}", error(false)));
         }
-        if self.keys_are_stable && what.starts_with("final") && !(error(true) <= tolerance) {
+        if self.keys_are_stable && what.starts_with("final") && is_beyond(error(true), tolerance) {
             self.failures.push(format!("{what} (keys): relative error {:.1e}", error(true)));
         }
     }

@@ -36,12 +36,7 @@ pub trait FusedBlock: Backend {
 
 /// Whether the fused operation exists for tensors on `device`.
 pub fn runs_on(device: &Device) -> bool {
-    match device.as_dispatch() {
-        DispatchDevice::Flex(_) => true,
-        DispatchDevice::Autodiff(inner) => matches!(inner.clone().inner(), DispatchDevice::Flex(_)),
-        #[allow(unreachable_patterns, reason = "reachable only with a GPU back end compiled in")]
-        _ => false,
-    }
+    matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
 }
 
 /// Runs `block` fused; the first `outputs` tokens come out.
