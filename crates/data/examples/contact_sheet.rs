@@ -6,6 +6,7 @@
 //!
 //! Rows show ROWS species (12) from SPECIES (0), every STEP-th (1; 6 shows one of each genus), in COLUMNS pictures (8)
 //! of SIZE_PX pixels (128). The names of the rows and the time of one picture are printed.
+#![expect(clippy::print_stdout, reason = "an example prints what it did")]
 
 use std::error::Error;
 use std::time::Instant;

@@ -86,8 +86,9 @@ impl Tone {
     }
 
     fn develop(&self, light: f32) -> u8 {
-        // Negative light, from noise, saturates to the first step.
-        self.0[((light * (Self::STEPS as f32 / Self::WHITE)) as usize).min(Self::STEPS - 1)]
+        // Noise can make light negative.
+        let step = (light * (Self::STEPS as f32 / Self::WHITE)) as i32;
+        self.0[step.clamp(0, Self::STEPS as i32 - 1) as usize]
     }
 }
 

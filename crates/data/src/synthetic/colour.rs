@@ -56,6 +56,7 @@ impl Rgb {
     }
 
     /// Distance in Oklab: about 0.02 is just noticeable, 0.3 is another colour.
+    #[cfg(test)]
     pub fn difference(self, other: Self) -> f32 {
         let (p, q) = (self.to_oklab(), other.to_oklab());
         p.iter().zip(q).map(|(x, y)| (x - y).powi(2)).sum::<f32>().sqrt()

@@ -59,11 +59,6 @@ impl Dice {
         self.unit() < p
     }
 
-    /// -1 or 1.
-    pub fn sign(&mut self) -> f32 {
-        if self.chance(0.5) { 1.0 } else { -1.0 }
-    }
-
     /// One of `options`, which must not be empty.
     pub fn pick<T: Copy, const N: usize>(&mut self, options: [T; N]) -> T {
         options[self.below(N as u32) as usize]

@@ -17,6 +17,7 @@
 //! The module draws dorsal views only, and no real species.
 
 mod archetypes;
+mod body;
 mod camera;
 mod canvas;
 mod colour;
@@ -46,7 +47,7 @@ use std::ops::RangeInclusive;
 
 use camera::Camera;
 use dice::{Dice, Topic};
-use insect::Individual;
+use insect::{Butterfly, Individual};
 use light::Light;
 use pose::Pose;
 use scenery::Backdrop;
@@ -98,7 +99,7 @@ fn photograph(species: &Species, shot: Shot, size_px: u32) -> RgbImage {
     let mut canvas = backdrop.paint(&mut scenery, &light, size);
     let individual = Individual::draw(&mut shot.dice(Topic::Individual), species);
     let pose = Pose::draw(&mut shot.dice(Topic::Pose), size, backdrop);
-    insect::draw(&mut canvas, species, &individual, &pose, &light, backdrop.shade());
+    Butterfly { species, individual: &individual, pose: &pose, light: &light }.draw(&mut canvas, backdrop.shade());
     scenery::obstruct(&mut canvas, &mut shot.dice(Topic::Foreground), &light);
     let pixels = Camera::draw(&mut shot.dice(Topic::Camera)).develop(&mut canvas);
     #[expect(clippy::expect_used, reason = "the camera develops size * size * 3 bytes, and size is at least 16")]

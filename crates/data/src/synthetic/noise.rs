@@ -1,6 +1,6 @@
 //! Lattice noise: texture of wings, bark, stone and paper as a pure function of position.
 
-use super::scalar::{ease, floor};
+use super::scalar::{ease, split};
 
 /// A well-mixed 32-bit hash of a lattice point.
 pub(super) const fn hash(seed: u32, x: i32, y: i32) -> u32 {
@@ -25,11 +25,11 @@ pub(super) fn gaussians(seed: u32, x: i32, y: i32) -> [f32; 2] {
 
 /// Smooth noise in `[-1, 1]`, one feature a unit, repeating after 256 units.
 pub(super) fn value(seed: u32, x: f32, y: f32) -> f32 {
-    let (fx, fy) = (floor(x), floor(y));
-    let (tx, ty) = (ease(x - fx), ease(y - fy));
+    let ((ix, tx), (iy, ty)) = (split(x), split(y));
+    let (tx, ty) = (ease(tx), ease(ty));
     // Two rounds of a shuffled table are a cheaper hash than arithmetic, for the four corners at once.
-    let column = (fx as i32 as u32).wrapping_add(seed) as u8;
-    let row = (fy as i32 as u32).wrapping_add(seed >> 8) as u8;
+    let column = (ix as u32).wrapping_add(seed) as u8;
+    let row = (iy as u32).wrapping_add(seed >> 8) as u8;
     let turn = (seed >> 16) as u8;
     let left = LATTICE[usize::from(column)] ^ turn;
     let right = LATTICE[usize::from(column.wrapping_add(1))] ^ turn;

@@ -126,8 +126,8 @@ impl Outline {
     /// Distance of the margin from the hinge at `phi`.
     pub fn reach(&self, phi: f32) -> f32 {
         let place = phi.clamp(0.0, 1.0) * Self::STEPS as f32;
-        let i = (place as usize).min(Self::STEPS - 1);
-        let t = place - i as f32;
+        let step = (place as i32).min(Self::STEPS as i32 - 1);
+        let (i, t) = (step as usize, place - step as f32);
         self.reach[i] + (self.reach[i + 1] - self.reach[i]) * t
     }
 

@@ -103,6 +103,16 @@ pub(super) struct Scale {
     pub rho: f32,
 }
 
+impl Scale {
+    /// Covers it with pigment, which makes glass opaque again.
+    fn lay_over(&mut self, ink: Rgb, cover: f32) {
+        if cover > 0.0 {
+            self.colour = self.colour.mix(ink, cover);
+            self.opacity = self.opacity.max(cover);
+        }
+    }
+}
+
 impl<'a> Pattern<'a> {
     /// Lays `marks` out on `outline`, each a little off its place as `dice` says.
     pub fn new(outline: &'a Outline, design: &WingDesign, palette: &Palette, dice: &mut Dice, pixel: f32) -> Self {
@@ -134,7 +144,7 @@ impl<'a> Pattern<'a> {
         let fan = DISCAL_AXIS + (phi - DISCAL_AXIS) * (1.0 + 0.8 * (1.0 - rho).max(0.0));
         let along = fan * outline.cells;
         let cell = floor(along).clamp(0.0, outline.cells - 1.0);
-        let outside = fan < 0.0 || fan > 1.0;
+        let outside = !(0.0..=1.0).contains(&fan);
         let point = Point {
             x,
             y,
@@ -170,7 +180,7 @@ impl<'a> Pattern<'a> {
                     }
                     for &(share, ink) in rings {
                         let cover = self.edge(share * radius - distance, 0.0);
-                        scale.colour = scale.colour.mix(ink, cover);
+                        scale.lay_over(ink, cover);
                     }
                 }
             }
@@ -179,7 +189,7 @@ impl<'a> Pattern<'a> {
                 let out = (dx * axis[0] + dy * axis[1]) / size[0];
                 let side = (dy * axis[0] - dx * axis[1]) / size[1];
                 let cover = self.edge((1.0 - length(out, side)) * size[0].min(size[1]), *soft);
-                scale.colour = scale.colour.mix(*ink, cover);
+                scale.lay_over(*ink, cover);
             }
         }
     }
@@ -282,10 +292,7 @@ impl<'a> Pattern<'a> {
             }
             Mark::Eyes { .. } | Mark::Patch { .. } => return,
         };
-        if cover > 0.0 {
-            scale.colour = scale.colour.mix(ink, cover);
-            scale.opacity = scale.opacity.max(cover);
-        }
+        scale.lay_over(ink, cover);
     }
 
     /// Coverage of a pixel `inside` an edge by that many wing units (negative outside).

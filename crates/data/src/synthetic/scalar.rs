@@ -5,8 +5,14 @@ use std::f32::consts::{FRAC_PI_2, PI};
 
 /// The largest integer at most `v`, for `v` within the range of `i32`.
 pub(super) fn floor(v: f32) -> f32 {
-    let whole = v as i32 as f32;
-    whole - f32::from(u8::from(v < whole))
+    split(v).0 as f32
+}
+
+/// [`floor`] as an integer, and what is left of `v`, 0 to 1.
+pub(super) fn split(v: f32) -> (i32, f32) {
+    let cut = v as i32;
+    let whole = cut - i32::from(v < cut as f32);
+    (whole, v - whole as f32)
 }
 
 /// Length of the vector (x, y).

@@ -70,8 +70,6 @@ pub(super) struct Body {
     /// Half width of the thorax and length of the abdomen, wing units.
     pub width: f32,
     pub length: f32,
-    /// Feathered antennae of a moth, instead of clubbed ones.
-    pub feathered: bool,
 }
 
 /// Structural colour, seen where the wing mirrors the sky.

@@ -119,6 +119,5 @@ fn body(palette: &Palette, thorax: Ink, abdomen: Ink, second: Ink, pattern: Abdo
         pattern,
         width: 0.066,
         length: 0.40,
-        feathered: false,
     }
 }

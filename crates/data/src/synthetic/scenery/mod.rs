@@ -93,7 +93,7 @@ fn distant(dice: &mut Dice) -> Rgb {
 /// A soft field of two or three colours, as a lens throws far vegetation out of focus.
 fn out_of_focus(canvas: &mut Canvas, dice: &mut Dice, light: &Light, colours: [Rgb; 3]) {
     let seed = dice.bits();
-    let (turn, frequency) = (dice.range(0.0, 6.28), dice.range(1.2, 3.2));
+    let (turn, frequency) = (dice.range(0.0, std::f32::consts::TAU), dice.range(1.2, 3.2));
     let (sin, cos) = turn.sin_cos();
     let day = light.sun * 0.7 + light.sky * 0.8;
     canvas.cover(|x, y| {
