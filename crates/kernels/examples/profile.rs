@@ -8,9 +8,13 @@
 //! the head and the optimiser are left out: under 3 % of the work. On a shared machine compare the ratios of one run,
 //! which are taken in turns, not numbers of different runs.
 
+#![expect(clippy::print_stdout, reason = "the report is what this program is for")]
+
 use std::time::Instant;
 
 use kinsight_kernels::*;
+
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const BLOCKS: usize = 12;
 const TOKENS: usize = 197;
@@ -73,16 +77,17 @@ struct Run {
 }
 
 impl Run {
-    fn infer(&self) {
+    fn infer(&self) -> Outcome {
         let (mut x, mut out) = (self.x.clone(), self.x.clone());
         let dims = BlockDims { prompts: 0, ..self.dims };
         for block in &self.blocks {
-            block_forward(&dims, &block.params(dims.width, false), self.precision, &x, &mut out).unwrap();
+            block_forward(&dims, &block.params(dims.width, false), self.precision, &x, &mut out)?;
             std::mem::swap(&mut x, &mut out);
         }
+        Ok(())
     }
 
-    fn train(&self, keep: Keep) {
+    fn train(&self, keep: Keep) -> Outcome {
         let (dims, precision) = (self.dims, self.precision);
         let norm = LayerNormWanted { weight: false, bias: true };
         let linear = LinearWanted { weight: false, bias: true, lora: false };
@@ -101,18 +106,17 @@ impl Run {
         for (i, block) in self.blocks.iter().enumerate() {
             let mut out = vec![0.0; dims.output_len()];
             let params = block.params(dims.width, true);
-            saved.push(block_forward_saving(&dims, &params, precision, keep, &wanted, &inputs[i], &mut out).unwrap());
+            saved.push(block_forward_saving(&dims, &params, precision, keep, &wanted, &inputs[i], &mut out)?);
             inputs.push(out);
         }
         let mut d = numbers(dims.output_len(), 1e-3);
-        for block in self.blocks.iter().rev() {
+        for ((block, saved), x) in self.blocks.iter().zip(saved).zip(&inputs).rev() {
             let params = block.params(dims.width, true);
-            let (saved, mut d_x) = (saved.pop().unwrap(), vec![0.0; dims.input_len()]);
-            inputs.pop();
-            let x = inputs.last().unwrap();
-            block_backward(&dims, &params, precision, x, &saved, &d, &wanted, Some(&mut d_x)).unwrap();
+            let mut d_x = vec![0.0; dims.input_len()];
+            block_backward(&dims, &params, precision, x, &saved, &d, &wanted, Some(&mut d_x))?;
             d = d_x;
         }
+        Ok(())
     }
 
     /// Multiplications and additions of matrix products in an image's forward (`prompts`: keys and values alone).
@@ -130,31 +134,30 @@ impl Run {
 }
 
 /// Seconds of `f`.
-fn time(f: impl FnOnce()) -> f64 {
+fn time(f: impl FnOnce() -> Outcome) -> Outcome<f64> {
     let start = Instant::now();
-    f();
-    start.elapsed().as_secs_f64()
+    f()?;
+    Ok(start.elapsed().as_secs_f64())
 }
 
 /// Best GFLOP/s of a product that fits the caches, on all threads: what the blocks could reach at most.
-fn peak(ours: bool) -> f64 {
+fn peak(ours: bool) -> Outcome<f64> {
     let [m, n, k] = [1536, 768, 384];
     let (a, b) = (numbers(m * k, 1.0), numbers(k * n, 1.0));
     let mut c = vec![0.0; m * n];
-    let flops = 2.0 * (m * n * k) as f64;
-    let best = (0..40)
-        .map(|_| {
-            time(|| {
-                if ours {
-                    let (a, b) = (Matrix::row_major(&a, k), Matrix::row_major(&b, n));
-                    gemm([m, n, k], 1.0, a, b, 0.0, &mut c).unwrap();
-                } else {
-                    rival(&a, &b, &mut c, [m, n, k]);
-                }
-            })
-        })
-        .fold(f64::INFINITY, f64::min);
-    flops / best / 1e9
+    let mut best = f64::INFINITY;
+    for _ in 0..40 {
+        best = best.min(time(|| {
+            if ours {
+                let (a, b) = (Matrix::row_major(&a, k), Matrix::row_major(&b, n));
+                gemm([m, n, k], 1.0, a, b, 0.0, &mut c)?;
+            } else {
+                rival(&a, &b, &mut c, [m, n, k]);
+            }
+            Ok(())
+        })?);
+    }
+    Ok(2.0 * (m * n * k) as f64 / best / 1e9)
 }
 
 /// The same product by the `gemm` crate.
@@ -187,20 +190,20 @@ fn rival(a: &[f32], b: &[f32], c: &mut [f32], [m, n, k]: [usize; 3]) {
     }
 }
 
-fn main() {
+fn main() -> Outcome {
     let mut args = std::env::args().skip(1);
     let width = match args.next().as_deref() {
         None | Some("small") => 384,
         Some("base") => 768,
-        Some(other) => panic!("unknown model {other}"),
+        Some(other) => return Err(format!("unknown model {other}").into()),
     };
     let precision = match args.next().as_deref() {
         None | Some("f32") => Precision::F32,
         Some("bf16") => Precision::Bf16,
-        Some(other) => panic!("unknown precision {other}"),
+        Some(other) => return Err(format!("unknown precision {other}").into()),
     };
-    let batch: usize = args.next().map_or(16, |n| n.parse().unwrap());
-    let repeats: usize = args.next().map_or(5, |n| n.parse().unwrap());
+    let batch: usize = args.next().map_or(Ok(16), |n| n.parse())?;
+    let repeats: usize = args.next().map_or(Ok(5), |n| n.parse())?.max(1);
     let dims = BlockDims {
         batch,
         tokens: TOKENS,
@@ -222,7 +225,7 @@ fn main() {
         cpu_features(),
         rayon::current_num_threads()
     );
-    let modes: [(&str, f64, &dyn Fn()); 3] = [
+    let modes: [(&str, f64, &dyn Fn() -> Outcome); 3] = [
         ("embed", run.forward_flops(0), &|| run.infer()),
         ("train", run.train_flops(), &|| run.train(Keep::All)),
         ("train, checkpoint block", run.train_flops(), &|| run.train(Keep::InputsOnly)),
@@ -231,10 +234,10 @@ fn main() {
     let mut shares = vec![Vec::new(); modes.len()];
     let mut peaks = [0.0f64; 2];
     for repeat in 0..=repeats {
-        peaks = [peaks[0].max(peak(true)), peaks[1].max(peak(false))];
+        peaks = [peaks[0].max(peak(true)?), peaks[1].max(peak(false)?)];
         for (i, (.., f)) in modes.iter().enumerate() {
             profile::take();
-            let t = time(f);
+            let t = time(f)?;
             if repeat > 0 {
                 seconds[i].push(t);
                 shares[i] = profile::take();
@@ -244,7 +247,7 @@ fn main() {
     println!("peak of an in-cache product: ours {:.0} GFLOP/s, the gemm crate {:.0} GFLOP/s", peaks[0], peaks[1]);
     let threads = rayon::current_num_threads() as f64;
     for (((name, flops, _), seconds), shares) in modes.iter().zip(&mut seconds).zip(&shares) {
-        let last = *seconds.last().unwrap();
+        let last = seconds.last().copied().unwrap_or(f64::NAN);
         seconds.sort_by(f64::total_cmp);
         let median = seconds[seconds.len() / 2];
         let rate = batch as f64 / median;
@@ -262,4 +265,5 @@ fn main() {
         }
         println!("  {rest:5.1} %  the rest: packing, waiting, allocation");
     }
+    Ok(())
 }

@@ -14,6 +14,9 @@ mod forward;
 pub(crate) use backward::{BackwardScratch, attention_backward};
 pub(crate) use forward::{ForwardScratch, attention_forward};
 
+use std::ops::Range;
+
+use crate::block::BlockDims;
 use crate::element::Element;
 
 /// Queries, keys and values of one image.
@@ -33,6 +36,11 @@ pub(crate) struct Heads<'a, E> {
 }
 
 impl<'a, E: Element> Heads<'a, E> {
+    pub(crate) fn new(dims: &BlockDims, qkv: &'a [E], prompt_kv: &'a [E]) -> Self {
+        let BlockDims { tokens, prompts, outputs, width, heads, .. } = *dims;
+        Self { tokens, prompts, outputs, width, heads, qkv, prompt_kv }
+    }
+
     fn head_dim(&self) -> usize {
         self.width / self.heads
     }
@@ -69,12 +77,12 @@ impl<'a, E: Element> Heads<'a, E> {
         let prompts = self.prompt_kv.get(at..).unwrap_or_default();
         (prompts, &self.qkv[self.width + at..])
     }
+}
 
-    /// Splits the output rows into equal blocks of at most `most`.
-    fn row_blocks(&self, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<E> {
-        let outputs = self.outputs;
-        let blocks = outputs.div_ceil(most).max(1);
-        let size = outputs.div_ceil(blocks).max(1);
-        (0..outputs).step_by(size).map(move |first| first..outputs.min(first + size))
-    }
+/// Splits rows into equal blocks of at most `most`.
+fn row_blocks(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let blocks = rows.len().div_ceil(most).max(1);
+    let size = rows.len().div_ceil(blocks).max(1);
+    let end = rows.end;
+    rows.step_by(size).map(move |first| first..end.min(first + size))
 }

@@ -6,7 +6,7 @@
 //! ```
 //! Keys and values get their gradients transposed, so that the large operand of those products is packed row by row.
 
-use super::Heads;
+use super::{Heads, row_blocks};
 use crate::cpu::{Cpu, Kernel, Simd};
 use crate::element::Element;
 use crate::elementwise::{map1, map2, sum2};
@@ -81,7 +81,7 @@ pub(crate) fn attention_backward<E: Element>(
         scratch.d_keys.resize(keys * head_dim, 0.0);
         scratch.d_values.clear();
         scratch.d_values.resize(keys * head_dim, 0.0);
-        for rows in heads.row_blocks(BLOCK_ROWS) {
+        for rows in row_blocks(0..heads.outputs, BLOCK_ROWS) {
             let count = rows.len();
             scratch.probabilities.resize(count * stride, E::default());
             scratch.d_probabilities.resize(count * stride, 0.0);
@@ -92,7 +92,8 @@ pub(crate) fn attention_backward<E: Element>(
                 out: &mut scratch.probabilities,
                 stride,
                 scale: heads.scale(),
-                log_sums: &log_sums[head * heads.outputs..][rows.clone()],
+                log_sums: &log_sums[rows.start * heads.heads + head..],
+                log_sum_stride: heads.heads,
             };
             multiply(cpu, count, Left::rows(queries, 3 * width), &scratch.keys, &mut sink);
             let mut sink = Store::new(&mut scratch.d_probabilities, stride);
@@ -131,19 +132,20 @@ pub(crate) fn attention_backward<E: Element>(
     }
 }
 
-/// `out = exp(scale * sums - log_sums[row])`.
+/// `out = exp(scale * sums - log_sum of the row)`.
 struct Probabilities<'a, E> {
     out: &'a mut [E],
     stride: usize,
     scale: f32,
     log_sums: &'a [f32],
+    log_sum_stride: usize,
 }
 
 impl<E: Element> Sink for Probabilities<'_, E> {
     #[inline(always)]
     fn store<S: Simd>(&mut self, simd: S, row: usize, col: usize, sums: &[f32]) {
         let out = &mut self.out[row * self.stride + col..][..sums.len()];
-        let (scale, log_sum) = (self.scale, self.log_sums[row]);
+        let (scale, log_sum) = (self.scale, self.log_sums[row * self.log_sum_stride]);
         map1(out, sums, |sum| exp(simd, simd.mul_add(sum, scale, -log_sum)));
     }
 }

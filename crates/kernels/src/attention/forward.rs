@@ -1,6 +1,8 @@
 //! Attention forward.
 
-use super::Heads;
+use std::ops::Range;
+
+use super::{Heads, row_blocks};
 use crate::cpu::{Cpu, Kernel, Simd};
 use crate::element::Element;
 use crate::elementwise::{map1, maximum, sum1};
@@ -31,12 +33,13 @@ impl<E: Element> ForwardScratch<E> {
     }
 }
 
-/// Attention of all heads of an image.
+/// Attention of all heads of an image, for the queries of `rows`.
 ///
-/// `out` is `[outputs, width]`; `log_sums` `[heads, outputs]` receives the logarithm of each row's sum of exponentials.
+/// `out` is `[rows, width]`; `log_sums` `[rows, heads]` receives the logarithm of each row's sum of exponentials.
 pub(crate) fn attention_forward<E: Element>(
     cpu: Cpu,
     heads: &Heads<'_, E>,
+    rows: Range<usize>,
     scratch: &mut ForwardScratch<E>,
     out: &mut [E],
     log_sums: &mut [f32],
@@ -52,12 +55,12 @@ pub(crate) fn attention_forward<E: Element>(
         scratch.values.reset(keys, head_dim);
         scratch.values.set_depth_rows(0, heads.prompts, prompt_values, 2 * width);
         scratch.values.set_depth_rows(heads.prompts, heads.tokens, token_values, 3 * width);
-        for rows in heads.row_blocks(BLOCK_ROWS) {
-            let count = rows.len();
+        for block in row_blocks(rows.clone(), BLOCK_ROWS) {
+            let (count, first) = (block.len(), block.start - rows.start);
             scratch.scores.resize(count * stride, 0.0);
             scratch.probabilities.resize(count * stride, E::default());
             scratch.inverse_sums.resize(count, 0.0);
-            let queries = &heads.queries(head)[rows.start * 3 * width..];
+            let queries = &heads.queries(head)[block.start * 3 * width..];
             let mut sink = Scaled { out: &mut scratch.scores, stride, alpha: heads.scale(), beta: 0.0 };
             multiply(cpu, count, Left::rows(queries, 3 * width), &scratch.keys, &mut sink);
             cpu.run(Softmax {
@@ -66,10 +69,11 @@ pub(crate) fn attention_forward<E: Element>(
                 stride,
                 probabilities: &mut scratch.probabilities,
                 inverse_sums: &mut scratch.inverse_sums,
-                log_sums: &mut log_sums[head * heads.outputs..][rows.clone()],
+                log_sums: &mut log_sums[first * heads.heads + head..],
+                log_sum_stride: heads.heads,
             });
             let mut sink = Normalised {
-                out: &mut out[rows.start * width + head * head_dim..],
+                out: &mut out[first * width + head * head_dim..],
                 stride: width,
                 inverse_sums: &scratch.inverse_sums,
             };
@@ -87,6 +91,7 @@ struct Softmax<'a, E> {
     probabilities: &'a mut [E],
     inverse_sums: &'a mut [f32],
     log_sums: &'a mut [f32],
+    log_sum_stride: usize,
 }
 
 impl<E: Element> Kernel for Softmax<'_, E> {
@@ -96,7 +101,7 @@ impl<E: Element> Kernel for Softmax<'_, E> {
     fn call<S: Simd>(self, simd: S) {
         let rows = self.scores.chunks_exact_mut(self.stride);
         let probabilities = self.probabilities.chunks_exact_mut(self.stride);
-        let sums = self.inverse_sums.iter_mut().zip(self.log_sums);
+        let sums = self.inverse_sums.iter_mut().zip(self.log_sums.iter_mut().step_by(self.log_sum_stride));
         for ((scores, probabilities), (inverse_sum, log_sum)) in rows.zip(probabilities).zip(sums) {
             let scores = &scores[..self.keys];
             let probabilities = &mut probabilities[..self.keys];

@@ -1,4 +1,6 @@
-//! The block's forward, image by image.
+//! The block's forward: one task an image, or several where images are few.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -6,7 +8,7 @@ use super::activation::{AddTo, GeluForward};
 use super::adapter::{Adapter, AdapterScratch};
 use super::grads::Wanted;
 use super::params::{AdapterPlacement, BlockDims, BlockParams, Prompts};
-use super::saved::{Activations, ImageActivations, Keep, Saved, State, part, split};
+use super::saved::{Activations, ImageActivations, Keep, RowActivations, Saved, State, part, ranges, split, split_off};
 use super::weights::{ForwardWeights, Uses};
 use crate::attention::{ForwardScratch, Heads, attention_forward};
 use crate::cpu::Cpu;
@@ -116,110 +118,175 @@ impl<'a, E: Element> Forward<'a, E> {
 
     fn infer(&self, x: &[f32], out: &mut [f32]) {
         let (dims, batch) = (self.dims, self.dims.batch);
+        let room = |images| Activations::<E>::new(dims, self.params, images, false, &Wanted::default());
+        if self.parts() > 1 {
+            return self.run_in_parts(&mut room(batch), x, out);
+        }
         let pool = Pool::new();
-        let new = || {
-            let activations = Activations::<E>::new(dims, self.params, 1, false, &Wanted::default());
-            (activations, ImageScratch::new(self.cpu))
-        };
         let images: Vec<_> = split(out, batch).enumerate().collect();
         images.into_par_iter().for_each(|(i, out)| {
-            pool.with(new, |(activations, scratch)| {
-                for mut image in activations.images(1) {
-                    self.image(i, part(x, batch, i), &mut image, scratch, Some(&mut *out));
-                }
-            });
+            pool.with(
+                || (room(1), ImageScratch::new(self.cpu)),
+                |(activations, scratch)| {
+                    for image in activations.images(1) {
+                        self.image(i, part(x, batch, i), image, scratch, Some(&mut *out));
+                    }
+                },
+            );
         });
     }
 
     fn save(&self, wanted: &Wanted, x: &[f32], out: &mut [f32]) -> Activations<E> {
         let (dims, batch) = (self.dims, self.dims.batch);
         let mut activations = Activations::new(dims, self.params, batch, true, wanted);
+        activations.shared_kv.clone_from(&self.shared_kv);
+        if self.parts() > 1 {
+            self.run_in_parts(&mut activations, x, out);
+            return activations;
+        }
         let pool = Pool::new();
         let images: Vec<_> = activations.images(batch).into_iter().zip(split(out, batch)).collect();
-        images.into_par_iter().enumerate().for_each(|(i, (mut image, out))| {
+        images.into_par_iter().enumerate().for_each(|(i, (image, out))| {
             pool.with(
                 || ImageScratch::new(self.cpu),
-                |scratch| self.image(i, part(x, batch, i), &mut image, scratch, Some(out)),
+                |scratch| self.image(i, part(x, batch, i), image, scratch, Some(out)),
             );
         });
-        activations.shared_kv.clone_from(&self.shared_kv);
         activations
     }
 
-    /// Runs image `i`. Without `out` the forward ends where a backward no longer needs it.
+    /// How many tasks share an image: more than one where there are too few images to keep all threads busy.
+    /// Rows do not depend on each other's tasks, so the result does not depend on this.
+    fn parts(&self) -> usize {
+        const LEAST_ROWS: usize = 32;
+        let threads = rayon::current_num_threads();
+        let wanted = if threads > 1 { (4 * threads).div_ceil(self.dims.batch) } else { 1 };
+        wanted.min(self.dims.tokens / LEAST_ROWS).max(1)
+    }
+
+    /// All images, each in several tasks: first all keys and values, then all outputs.
+    fn run_in_parts(&self, activations: &mut Activations<E>, x: &[f32], out: &mut [f32]) {
+        let (dims, batch, width) = (self.dims, self.dims.batch, self.dims.width);
+        let pool = Pool::new();
+        let scratch = || ImageScratch::new(self.cpu);
+        let mut tasks = Vec::new();
+        for (i, image) in activations.images(batch).into_iter().enumerate() {
+            let mut qkv = image.qkv;
+            let mut prompt_kv = Some(image.prompt_kv);
+            for rows in ranges(dims.tokens, self.parts()) {
+                tasks.push((i, rows.clone(), split_off(&mut qkv, rows.len() * 3 * width), prompt_kv.take()));
+            }
+        }
+        tasks.into_par_iter().for_each(|(i, rows, qkv, prompt_kv)| {
+            pool.with(scratch, |scratch| {
+                let x = &part(x, batch, i)[rows.start * width..rows.end * width];
+                self.queries_keys_values(x, rows.start, qkv, scratch);
+                if let Some(prompt_kv) = prompt_kv {
+                    self.image_prompt_kv(i, scratch, prompt_kv);
+                }
+            });
+        });
+        let mut tasks = Vec::new();
+        for ((i, image), mut out) in activations.images(batch).into_iter().enumerate().zip(split(out, batch)) {
+            let ImageActivations { qkv, prompt_kv, rows: mut kept } = image;
+            let (qkv, prompt_kv): (&[E], &[E]) = (qkv, prompt_kv);
+            for rows in ranges(dims.outputs, self.parts()) {
+                let kept = kept.split_off(rows.len(), dims);
+                tasks.push((i, rows.clone(), qkv, prompt_kv, kept, split_off(&mut out, rows.len() * width)));
+            }
+        }
+        tasks.into_par_iter().for_each(|(i, rows, qkv, prompt_kv, kept, out)| {
+            pool.with(scratch, |scratch| {
+                self.outputs(part(x, batch, i), rows, self.heads(qkv, prompt_kv), kept, scratch, Some(out));
+            });
+        });
+    }
+
+    /// Runs image `i` in one task. Without `out` the forward ends where a backward no longer needs it.
     pub(crate) fn image(
         &self,
         i: usize,
         x: &[f32],
-        image: &mut ImageActivations<'_, E>,
+        image: ImageActivations<'_, E>,
+        scratch: &mut ImageScratch<E>,
+        out: Option<&mut [f32]>,
+    ) {
+        self.queries_keys_values(x, 0, image.qkv, scratch);
+        self.image_prompt_kv(i, scratch, image.prompt_kv);
+        let heads = self.heads(image.qkv, image.prompt_kv);
+        self.outputs(x, 0..self.dims.outputs, heads, image.rows, scratch, out);
+    }
+
+    /// `x` and `qkv` are rows of an image from row `first` on.
+    fn queries_keys_values(&self, x: &[f32], first: usize, qkv: &mut [E], scratch: &mut ImageScratch<E>) {
+        let Self { cpu, dims, params, weights, .. } = self;
+        let (cpu, width) = (*cpu, dims.width);
+        let rows = x.len() / width;
+        let normed = sized(&mut scratch.normed, x.len());
+        cpu.run(NormForward { params: params.norm1, eps: dims.eps, x, out: normed });
+        let left = Left::rows(normed, width);
+        let (q_bias, kv_bias) = weights.qkv_bias.split_at(width);
+        let mut queries = Bias { out: &mut *qkv, stride: 3 * width, bias: q_bias };
+        multiply(cpu, rows.min(dims.outputs.saturating_sub(first)), left, &weights.q, &mut queries);
+        let mut keys_values = Bias { out: &mut qkv[width..], stride: 3 * width, bias: kv_bias };
+        multiply(cpu, rows, left, &weights.kv, &mut keys_values);
+    }
+
+    /// Rows `rows` of an image's output, once the image's keys and values are there.
+    fn outputs(
+        &self,
+        x: &[f32],
+        rows: Range<usize>,
+        heads: Heads<'_, E>,
+        kept: RowActivations<'_, E>,
         scratch: &mut ImageScratch<E>,
         out: Option<&mut [f32]>,
     ) {
         let Self { cpu, dims, params, weights, .. } = self;
-        let (cpu, width, outputs) = (*cpu, dims.width, dims.outputs);
-        let output_len = dims.image_output_len();
+        let (cpu, width, count) = (*cpu, dims.width, rows.len());
+        let x = &x[rows.start * width..rows.end * width];
 
-        let normed = sized(&mut scratch.normed, x.len());
-        cpu.run(NormForward { params: params.norm1, eps: dims.eps, x, out: normed });
-        let normed = &scratch.normed[..x.len()];
-        let (q_bias, kv_bias) = weights.qkv_bias.split_at(width);
-        let mut queries = Bias { out: &mut *image.qkv, stride: 3 * width, bias: q_bias };
-        multiply(cpu, outputs, Left::rows(normed, width), &weights.q, &mut queries);
-        let mut keys_values = Bias { out: &mut image.qkv[width..], stride: 3 * width, bias: kv_bias };
-        multiply(cpu, dims.tokens, Left::rows(normed, width), &weights.kv, &mut keys_values);
-        let prompt_kv = match params.prompts {
-            Some(Prompts::PerImage(prompts)) => {
-                let prompts = part(prompts, dims.batch, i);
-                self.prompt_kv(prompts, &mut scratch.normed, image.prompt_kv);
-                &*image.prompt_kv
-            }
-            _ => &self.shared_kv,
-        };
+        let attention = if kept.attention.is_empty() { sized(&mut scratch.attention, x.len()) } else { kept.attention };
+        attention_forward(cpu, &heads, rows, &mut scratch.heads, attention, kept.log_sums);
+        let middle = kept.middle;
+        let mut sink =
+            Residual { out: &mut *middle, residual: Some(x), bias: &weights.proj_bias, scale: params.layer_scale1 };
+        multiply(cpu, count, Left::rows(attention, width), &weights.proj, &mut sink);
 
-        let attention =
-            if image.attention.is_empty() { sized(&mut scratch.attention, output_len) } else { &mut *image.attention };
-        let heads = self.heads(image.qkv, prompt_kv);
-        attention_forward(cpu, &heads, &mut scratch.heads, attention, image.log_sums);
-        let mut middle = Residual {
-            out: &mut *image.middle,
-            residual: Some(x),
-            bias: &weights.proj_bias,
-            scale: params.layer_scale1,
-        };
-        multiply(cpu, outputs, Left::rows(attention, width), &weights.proj, &mut middle);
-
-        let normed = sized(&mut scratch.normed, output_len);
-        cpu.run(NormForward { params: params.norm2, eps: dims.eps, x: image.middle, out: normed });
-        let sequential = !image.mlp.is_empty();
-        if out.is_none() && image.hidden.is_empty() && !sequential {
+        let sequential = !kept.mlp.is_empty();
+        if out.is_none() && kept.hidden.is_empty() && !sequential {
             return;
         }
-        let mut hidden = GeluForward {
-            out: sized(&mut scratch.activated, outputs * dims.hidden),
-            kept: &mut *image.hidden,
-            bias: &weights.fc1_bias,
-        };
-        multiply(cpu, outputs, Left::rows(normed, width), &weights.fc1, &mut hidden);
+        let normed = sized(&mut scratch.normed, x.len());
+        cpu.run(NormForward { params: params.norm2, eps: dims.eps, x: middle, out: normed });
+        let activated = sized(&mut scratch.activated, count * dims.hidden);
+        let mut hidden = GeluForward { out: activated, kept: kept.hidden, bias: &weights.fc1_bias };
+        multiply(cpu, count, Left::rows(normed, width), &weights.fc1, &mut hidden);
         let left = Left::rows(&scratch.activated, dims.hidden);
         let end = |out, residual| Residual { out, residual, bias: &weights.fc2_bias, scale: params.layer_scale2 };
-        let adapter = self.adapter();
         if sequential {
-            multiply(cpu, outputs, left, &weights.fc2, &mut end(&mut *image.mlp, None));
+            multiply(cpu, count, left, &weights.fc2, &mut end(&mut *kept.mlp, None));
         }
         let Some(out) = out else { return };
-        match adapter {
+        match self.adapter() {
             Some(adapter) if adapter.params.placement == AdapterPlacement::Sequential => {
-                out.copy_from_slice(image.middle);
-                cpu.run(AddTo { out: &mut *out, added: image.mlp });
-                adapter.forward(image.mlp, &mut scratch.adapter, out);
+                out.copy_from_slice(middle);
+                cpu.run(AddTo { out: &mut *out, added: kept.mlp });
+                adapter.forward(kept.mlp, &mut scratch.adapter, out);
             }
             adapter => {
-                let mut sink = end(&mut *out, Some(&*image.middle));
-                multiply(cpu, outputs, left, &weights.fc2, &mut sink);
+                multiply(cpu, count, left, &weights.fc2, &mut end(&mut *out, Some(&*middle)));
                 if let Some(adapter) = adapter {
-                    adapter.forward(image.middle, &mut scratch.adapter, out);
+                    adapter.forward(middle, &mut scratch.adapter, out);
                 }
             }
+        }
+    }
+
+    /// Keys and values of image `i`'s own prompts, where it has some.
+    fn image_prompt_kv(&self, i: usize, scratch: &mut ImageScratch<E>, kv: &mut [E]) {
+        if let Some(Prompts::PerImage(prompts)) = self.params.prompts {
+            self.prompt_kv(part(prompts, self.dims.batch, i), &mut scratch.normed, kv);
         }
     }
 
@@ -233,16 +300,10 @@ impl<'a, E: Element> Forward<'a, E> {
         multiply(self.cpu, dims.prompts, left, &self.weights.kv, &mut sink);
     }
 
-    pub(crate) fn heads<'b>(&self, qkv: &'b [E], prompt_kv: &'b [E]) -> Heads<'b, E> {
-        Heads {
-            tokens: self.dims.tokens,
-            prompts: self.dims.prompts,
-            outputs: self.dims.outputs,
-            width: self.dims.width,
-            heads: self.dims.heads,
-            qkv,
-            prompt_kv,
-        }
+    /// An image's queries, keys and values; `prompt_kv` is empty where prompts are shared.
+    fn heads<'b>(&'b self, qkv: &'b [E], prompt_kv: &'b [E]) -> Heads<'b, E> {
+        let prompt_kv = if prompt_kv.is_empty() { &self.shared_kv } else { prompt_kv };
+        Heads::new(self.dims, qkv, prompt_kv)
     }
 
     pub(crate) fn adapter(&self) -> Option<Adapter<'_, E>> {

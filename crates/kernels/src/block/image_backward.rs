@@ -7,7 +7,7 @@ use super::grads::{BlockGrads, Wanted};
 use super::params::{AdapterPlacement, Prompts};
 use super::saved::{Activations, ImageView, part};
 use super::weights::{AttentionBackwardWeights, BackwardWeights};
-use crate::attention::{BackwardScratch, attention_backward};
+use crate::attention::{BackwardScratch, Heads, attention_backward};
 use crate::cpu::Cpu;
 use crate::element::Element;
 use crate::gemm::{Add, Bias, Left, Store, multiply};
@@ -116,8 +116,8 @@ impl<E: Element> ImageBackward<'_, E> {
                     let one = Activations::new(dims, params, 1, true, self.wanted);
                     (one, ImageScratch::new(cpu))
                 });
-                for mut image in activations.images(1) {
-                    self.forward.image(i, x, &mut image, forward, None);
+                for image in activations.images(1) {
+                    self.forward.image(i, x, image, forward, None);
                 }
                 activations.view(1, 0)
             }
@@ -261,7 +261,7 @@ impl<E: Element> ImageBackward<'_, E> {
             Some(Prompts::PerImage(_)) => view.prompt_kv,
             _ => shared_kv,
         };
-        let heads = self.forward.heads(view.qkv, prompt_kv);
+        let heads = Heads::new(dims, view.qkv, prompt_kv);
         attention_backward(cpu, &heads, view.log_sums, d_attention, &mut scratch.heads, d_qkv, &mut d_prompt_kv);
         sum_rows(cpu, d_qkv, 3 * width, &mut result.grads.qkv.bias);
         if wanted.qkv.products() {

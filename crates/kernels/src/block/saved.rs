@@ -1,5 +1,7 @@
 //! What a forward keeps for its backward.
 
+use std::ops::Range;
+
 use super::grads::Wanted;
 use super::params::{AdapterPlacement, BlockDims, BlockParams, Prompts};
 use crate::element::{Bf16, Element};
@@ -48,7 +50,7 @@ pub(crate) struct Activations<E> {
     pub shared_kv: Vec<E>,
     /// Keys and values of each image's own prompts, `[B, P, 2D]`; empty without.
     pub prompt_kv: Vec<E>,
-    /// Logarithms of the softmax' sums: `[B, heads, outputs]`.
+    /// Logarithms of the softmax' sums: `[B, outputs, heads]`.
     pub log_sums: Vec<f32>,
     /// Attention's output before `proj`: `[B, outputs, D]`, or empty where no wanted gradient needs it.
     pub attention: Vec<E>,
@@ -65,6 +67,11 @@ pub(crate) struct ImageActivations<'a, E> {
     pub qkv: &'a mut [E],
     /// Empty where prompts are shared.
     pub prompt_kv: &'a mut [E],
+    pub rows: RowActivations<'a, E>,
+}
+
+/// The share of some rows of an image's output.
+pub(crate) struct RowActivations<'a, E> {
     pub log_sums: &'a mut [f32],
     /// Empty where it is not kept.
     pub attention: &'a mut [E],
@@ -73,6 +80,19 @@ pub(crate) struct ImageActivations<'a, E> {
     pub hidden: &'a mut [E],
     /// Empty without a sequential adapter.
     pub mlp: &'a mut [f32],
+}
+
+impl<'a, E> RowActivations<'a, E> {
+    /// Takes the first `rows` rows away.
+    pub(crate) fn split_off(&mut self, rows: usize, dims: &BlockDims) -> RowActivations<'a, E> {
+        RowActivations {
+            log_sums: split_off(&mut self.log_sums, rows * dims.heads),
+            attention: split_off(&mut self.attention, rows * dims.width),
+            middle: split_off(&mut self.middle, rows * dims.width),
+            hidden: split_off(&mut self.hidden, rows * dims.hidden),
+            mlp: split_off(&mut self.mlp, rows * dims.width),
+        }
+    }
 }
 
 /// The same, to read.
@@ -126,11 +146,13 @@ impl<E: Element> Activations<E> {
             .map(|_| ImageActivations {
                 qkv: qkv.next().unwrap_or_default(),
                 prompt_kv: prompt_kv.next().unwrap_or_default(),
-                log_sums: log_sums.next().unwrap_or_default(),
-                attention: attention.next().unwrap_or_default(),
-                middle: middle.next().unwrap_or_default(),
-                hidden: hidden.next().unwrap_or_default(),
-                mlp: mlp.next().unwrap_or_default(),
+                rows: RowActivations {
+                    log_sums: log_sums.next().unwrap_or_default(),
+                    attention: attention.next().unwrap_or_default(),
+                    middle: middle.next().unwrap_or_default(),
+                    hidden: hidden.next().unwrap_or_default(),
+                    mlp: mlp.next().unwrap_or_default(),
+                },
             })
             .collect()
     }
@@ -188,6 +210,18 @@ fn is_sequential(params: &BlockParams<'_>) -> bool {
 pub(crate) fn split<T>(slice: &mut [T], parts: usize) -> impl Iterator<Item = &mut [T]> {
     let len = (slice.len() / parts).max(1);
     slice.chunks_mut(len)
+}
+
+/// Takes the first `len` elements away; nothing of an empty slice.
+pub(crate) fn split_off<'a, T>(slice: &mut &'a mut [T], len: usize) -> &'a mut [T] {
+    let len = len.min(slice.len());
+    slice.split_off_mut(..len).unwrap_or_default()
+}
+
+/// `0..len` in at most `parts` ranges of almost equal length.
+pub(crate) fn ranges(len: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
+    let size = len.div_ceil(parts).max(1);
+    (0..len).step_by(size).map(move |first| first..len.min(first + size))
 }
 
 /// The i-th of `parts` equal parts.

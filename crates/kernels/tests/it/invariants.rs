@@ -21,6 +21,25 @@ fn busy_spec() -> Spec {
 }
 
 #[test]
+fn tasks_that_share_an_image_change_no_bit() {
+    let case = Case::new(&Spec { batch: 2, tokens: 131, outputs: 70, shared_prompts: false, ..busy_spec() });
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let dims = case.spec.dims();
+            let mut out = vec![0.0; dims.output_len()];
+            block_forward(&dims, &case.params(), Precision::F32, &case.x, &mut out).unwrap();
+            (out, case.run(Precision::F32, Keep::All, &case.all_wanted()))
+        })
+    };
+    let one = run(1);
+    assert!(one.0 == one.1.out);
+    for threads in [2, 8] {
+        assert!(run(threads) == one, "{threads} threads");
+    }
+}
+
+#[test]
 fn the_number_of_threads_changes_no_bit() {
     for shared_prompts in [true, false] {
         let case = Case::new(&Spec { shared_prompts, ..busy_spec() });
