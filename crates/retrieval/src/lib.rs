@@ -8,6 +8,7 @@
 //! |---|---|
 //! | judge embeddings | [`evaluate_self`], [`evaluate_query_gallery`] with [`EvalConfig`] |
 //! | find neighbours | [`search_self`], [`search`] with [`KnnConfig`] |
+//! | search rows that lie in a file | [`scan`] |
 //! | read and write embeddings | [`io`] |
 //! | compute one metric | [`metrics`] |
 //!
@@ -30,6 +31,7 @@ mod pair_histogram;
 mod per_class;
 mod rank_block;
 mod rankings;
+pub mod scan;
 mod scores;
 mod tiles;
 

@@ -52,6 +52,38 @@ fn exact_score_in_lanes(a: &[f32], b: &[f32]) -> f64 {
     sums.iter().sum()
 }
 
+/// The inner product in `f32`, within [`score_error_bound`] of the true one.
+pub(crate) fn fast_score(a: &[f32], b: &[f32]) -> f32 {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || fast_score_in_lanes(a, b),
+    )
+}
+
+#[inline(always)]
+fn fast_score_in_lanes(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 64;
+    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
+    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
+    let mut sums = [0.0_f32; LANES];
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    for (lane, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
+        sums[lane] += a * b;
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0]
+}
+
 /// Writes to `hits` the columns whose score reaches the row's bar, and returns how many.
 ///
 /// `hits` must be at least as long as `scores`.

@@ -81,7 +81,11 @@ pub fn decode_bytes(bytes: &[u8], limits: DecodeLimits) -> Result<RgbImage, Deco
     .unwrap_or(Err(DecodeFault::DecoderFailed { format: format_name(format) }))
 }
 
-fn read_bounded(path: &Path, limits: DecodeLimits) -> Result<Vec<u8>, DecodeFault> {
+/// Reads a picture file, unless it is larger than any honest file of a picture within `limits`.
+///
+/// # Errors
+/// [`DecodeFault`]: not a file, too large, or unreadable.
+pub fn read_bounded(path: &Path, limits: DecodeLimits) -> Result<Vec<u8>, DecodeFault> {
     let metadata = fs::metadata(path).map_err(DecodeFault::Read)?;
     // Opening a named pipe would wait for ever.
     if !metadata.is_file() {

@@ -1,0 +1,184 @@
+//! What can go wrong with an index, and what the user can do about it.
+
+use std::path::{Path, PathBuf};
+
+use crate::filter::FilterError;
+use crate::fingerprint::Difference;
+
+/// An error of this crate. [`IndexError::hint`] says what the user can do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IndexError {
+    /// The folder holds no index.
+    #[error("no index in {}", .path.display())]
+    NoIndex {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds an index already, or something else.
+    #[error("{} {found}, expected an empty or a new folder", .path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
+    /// The index was written by another version of the format.
+    #[error("{} has format version {found}, this version of kinsight reads {expected}", .path.display())]
+    FormatVersion {
+        /// The index.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+        /// The one that is read.
+        expected: u64,
+    },
+    /// The index was made with another model.
+    #[error("{} was made with another model: {}", .path.display(), listed(.differences))]
+    OtherModel {
+        /// The index.
+        path: PathBuf,
+        /// In which respects.
+        differences: Vec<Difference>,
+    },
+    /// Another process writes to the index.
+    #[error("another process is writing to {}", .path.display())]
+    Busy {
+        /// The index.
+        path: PathBuf,
+    },
+    /// A file is not what it should be.
+    #[error("{}: {reason}", .path.display())]
+    Corrupt {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with what was expected.
+        reason: String,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// `read`, `write`, `create`, ...
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The catalogue could not be read or written.
+    #[error("cannot {action} {}", .path.display())]
+    Catalogue {
+        /// `read` or `write`.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// SQLite's reason.
+        source: rusqlite::Error,
+    },
+    /// The graph of the approximate search could not be made or read.
+    #[error("cannot {action} {}: {reason}", .path.display())]
+    Graph {
+        /// `build`, `read`, `write`, `search`.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The library's reason.
+        reason: String,
+    },
+    /// A vector does not fit the index.
+    #[error("{what} has width {found}, the index has width {expected}")]
+    Width {
+        /// Which vector.
+        what: String,
+        /// Its width.
+        found: usize,
+        /// The index's.
+        expected: usize,
+    },
+    /// A filter that cannot be understood.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// A request or setting out of range.
+    #[error("{name} is {found}, expected {expected}")]
+    Setting {
+        /// Its name.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// The range.
+        expected: String,
+    },
+    /// Vectors that are no unit embeddings, or a search that cannot be done.
+    #[error(transparent)]
+    Retrieval(#[from] kinsight_retrieval::RetrievalError),
+    /// Images that cannot be listed or read.
+    #[error(transparent)]
+    Data(#[from] kinsight_data::DataError),
+    /// The model failed.
+    #[error("cannot embed images: {message}")]
+    Embedder {
+        /// Its reason.
+        message: String,
+    },
+}
+
+/// Shorthand used throughout the crate.
+pub type Result<T, E = IndexError> = std::result::Result<T, E>;
+
+impl IndexError {
+    /// What the user can do, as one line for a `hint:` after the message; `None` where there is no advice.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoIndex { .. } => "make one with `kinsight index DIR --index PATH --run RUN`",
+            Self::Occupied { .. } => "name another folder with --index",
+            Self::FormatVersion { .. } => "index the images again into a new folder, or use the version that wrote it",
+            Self::OtherModel { .. } => {
+                "search with the model the index was made with, or move the index to this one with `kinsight index migrate`"
+            }
+            Self::Busy { .. } => "wait until it is done; searching goes on meanwhile",
+            Self::Corrupt { .. } => {
+                "`kinsight index check` says what is damaged; index the images again into a new folder"
+            }
+            Self::Io { source, .. } if is_full(source) => {
+                "the disk is full: free some space and run the same command again; nothing that was indexed before is lost"
+            }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                "choose a folder you may write to"
+            }
+            Self::Catalogue { source, .. } if is_full_catalogue(source) => {
+                "the disk is full: free some space and run the same command again; nothing that was indexed before is lost"
+            }
+            Self::Data(error) => return error.hint().map(str::to_owned),
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    pub(crate) fn setting(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
+        Self::Setting { name, found: found.to_string(), expected: expected.into() }
+    }
+
+    pub(crate) fn corrupt(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_owned(), reason: reason.into() }
+    }
+}
+
+/// For `map_err`: an operating-system error on `path`.
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> IndexError + Copy {
+    move |source| IndexError::Io { action, path: path.to_owned(), source }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded)
+}
+
+fn is_full_catalogue(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode;
+    // A file-size limit or a quota reaches SQLite as a failed write rather than as a full disk.
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
+}
+
+fn listed(differences: &[Difference]) -> String {
+    differences.iter().map(Difference::to_string).collect::<Vec<_>>().join("; ")
+}

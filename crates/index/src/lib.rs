@@ -1,0 +1,50 @@
+//! A folder that images can be searched in: embeddings, what is known of each image, and the model they came from.
+//!
+//! ```text
+//! folder of images -> changes since last time -> embedder (the model, behind a trait) -> VectorStore
+//!                                                                                        |
+//!                                  query vectors, filter, method -> search -> hits -> re-ranking, verdicts
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | make, open, swap an index | [`Index`] |
+//! | keep vectors somewhere else | [`VectorStore`] |
+//! | say which images may answer | [`Filter`] |
+//! | bring it up to date with the files | [`IndexWriter::sync`] with a [`Listing`] |
+//! | move it to another model | [`Migration`] |
+//! | search by images | [`ImageQuery`] |
+//! | say what a score means | [`Calibration`] |
+//!
+//! It knows nothing of tensors and models: what turns images into vectors comes in as an [`ImageEmbedder`].
+
+mod atomic_write;
+pub mod calibration;
+mod embedder;
+mod error;
+pub mod filter;
+mod fingerprint;
+mod folder;
+pub mod indexing;
+mod migration;
+pub mod payload;
+mod point;
+mod query;
+pub mod rerank;
+mod store;
+
+pub use calibration::{Calibration, CalibrationRates, Samples, Verdict};
+pub use embedder::ImageEmbedder;
+pub use error::{IndexError, Result};
+pub use filter::{Filter, FilterError};
+pub use fingerprint::{Difference, Fingerprint};
+pub use folder::{Index, IndexWriter, Manifest, ModelSource};
+pub use indexing::{Listing, SyncEvent, SyncReport, content_hash, pixel_hash};
+pub use migration::{Migration, MigrationReport, file_of};
+pub use payload::{Payload, Value};
+pub use point::{ParsePointIdError, Point, PointId};
+pub use query::{ImageQuery, combine_queries};
+pub use rerank::Rerank;
+pub use store::{
+    Cursor, GraphSettings, GraphStats, Hit, LocalStore, SearchMethod, StoreStats, VectorQuery, VectorStore,
+};
