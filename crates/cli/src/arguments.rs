@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::backbones::BackbonesArgs;
+use crate::commands::export::ExportArgs;
+
 /// Teach a frozen vision transformer your notion of similarity, then search with it.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
@@ -24,8 +27,10 @@ pub enum Command {
     Eval(EvalArgs),
     /// Make the built-in backbone anew from drawn images
     Pretrain(PretrainArgs),
+    /// Write a fine-tuned model for timm, transformers or ONNX Runtime
+    Export(ExportArgs),
     /// List the backbones known by name
-    Backbones,
+    Backbones(BackbonesArgs),
     /// List the fine-tuning methods
     Methods,
 }
@@ -69,7 +74,7 @@ pub struct TrainArgs {
     /// Method, parts joined by + (see `kinsight methods`) [default: vptsp-g+bitfit]
     #[arg(long)]
     pub method: Option<String>,
-    /// Registry name (see `kinsight backbones`) or path of a safetensors file
+    /// Registry name (see `kinsight backbones`), path of a safetensors file or folder, or OWNER/NAME on the hub
     #[arg(long)]
     pub backbone: Option<String>,
     /// Folder of class folders, folder with train/ and test/, or CSV with path,label,split

@@ -22,7 +22,8 @@ fn main() -> ExitCode {
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Pretrain(arguments) => commands::pretrain::run(&arguments),
-        Command::Backbones => commands::backbones::run(),
+        Command::Export(arguments) => commands::export::run(&arguments),
+        Command::Backbones(arguments) => commands::backbones::run(&arguments),
         Command::Methods => commands::methods::run(),
     };
     match result {

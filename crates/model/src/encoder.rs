@@ -44,9 +44,10 @@ impl Encoder {
     /// backbone was trained.
     ///
     /// # Errors
-    /// [`ModelError::Weights`] lists every tensor that does not fit.
+    /// [`ModelError::Weights`] lists every tensor that does not fit; [`ModelError::Config`] if the backbone cannot pool so.
     pub fn bare(backbone: &Backbone, pooling: Option<Pooling>, device: &Device) -> Result<Self, ModelError> {
         let pooling = pooling.unwrap_or(backbone.pooling);
+        backbone.config.check_pooling(pooling)?;
         Ok(Self { backbone: backbone.load(device)?, prompts: None, head: None, pooling })
     }
 

@@ -32,6 +32,14 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A `config.json` or the like beside the weights is not valid, or contradicts them.
+    #[error("{path}: {reason}")]
+    HubFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Tensors of a file do not fit the model; every problem is listed.
     #[error("weights in {path} do not fit the model:\n{}", .problems.join("\n"))]
     Weights {
@@ -46,6 +54,14 @@ pub enum ModelError {
         /// What was looked for and where.
         message: String,
         /// Which file to put where; may be empty.
+        hint: String,
+    },
+    /// A model that cannot be written in the format asked for.
+    #[error("{message}")]
+    Export {
+        /// What has no place in it.
+        message: String,
+        /// What can be done instead; may be empty.
         hint: String,
     },
     /// A fine-tuned model belongs to another backbone.
@@ -75,10 +91,13 @@ impl ModelError {
     /// What the user can do about it, if there is anything.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Backbone { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
+            Self::Backbone { hint, .. } | Self::Export { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::Weights { .. } => Some(
-                "give the backbone these weights belong to by its registry name, or a timm ViT in safetensors".into(),
+                "give the backbone these weights belong to by its registry name, or a ViT of timm or transformers in \
+                 safetensors"
+                    .into(),
             ),
+            Self::HubFile { .. } => Some("take the file from the same repository as the weights, or remove it".into()),
             Self::OtherBackbone { .. } => Some("give the backbone it was trained on with --backbone".into()),
             Self::Data(error) => error.hint().map(str::to_string),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {

@@ -65,6 +65,7 @@ pub fn load_fine_tuned(path: &Path, backbone: &Backbone, device: &Device) -> Res
             found: format!("{} ({})", backbone.name, backbone.fingerprint),
         });
     }
+    backbone.config.check_pooling(info.tuning.pooling.unwrap_or_default())?;
     let mut backbone_source = backbone.source(device);
     let mut source =
         Overlay { file: &file, tuning: &info.tuning, backbone: &mut backbone_source, used: 0, problems: Vec::new() };

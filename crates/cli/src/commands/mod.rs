@@ -2,6 +2,7 @@
 
 pub mod backbones;
 pub mod eval;
+pub mod export;
 pub mod methods;
 pub mod pretrain;
 pub mod quickstart;

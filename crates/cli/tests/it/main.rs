@@ -1,9 +1,11 @@
 //! The program as a user meets it: one binary of integration tests.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod backbones;
 mod bad_input;
 mod documents;
 mod evaluating;
+mod exporting;
 mod fixture;
 mod quickstart;
 mod resuming;

@@ -1,5 +1,6 @@
 //! Pretrained backbones: finding them, knowing what they expect, reading them.
 
+mod hub_files;
 mod locate;
 pub mod registry;
 
@@ -11,8 +12,9 @@ use kinsight_data::Preprocess;
 use crate::error::ModelError;
 use crate::vit::config::VitConfig;
 use crate::vit::{Pooling, VisionTransformer};
-use crate::weights::{BackboneSource, WeightFile, infer_config};
+use crate::weights::{BackboneSource, Layout, WeightFile, infer_config};
 
+pub use hub_files::HubFiles;
 pub use locate::{Location, locate};
 
 /// The built-in weights; `kinsight pretrain` made them by the recipe `configs/pretrain_nano.toml`.
@@ -51,11 +53,12 @@ impl Backbone {
         match locate(name)? {
             Location::BuiltIn(entry) => {
                 let weights = WeightFile::from_static(entry.name, NANO)?;
-                Self::with_weights(entry.name.to_string(), weights, Some(entry), image_size)
+                Self::with_weights(entry.name.to_string(), weights, Some(entry), &HubFiles::default(), image_size)
             }
             Location::File(path, entry) => {
                 let name = entry.as_ref().map_or_else(|| file_name(&path), |entry| entry.name.to_string());
-                Self::with_weights(name, WeightFile::open(&path)?, entry, image_size)
+                let hub = HubFiles::beside(&path)?;
+                Self::with_weights(name, WeightFile::open(&path)?, entry, &hub, image_size)
             }
         }
     }
@@ -64,6 +67,7 @@ impl Backbone {
         name: String,
         weights: WeightFile,
         entry: Option<registry::RegistryEntry>,
+        hub: &HubFiles,
         image_size: Option<usize>,
     ) -> Result<Self, ModelError> {
         let stored_config = json_metadata::<VitConfig>(&weights, CONFIG_KEY)?;
@@ -71,13 +75,16 @@ impl Backbone {
         let known = stored_config.or_else(|| entry.as_ref().map(|entry| entry.config.clone()));
         let mut config = match known {
             Some(config) => config,
-            None => infer_config(&weights.shapes())?,
+            None => inferred(&name, &weights, hub)?,
         };
         let known = stored_preprocess.or_else(|| entry.as_ref().map(|entry| entry.preprocess));
+        let known = known.or_else(|| hub.preprocess());
         let preprocess_is_a_guess = known.is_none();
         let mut preprocess = known.unwrap_or_default();
         let trained = preprocess.input_size_px.max(1) as usize;
-        let wanted = image_size.unwrap_or(config.image_size);
+        // DINOv2 in transformers' layout has positions for 518 px and is published for use at 224.
+        let published = (!preprocess_is_a_guess && trained.is_multiple_of(config.patch_size.max(1))).then_some(trained);
+        let wanted = image_size.or(published).unwrap_or(config.image_size);
         if wanted != trained {
             // Another input size keeps the crop's share of the resized image.
             preprocess.resize_size_px = (preprocess.resize_size_px as usize * wanted).div_ceil(trained) as u32;
@@ -86,8 +93,14 @@ impl Backbone {
         config.image_size = wanted;
         config.validate()?;
         let fingerprint = weights.fingerprint();
-        let pooling = entry.map_or(Pooling::Class, |entry| entry.pooling);
+        let stated = hub.pooling().filter(|pooling| config.check_pooling(*pooling).is_ok());
+        let pooling = entry.map(|entry| entry.pooling).or(stated).unwrap_or_else(|| config.natural_pooling());
         Ok(Self { name, config, preprocess, pooling, fingerprint, preprocess_is_a_guess, weights })
+    }
+
+    /// Whose tensor names the weights have.
+    pub fn layout(&self) -> Layout {
+        self.weights.names().layout
     }
 
     /// The weights as a source of parameters without prefix; call its `finish` after building.
@@ -107,7 +120,21 @@ impl Backbone {
     }
 }
 
+/// The architecture that shapes, `config.json` and the file's name tell.
+fn inferred(name: &str, weights: &WeightFile, hub: &HubFiles) -> Result<VitConfig, ModelError> {
+    let mut config = infer_config(&weights.shapes())?;
+    let (architecture, tag) = name.split_once('.').unwrap_or((name, ""));
+    config.activation = hub_files::timm_activation(architecture, tag, config.activation);
+    hub.apply(config)
+}
+
+/// What a file is called: its own name, or its folder's if every such file has the same name.
 fn file_name(path: &Path) -> String {
+    let named_after_folder = path.file_name().is_some_and(|name| name == "model.safetensors");
+    let path = path.parent().filter(|parent| named_after_folder && parent.file_name().is_some()).unwrap_or(path);
+    if named_after_folder {
+        return path.file_name().map(|name| name.to_string_lossy().to_string()).unwrap_or_default();
+    }
     path.file_stem().map(|stem| stem.to_string_lossy().to_string()).unwrap_or_else(|| path.display().to_string())
 }
 

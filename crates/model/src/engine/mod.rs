@@ -6,13 +6,13 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::prompts::PromptRows;
-use crate::vit::Block;
+use crate::vit::{Activation, Block};
 
 /// Which implementation of the block runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
-    /// The fused kernel on the CPU back end, composed operations on every other.
+    /// The fused kernel on the CPU back end, composed operations on every other and for blocks it does not know.
     #[default]
     Fused,
     /// Composed tensor operations everywhere.
@@ -61,10 +61,15 @@ pub(crate) fn block_forward(
     outputs: usize,
     compute: Compute,
 ) -> Tensor<3> {
-    if compute.engine == Engine::Fused && fused::runs_on(&x.device()) {
+    if compute.engine == Engine::Fused && fuses(block) && fused::runs_on(&x.device()) {
         return fused::forward(block, x, prompts, outputs, compute);
     }
     let tokens = x.dims()[1];
     let y = block.forward_composed(x, prompts);
     if outputs == tokens { y } else { y.narrow(1, 0, outputs) }
+}
+
+/// Whether the fused kernel computes blocks of this kind; see `VitConfig::runs_fused`.
+fn fuses(block: &Block) -> bool {
+    block.mlp.activation == Activation::Gelu && !block.mlp.gated && block.attn.rotary.is_none()
 }

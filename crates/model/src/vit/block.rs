@@ -86,7 +86,7 @@ impl Block {
                 (Tensor::cat(vec![prompts, x], 1), count)
             }
         };
-        let x = x.clone() + scaled(&self.ls1, self.attn.forward(self.norm1.forward(x)));
+        let x = x.clone() + scaled(&self.ls1, self.attn.forward(self.norm1.forward(x), dropped));
         let branch = scaled(&self.ls2, self.mlp.forward(self.norm2.forward(x.clone())));
         let y = match &self.adapter {
             None => x + branch,

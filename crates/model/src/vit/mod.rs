@@ -1,7 +1,9 @@
 //! The vision transformer, top-down; field names mirror timm's parameter names.
 
+mod activation;
 pub mod adapter;
 mod attention;
+mod attention_pool;
 mod block;
 pub mod config;
 mod layer_norm;
@@ -9,13 +11,17 @@ mod linear;
 mod mlp;
 mod patch_embed;
 mod pos_embed;
+mod rotary;
 mod transformer;
 
+pub use activation::Activation;
 pub use attention::Attention;
+pub use attention_pool::AttentionPool;
 pub use block::{Block, LayerScale};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use mlp::Mlp;
 pub use patch_embed::{PatchEmbed, PatchProjection};
 pub use pos_embed::resample_position_embedding;
+pub use rotary::Rotary;
 pub use transformer::{Pooling, VisionTransformer};

@@ -18,8 +18,8 @@ pub struct PatchEmbed {
 pub struct PatchProjection {
     /// `[D, 3, patch, patch]`
     pub weight: Param<Tensor<4>>,
-    /// `[D]`
-    pub bias: Param<Tensor<1>>,
+    /// `[D]`; CLIP has none.
+    pub bias: Option<Param<Tensor<1>>>,
 }
 
 impl PatchEmbed {
@@ -29,7 +29,7 @@ impl PatchEmbed {
         Self {
             proj: PatchProjection {
                 weight: source.parameter(&format!("{name}.proj.weight"), [config.width, 3, patch, patch]),
-                bias: source.parameter(&format!("{name}.proj.bias"), [config.width]),
+                bias: config.patch_bias.then(|| source.parameter(&format!("{name}.proj.bias"), [config.width])),
             },
         }
     }
@@ -47,6 +47,6 @@ impl PatchEmbed {
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, rows * columns, channels * patch * patch]);
         let kernel = self.proj.weight.val().reshape([features, channels * patch * patch]);
-        module::linear(patches, kernel.transpose(), Some(self.proj.bias.val()))
+        module::linear(patches, kernel.transpose(), self.proj.bias.as_ref().map(|bias| bias.val()))
     }
 }

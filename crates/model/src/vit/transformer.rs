@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::AdapterConfig;
+use super::attention_pool::AttentionPool;
 use super::block::Block;
 use super::config::VitConfig;
 use super::layer_norm::LayerNorm;
@@ -22,6 +23,19 @@ pub enum Pooling {
     Class,
     /// The mean of all tokens but the special ones.
     Avg,
+    /// Attention pooling over all tokens, where the backbone has it (SigLIP).
+    Map,
+}
+
+impl Pooling {
+    /// As settings spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pooling::Class => "class",
+            Pooling::Avg => "avg",
+            Pooling::Map => "map",
+        }
+    }
 }
 
 /// A pre-norm ViT with timm's parameter names.
@@ -30,15 +44,21 @@ pub struct VisionTransformer {
     /// Patch projection.
     pub patch_embed: PatchEmbed,
     /// `[1, 1, D]`
-    pub cls_token: Param<Tensor<3>>,
+    pub cls_token: Option<Param<Tensor<3>>>,
     /// `[1, 1, D]`, in distilled models.
     pub dist_token: Option<Param<Tensor<3>>>,
-    /// `[1, N, D]`, special tokens first.
-    pub pos_embed: Param<Tensor<3>>,
+    /// `[1, R, D]`, in models with registers.
+    pub reg_token: Option<Param<Tensor<3>>>,
+    /// `[1, N, D]`: class and distillation token (if they have positions), then patches; none with rotary positions.
+    pub pos_embed: Option<Param<Tensor<3>>>,
+    /// LayerNorm before the first block.
+    pub norm_pre: Option<LayerNorm>,
     /// The L blocks.
     pub blocks: Vec<Block>,
     /// Final LayerNorm.
     pub norm: LayerNorm,
+    /// Attention pooling behind the final norm.
+    pub attn_pool: Option<AttentionPool>,
     /// The architecture these parameters belong to.
     #[module(skip)]
     pub config: VitConfig,
@@ -62,9 +82,16 @@ impl VisionTransformer {
         let first_adapter = config.depth - adapter.map_or(0, |a| a.blocks.min(config.depth));
         Self {
             patch_embed: PatchEmbed::from_source(source, &at("patch_embed"), config),
-            cls_token: source.parameter(&at("cls_token"), [1, 1, width]),
+            cls_token: config.class_token.then(|| source.parameter(&at("cls_token"), [1, 1, width])),
             dist_token: config.distilled.then(|| source.parameter(&at("dist_token"), [1, 1, width])),
-            pos_embed: source.parameter(&at("pos_embed"), [1, config.tokens(), width]),
+            reg_token: (config.registers > 0).then(|| source.parameter(&at("reg_token"), [1, config.registers, width])),
+            pos_embed: config
+                .rotary_theta
+                .is_none()
+                .then(|| source.parameter(&at("pos_embed"), [1, config.special_positions() + config.patches(), width])),
+            norm_pre: config
+                .norm_pre
+                .then(|| LayerNorm::from_source(source, &at("norm_pre"), width, config.layer_norm_eps)),
             blocks: (0..config.depth)
                 .map(|i| {
                     let adapter = adapter.filter(|_| i >= first_adapter);
@@ -72,6 +99,7 @@ impl VisionTransformer {
                 })
                 .collect(),
             norm: LayerNorm::from_source(source, &at("norm"), width, config.layer_norm_eps),
+            attn_pool: config.attention_pool.then(|| AttentionPool::from_source(source, &at("attn_pool"), config)),
             config: config.clone(),
             compute: Compute::default(),
         }
@@ -82,12 +110,25 @@ impl VisionTransformer {
     /// # Shapes
     /// `[B, 3, image_size, image_size]` to `[B, N, D]`
     pub fn embed(&self, images: Tensor<4>) -> Tensor<3> {
-        let batch = images.dims()[0];
-        let width = self.config.width;
-        let mut tokens = vec![self.cls_token.val().expand([batch, 1, width])];
-        tokens.extend(self.dist_token.as_ref().map(|token| token.val().expand([batch, 1, width])));
-        tokens.push(self.patch_embed.forward(images));
-        Tensor::cat(tokens, 1) + self.pos_embed.val()
+        let [batch, width] = [images.dims()[0], self.config.width];
+        let repeated = |token: &Param<Tensor<3>>| token.val().expand([batch, token.dims()[1], width]);
+        let mut tokens: Vec<Tensor<3>> = self.cls_token.iter().chain(&self.dist_token).map(repeated).collect();
+        let mut patches = self.patch_embed.forward(images);
+        if let Some(positions) = &self.pos_embed {
+            let positions = positions.val();
+            let with_position = self.config.special_positions();
+            for (i, token) in tokens.iter_mut().take(with_position).enumerate() {
+                *token = token.clone() + positions.clone().narrow(1, i, 1);
+            }
+            patches = patches + positions.narrow(1, with_position, self.config.patches());
+        }
+        tokens.extend(self.reg_token.as_ref().map(repeated));
+        tokens.push(patches);
+        let tokens = Tensor::cat(tokens, 1);
+        match &self.norm_pre {
+            None => tokens,
+            Some(norm) => norm.forward(tokens),
+        }
     }
 
     /// Runs the blocks; block `i` sees `prompts[i]` (none where the list has ended).
@@ -106,7 +147,7 @@ impl VisionTransformer {
     pub fn features(&self, tokens: Tensor<3>, prompts: Vec<Option<PromptRows>>, pooling: Pooling) -> Tensor<2> {
         let outputs = match pooling {
             Pooling::Class => 1,
-            Pooling::Avg => tokens.dims()[1],
+            Pooling::Avg | Pooling::Map => tokens.dims()[1],
         };
         self.pool(self.run_blocks_for(tokens, prompts, outputs), pooling)
     }
@@ -136,6 +177,11 @@ impl VisionTransformer {
                 let special = self.config.special_tokens();
                 let patches = tokens.dims()[1] - special;
                 self.norm.forward(tokens.narrow(1, special, patches)).mean_dim(1).squeeze_dim::<2>(1)
+            }
+            Pooling::Map => {
+                #[expect(clippy::expect_used, reason = "settings are held against VitConfig::check_pooling")]
+                let pool = self.attn_pool.as_ref().expect("a backbone with attention pooling");
+                pool.forward(self.norm.forward(tokens))
             }
         }
     }

@@ -1,18 +1,15 @@
-//! A memory-mapped safetensors file, and a backbone read from it.
+//! A memory-mapped safetensors file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use memmap2::Mmap;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::layout::Names;
 use crate::error::ModelError;
-use crate::parameters::ParameterSource;
-use crate::vit::config::VitConfig;
-use crate::vit::resample_position_embedding;
 
 /// A safetensors file mapped into memory; tensors are converted to f32 one at a time as they are asked for.
 #[derive(Debug)]
@@ -92,6 +89,11 @@ impl WeightFile {
         self.tensors().iter().map(|(name, view)| (name.to_string(), view.shape().to_vec())).collect()
     }
 
+    /// The tensors by the names they have in this crate.
+    pub fn names(&self) -> Names {
+        Names::of(self.shapes().keys())
+    }
+
     /// The tensor `name` as f32 with its shape, if it is there.
     ///
     /// # Errors
@@ -128,104 +130,4 @@ impl WeightFile {
             }),
         }
     }
-}
-
-/// A backbone checkpoint in timm naming as a source of parameters.
-///
-/// The classifier is ignored, a position embedding of another grid is resampled, and everything that does not fit is
-/// collected and reported together by [`BackboneSource::finish`].
-#[derive(Debug)]
-pub struct BackboneSource<'a> {
-    file: &'a WeightFile,
-    special_tokens: usize,
-    device: Device,
-    used: BTreeSet<String>,
-    problems: Vec<String>,
-}
-
-/// Tensors of a timm classifier that an embedding model has no use for.
-const CLASSIFIER: [&str; 4] = ["head.", "head_dist.", "fc_norm.", "pre_logits."];
-
-impl<'a> BackboneSource<'a> {
-    /// Reads tensors of `file` for an architecture `config` onto `device`.
-    pub fn new(file: &'a WeightFile, config: &VitConfig, device: &Device) -> Self {
-        Self {
-            file,
-            special_tokens: config.special_tokens(),
-            device: device.clone(),
-            used: BTreeSet::new(),
-            problems: Vec::new(),
-        }
-    }
-
-    /// Fails if any tensor was missing, unexpected, of another shape, or not finite.
-    ///
-    /// # Errors
-    /// [`ModelError::Weights`] with one line a problem.
-    pub fn finish(mut self) -> Result<(), ModelError> {
-        for (name, shape) in self.file.shapes() {
-            let ignored = name.starts_with("__") || CLASSIFIER.iter().any(|prefix| name.starts_with(prefix));
-            if !ignored && !self.used.contains(&name) {
-                self.problems.push(format!("  unexpected {name} {shape:?}"));
-            }
-        }
-        self.finish_partial()
-    }
-
-    /// As [`Self::finish`], but tensors that nobody asked for are no problem: a fine-tuning replaces some of them.
-    ///
-    /// # Errors
-    /// [`ModelError::Weights`] with one line a problem.
-    pub fn finish_partial(self) -> Result<(), ModelError> {
-        if self.problems.is_empty() {
-            return Ok(());
-        }
-        Err(ModelError::Weights { path: self.file.path.clone(), problems: self.problems })
-    }
-
-    fn resample_positions(&self, values: &[f32], found: &[usize], expected: &[usize]) -> Option<Vec<f32>> {
-        let ([1, old, width], [1, new, expected_width]) = (found, expected) else { return None };
-        let old_grid = perfect_square_root(old.checked_sub(self.special_tokens)?)?;
-        let new_grid = perfect_square_root(new.checked_sub(self.special_tokens)?)?;
-        (width == expected_width)
-            .then(|| resample_position_embedding(values, *width, self.special_tokens, old_grid, new_grid))
-    }
-}
-
-impl ParameterSource for BackboneSource<'_> {
-    fn values(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
-        self.used.insert(name.to_string());
-        let placeholder = || vec![0.0; shape.iter().product()];
-        let (values, found) = match self.file.tensor(name) {
-            Ok(Some(tensor)) => tensor,
-            Ok(None) => {
-                self.problems.push(format!("  missing {name}, expected shape {shape:?}"));
-                return placeholder();
-            }
-            Err(error) => {
-                self.problems.push(format!("  {error}"));
-                return placeholder();
-            }
-        };
-        if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
-            self.problems.push(format!("  {name} is not finite: {} at element {bad}", values[bad]));
-        }
-        if found == shape {
-            return values;
-        }
-        let resampled = if name == "pos_embed" { self.resample_positions(&values, &found, shape) } else { None };
-        resampled.unwrap_or_else(|| {
-            self.problems.push(format!("  {name}: expected shape {shape:?}, found {found:?}"));
-            placeholder()
-        })
-    }
-
-    fn device(&self) -> &Device {
-        &self.device
-    }
-}
-
-fn perfect_square_root(n: usize) -> Option<usize> {
-    let root = n.isqrt();
-    (root * root == n).then_some(root)
 }

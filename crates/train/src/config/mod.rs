@@ -124,7 +124,7 @@ impl TrainConfig {
         let fail = |message: &str, hint: &str| {
             Err(TrainError::Config { message: message.to_string(), hint: hint.to_string() })
         };
-        self.tuning.pooling.get_or_insert(pooling);
+        backbone.check_pooling(*self.tuning.pooling.get_or_insert(pooling))?;
         self.tuning.embedding.get_or_insert(backbone.width.min(512));
         for schedule in self.tuning.prompts.iter_mut().chain([&mut self.proxies.class_prompts]) {
             schedule.depth = schedule.depth.min(backbone.depth);

@@ -1,0 +1,142 @@
+//! `kinsight export`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use clap::{Args, ValueEnum};
+use kinsight_data::Preprocess;
+use kinsight_model::export::{folded_backbone, write_head, write_hf, write_onnx, write_probe, write_timm};
+use kinsight_model::finetuned::{load_fine_tuned, read_info};
+use kinsight_model::parameters::inventory;
+use kinsight_model::{Backbone, Encoder, Tuning};
+use kinsight_train::run::RunFolder;
+use serde_json::json;
+
+const EXAMPLES: &str = "\
+Examples:
+  The whole fine-tuned encoder, prompts, adapters and head included, for ONNX Runtime:
+    kinsight export --run runs/first --format onnx --out first.onnx
+
+  A run whose fine-tuning folds into the weights (bitfit, full), for timm:
+    kinsight export --run runs/bitfit --format timm --out bitfit.safetensors
+
+  The same for transformers, as a folder with config.json and preprocessor_config.json:
+    kinsight export --run runs/bitfit --format hf --out bitfit/
+
+  A bare backbone, with images and embeddings to hold the other program against:
+    kinsight export --backbone deit_tiny --format onnx --out deit_tiny.onnx --probe probe.safetensors";
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ExportArgs {
+    /// Run folder with a fine-tuning
+    #[arg(long, required_unless_present = "backbone")]
+    pub run: Option<PathBuf>,
+    /// Backbone: alone to export it as it is, or in place of the one a run names
+    #[arg(long)]
+    pub backbone: Option<String>,
+    /// What to write
+    #[arg(long, value_enum)]
+    pub format: FormatArg,
+    /// File to write; with --format hf a folder
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Also write four random images and their embeddings, to check the exported model with
+    #[arg(long, value_name = "FILE")]
+    pub probe: Option<PathBuf>,
+    /// Print what was written as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `--format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// Weights under timm's names; the embedding head beside them
+    Timm,
+    /// A folder that transformers loads; the embedding head beside the weights
+    Hf,
+    /// An ONNX graph from images to unit embeddings
+    Onnx,
+}
+
+/// Exports and says which files there are.
+pub fn run(arguments: &ExportArgs) -> Result<()> {
+    let device = Device::flex();
+    let out = &arguments.out;
+    if arguments.format != FormatArg::Hf && out.is_dir() {
+        bail!("--out {} is a folder, --format {} writes a file", out.display(), name_of(arguments.format));
+    }
+    let (encoder, tuning, preprocess) = encoder(arguments, &device)?;
+    let mut files = vec![out.clone()];
+    let mut head = |path: PathBuf| -> Result<()> {
+        if write_head(&path, &encoder)? {
+            files.push(path);
+        }
+        Ok(())
+    };
+    match arguments.format {
+        FormatArg::Onnx => write_onnx(out, &encoder, &preprocess)?,
+        FormatArg::Timm => {
+            write_timm(out, &folded_backbone(&encoder, &tuning)?, &preprocess)?;
+            head(out.with_extension("head.safetensors"))?;
+        }
+        FormatArg::Hf => {
+            let layout = write_hf(out, &folded_backbone(&encoder, &tuning)?, &preprocess)?;
+            eprintln!("written as {}", layout.name());
+            head(out.join("embedding_head.safetensors"))?;
+        }
+    }
+    if let Some(path) = &arguments.probe {
+        write_probe(path, &encoder, &device)?;
+        files.push(path.clone());
+    }
+    let parameters: usize = inventory(&encoder).iter().map(|parameter| parameter.count()).sum();
+    if arguments.json {
+        let report = json!({
+            "format": name_of(arguments.format),
+            "files": files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
+            "parameters": parameters,
+            "embedding": encoder.embedding_size(),
+            "pooling": encoder.pooling.name(),
+            "preprocess": preprocess,
+        });
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(());
+    }
+    for path in &files {
+        println!("{}", path.display());
+    }
+    let Preprocess { input_size_px, resize_size_px, mean, std, .. } = preprocess;
+    eprintln!(
+        "{parameters} parameters; images: shorter side to {resize_size_px}, centre {input_size_px} px, mean {mean:?}, \
+         std {std:?}"
+    );
+    Ok(())
+}
+
+fn name_of(format: FormatArg) -> String {
+    format.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default()
+}
+
+/// The encoder to export, what was done to its backbone, and how its images are prepared.
+fn encoder(arguments: &ExportArgs, device: &Device) -> Result<(Encoder, Tuning, Preprocess)> {
+    let Some(root) = &arguments.run else {
+        let name = arguments.backbone.as_deref().context("--backbone is missing")?;
+        let backbone = Backbone::open(name, None)?;
+        let encoder = Encoder::bare(&backbone, None, device)?;
+        return Ok((encoder, Tuning::default(), backbone.preprocess));
+    };
+    let model = RunFolder::at(root).model();
+    let info = read_info(&model).with_context(|| unfinished(root))?;
+    let name = arguments.backbone.as_deref().unwrap_or(&info.backbone);
+    let backbone = Backbone::open(name, Some(info.preprocess.input_size_px as usize))?;
+    let encoder = load_fine_tuned(&model, &backbone, device)?;
+    Ok((encoder, info.tuning, info.preprocess))
+}
+
+fn unfinished(root: &Path) -> String {
+    format!("{} has no finished fine-tuning; finish it with `kinsight train --resume`", root.display())
+}

@@ -1,0 +1,32 @@
+//! Folding a fine-tuning into the weights of its backbone: the one place where every method says whether it can be
+//! written as other weights of the same architecture, and how.
+
+use super::export_error;
+use crate::encoder::Encoder;
+use crate::error::ModelError;
+use crate::tuning::Tuning;
+use crate::vit::VisionTransformer;
+
+/// What to do about a fine-tuning that does not fold.
+const HINT: &str =
+    "export it with --format onnx, which keeps every part, or train with a method that folds, as bitfit or full";
+
+/// The backbone of `encoder` with everything that `tuning` did in its own weights.
+///
+/// # Errors
+/// [`ModelError::Export`] names the part that has no place in a plain backbone.
+pub fn folded_backbone(encoder: &Encoder, tuning: &Tuning) -> Result<VisionTransformer, ModelError> {
+    // Every field is named, so that a new method does not compile before it says here how it folds.
+    let Tuning { full: _, bitfit: _, prompts, adapter, pooling: _, embedding: _ } = tuning;
+    // `full` and `bitfit` change the backbone's own weights: nothing is left to do.
+    if prompts.is_some() {
+        return Err(export_error(
+            "visual prompts are tokens, not weights: they cannot be folded into a backbone",
+            HINT,
+        ));
+    }
+    if adapter.is_some() {
+        return Err(export_error("adapters are layers of their own: they cannot be folded into a backbone", HINT));
+    }
+    Ok(encoder.backbone.clone())
+}
