@@ -12,8 +12,12 @@ import numpy as np
 import onnxruntime
 import timm
 import torch
+import transformers
 from safetensors.torch import load_file
 from transformers import AutoModel
+
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
 
 LIMIT = 1e-4
 out = Path(sys.argv[1])
@@ -68,7 +72,7 @@ def main() -> None:
         complain(problems, name)
         result = model.eval()(pixel_values=probe["images"])
         # CLIP normalises its class token alone, SigLIP pools by attention: both under this name.
-        pooled = result.pooler_output if "clip" in name else result.last_hidden_state[:, 0]
+        pooled = result.pooler_output if "clip" in name or "siglip" in name else result.last_hidden_state[:, 0]
         report(f"transformers {type(model).__name__}, {name}", pooled.numpy(), probe["pooled"].numpy())
 
 

@@ -13,10 +13,17 @@ fn export(fixture: &Fixture, run: &str, format: &str, out: &str) -> std::process
     command
 }
 
+fn train(fixture: &Fixture, method: &str, out: &str) {
+    let mut command = kinsight();
+    command.args(["train", "--method", method, "--epochs", "1", "--batch-size", "8", "--images-per-class", "2"]);
+    command.arg("--backbone").arg(fixture.path("backbone.safetensors")).arg("--data").arg(fixture.images());
+    succeed(command.arg("--out").arg(fixture.path(out)));
+}
+
 #[test]
 fn biases_fold_and_prompts_do_not() {
     let fixture = Fixture::new();
-    succeed(&mut fixture.train("bitfit", &["--method", "bitfit", "--epochs", "1"]));
+    train(&fixture, "bitfit", "bitfit");
     let listed = succeed(&mut export(&fixture, "bitfit", "timm", "timm.safetensors"));
     assert_says(&listed, &["timm.safetensors", "timm.head.safetensors", "probe.safetensors"]);
 
@@ -39,7 +46,7 @@ fn biases_fold_and_prompts_do_not() {
         assert_close(&fixture.path("probe.safetensors"), &fixture.path(probe));
     }
 
-    succeed(&mut fixture.train("prompts", &["--method", "vpt", "--epochs", "1"]));
+    train(&fixture, "vpt", "prompts");
     for format in ["timm", "hf"] {
         let message = fail(&mut export(&fixture, "prompts", format, "none"));
         assert_says(&message, &["error: visual prompts", "cannot be folded", "hint: ", "--format onnx"]);

@@ -45,7 +45,7 @@ const GIANT: Size = [1536, 40, 24];
 
 const HALF: [f32; 3] = [0.5; 3];
 const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 const IMAGENET: ([f32; 3], [f32; 3]) = (Preprocess::IMAGENET_MEAN, Preprocess::IMAGENET_STD);
 
 /// All known backbones.

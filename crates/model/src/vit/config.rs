@@ -186,7 +186,7 @@ impl VitConfig {
         }
         if let Some(theta) = self.rotary_theta {
             let head_dim = self.width / self.heads;
-            if !head_dim.is_multiple_of(4) || !(theta.is_finite() && theta > 0.0) {
+            if !(head_dim.is_multiple_of(4) && theta.is_finite() && theta > 0.0) {
                 return fail(format!(
                     "rotary positions need heads a multiple of 4 wide and a base above 0, found {head_dim} and {theta}"
                 ));

@@ -31,6 +31,8 @@ type Row = (&'static str, &'static [&'static str]);
 
 const TIMM: &[Row] = &[
     ("reg_token", &["reg_token", "register_tokens", "storage_tokens"]),
+    ("blocks.{i}.attn.q.bias", &["blocks.{i}.attn.q_bias"]),
+    ("blocks.{i}.attn.v.bias", &["blocks.{i}.attn.v_bias"]),
     ("blocks.{i}.ls1.gamma", &["blocks.{i}.ls1.gamma", "blocks.{i}.gamma_1"]),
     ("blocks.{i}.ls2.gamma", &["blocks.{i}.ls2.gamma", "blocks.{i}.gamma_2"]),
     ("blocks.{i}.mlp.fc1.", &["blocks.{i}.mlp.fc1.", "blocks.{i}.mlp.w12.", "blocks.{i}.mlp.fc1_x."]),
