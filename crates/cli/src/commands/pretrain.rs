@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use kinsight_data::synthetic::{SyntheticSpec, write_folder};
-use kinsight_data::{Preprocess, SplitRule};
+use kinsight_data::{Dataset, Preprocess, SplitRule};
 use kinsight_model::backbone::registry::{nano_config, nano_preprocess};
 use kinsight_model::backbone::{CONFIG_KEY, PREPROCESS_KEY};
 use kinsight_model::parameters::{RandomInit, named_tensors};
@@ -33,8 +33,22 @@ struct Recipe {
     species: u32,
     held_out: u32,
     images_per_species: u32,
+    /// What the training images are labelled by.
+    labels: Labels,
     /// Training proper; `backbone` and `data` are filled in.
     train: TrainConfig,
+}
+
+/// What a training image is labelled by.
+///
+/// Held-out images are always labelled by species.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Labels {
+    Species,
+    /// Sister species share a label, as coarse classes of a general backbone do: what tells them apart is left for
+    /// fine-tuning to teach.
+    Genus,
 }
 
 /// Draws, trains from random weights, writes `kinsight_nano.safetensors`.
@@ -45,15 +59,15 @@ pub fn run(arguments: &PretrainArgs) -> Result<()> {
     let recipe: Recipe =
         toml::from_str(&text).with_context(|| format!("invalid recipe {}", arguments.config.display()))?;
     let (config, preprocess) = (nano_config(), nano_preprocess());
-    draw(&recipe, &arguments.out, preprocess.resize_size_px)?;
+    let list = draw(&recipe, &arguments.out, preprocess.resize_size_px)?;
 
     let device = Device::flex();
     let start = arguments.out.join("start.safetensors");
     write_random_backbone(&start, &config, preprocess, recipe.train.seed, &device)?;
     let mut train = recipe.train;
     train.backbone = start.display().to_string();
-    train.data.path = arguments.out.join("species");
-    train.data.split = Some(SplitRule::Folders);
+    train.data.path = list;
+    train.data.split = Some(SplitRule::Csv);
     apply(&arguments.compute, &mut train.compute);
 
     let trainer = Trainer::new(train, &device)?;
@@ -72,9 +86,12 @@ pub fn run(arguments: &PretrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// Draws training species into `species/train` and held-out ones into `species/test`.
-fn draw(recipe: &Recipe, out: &Path, size_px: u32) -> Result<()> {
+/// Draws training species into `species/train` and held-out ones into `species/test`, and lists the images with their
+/// labels in `images.csv`.
+fn draw(recipe: &Recipe, out: &Path, size_px: u32) -> Result<PathBuf> {
     let trained = recipe.species.saturating_sub(recipe.held_out);
+    let path = out.join("images.csv");
+    let mut list = String::from("path,label,split\n");
     for (part, classes) in [("train", 0..trained), ("test", trained..recipe.species)] {
         let spec = SyntheticSpec {
             seed: recipe.train.seed,
@@ -82,12 +99,24 @@ fn draw(recipe: &Recipe, out: &Path, size_px: u32) -> Result<()> {
             size_px,
             classes: classes.clone(),
         };
+        let folder = Path::new("species").join(part);
         let bar = counting_bar("drawing", classes.len() * recipe.images_per_species as usize, "butterflies");
-        let drawn = write_folder(&spec, &out.join("species").join(part), |progress| bar.set_position(progress.done));
+        let drawn = write_folder(&spec, &out.join(&folder), |progress| bar.set_position(progress.done));
         bar.finish_and_clear();
         drawn?;
+        let images = Dataset::from_folder(&out.join(&folder))?;
+        for item in &images.items {
+            let species = &images.class_names[item.label as usize];
+            let label = match (part, recipe.labels) {
+                ("train", Labels::Genus) => species.split_once('-').map_or(species.as_str(), |(genus, _)| genus),
+                _ => species,
+            };
+            let file = item.path.strip_prefix(out).unwrap_or(&item.path);
+            list.push_str(&format!("{},{label},{part}\n", file.display()));
+        }
     }
-    Ok(())
+    fs::write(&path, list).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
 }
 
 fn metadata(config: &VitConfig, preprocess: Preprocess) -> Result<BTreeMap<String, String>> {
