@@ -63,6 +63,7 @@ pub fn run(arguments: &PretrainArgs) -> Result<()> {
 
     let device = Device::flex();
     let start = arguments.out.join("start.safetensors");
+    // Written anew each time: it is a function of the recipe, so a resumed run finds the same bytes.
     write_random_backbone(&start, &config, preprocess, recipe.train.seed, &device)?;
     let mut train = recipe.train;
     train.backbone = start.display().to_string();

@@ -57,7 +57,9 @@ fn an_interrupt_saves_and_the_run_goes_on() {
     std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let status = child.wait().unwrap();
     assert!(status.success());
-    assert!(!fixture.path("stopped/model.safetensors").exists(), "the run was stopped before its end");
+    for result in ["model.safetensors", "report.html"] {
+        assert!(!fixture.path("stopped").join(result).exists(), "the run was stopped before its end");
+    }
     assert!(fixture.path("stopped/checkpoints/latest.safetensors").is_file());
     succeed(&mut fixture.train("stopped", &["--epochs", "30", "--resume"]));
     let read = |run: &str| std::fs::read(fixture.path(run).join("model.safetensors")).unwrap();

@@ -60,7 +60,24 @@ fn write_views(
     }
     let metadata: HashMap<String, String> = metadata.into_iter().collect();
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| invalid(e.to_string()))?;
+    let bytes = with_sorted_header(&bytes).ok_or_else(|| invalid("malformed header".into()))?;
     write_atomically(path, &bytes)
+}
+
+/// The same file with the keys of its header in order.
+///
+/// The serialiser takes metadata in a hash map, whose order differs from call to call; a backbone is known by the hash
+/// of its file, so equal contents must be equal bytes.
+fn with_sorted_header(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (len, rest) = bytes.split_first_chunk::<8>()?;
+    let (header, data) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+    let header: BTreeMap<String, BTreeMap<String, serde_json::Value>> = serde_json::from_slice(header).ok()?;
+    let mut header = serde_json::to_vec(&header).ok()?;
+    header.resize(header.len().next_multiple_of(8), b' '); // data stays aligned
+    let mut sorted = (header.len() as u64).to_le_bytes().to_vec();
+    sorted.extend(header);
+    sorted.extend(data);
+    Some(sorted)
 }
 
 /// Writes `bytes` beside `path`, syncs, and renames over it.
@@ -101,4 +118,30 @@ pub fn read_tensors(path: &Path) -> Result<(TensorMap, BTreeMap<String, String>)
         }
     }
     Ok((tensors, file.metadata().clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_contents_are_equal_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let tensors = TensorMap::from([
+            ("b".to_string(), TensorData::new(vec![1.0f32, 2.0, 3.0], [3])),
+            ("a".to_string(), TensorData::new(vec![4.0f32; 6], [2, 3])),
+        ]);
+        let metadata: BTreeMap<String, String> = ('a'..='p').map(|c| (c.to_string(), c.to_string())).collect();
+        let write = |name: &str| {
+            let path = folder.path().join(name);
+            write_safetensors(&path, &tensors, metadata.clone()).unwrap();
+            path
+        };
+        let (first, second) = (write("first"), write("second"));
+        assert_eq!(fs::read(&first).unwrap(), fs::read(&second).unwrap());
+        let (read, read_metadata) = read_tensors(&first).unwrap();
+        assert_eq!(read_metadata, metadata);
+        assert_eq!(read["a"], tensors["a"]);
+        assert_eq!(read["b"], tensors["b"]);
+    }
 }

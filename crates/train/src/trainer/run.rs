@@ -185,6 +185,8 @@ impl Run<'_> {
             self.folder.write(&self.folder.card(), card.to_markdown().as_bytes())?;
             self.measured = Some(measured);
         }
-        Ok(Outcome { facts, measured: self.measured, encoder, seconds: self.progress.seconds })
+        // An evaluation on the way is not the result of a run that was stopped.
+        let measured = self.measured.filter(|_| finished);
+        Ok(Outcome { facts, measured, encoder, seconds: self.progress.seconds })
     }
 }
