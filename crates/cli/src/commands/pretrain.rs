@@ -47,7 +47,7 @@ pub fn run(arguments: &PretrainArgs) -> Result<()> {
     let (config, preprocess) = (nano_config(), nano_preprocess());
     draw(&recipe, &arguments.out, preprocess.resize_size_px)?;
 
-    let device = Device::flex();
+    let device = arguments.compute.device.open()?;
     let start = arguments.out.join("start.safetensors");
     write_random_backbone(&start, &config, preprocess, recipe.train.seed, &device)?;
     let mut train = recipe.train;
