@@ -22,7 +22,8 @@ class Side:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env=environment, stderr=None)
         self.command = command
-        self.answer()
+        if self.answer() != "ready":
+            sys.exit(f"{' '.join(command)} did not say that it is ready")
 
     def answer(self):
         line = self.process.stdout.readline()

@@ -258,6 +258,8 @@ def peak_memory_kib():
 
 
 def main():
+    # Libraries print what they like; the driver reads answers alone.
+    answer, sys.stdout = sys.stdout, sys.stderr
     options, places = settings(sys.argv[2:])
     kinds = {"embed": Embed, "train": Train, "decode": Decode, "search": Search, "evaluate": Evaluate, "peak": Peak}
     if sys.argv[1] in ("embed", "train", "peak"):
@@ -265,8 +267,6 @@ def main():
 
         torch.set_num_threads(THREADS)
     work = kinds[sys.argv[1]](places, options)
-    answer = sys.stdout
-    sys.stdout = sys.stderr
     print("ready", file=answer, flush=True)
     for line in sys.stdin:
         command, _, rest = line.strip().partition(" ")

@@ -9,8 +9,8 @@ use crate::gemm::Packed;
 
 /// A block's weights in the order in which its products read them, filled on first use.
 ///
-/// Packing reads and writes every weight, which counts where images are few. The cache takes as much memory again as
-/// the weights in each direction and precision that is used. It belongs to one set of weights: whoever changes them
+/// Packing reads and writes every weight, which counts where images are few. The cache takes the memory of the weights
+/// again: once for the forward in f32, once for forward and backward together in bf16. It belongs to one set of weights: whoever changes them
 /// makes a new cache; biases, norms, scales, prompts and adapters may change.
 #[derive(Default)]
 pub struct WeightCache {

@@ -123,7 +123,8 @@ pub(crate) struct AdapterBackwardWeights<E> {
 impl<E: Cached> BackwardWeights<E> {
     pub(crate) fn new(cpu: Cpu, dims: &BlockDims, params: &BlockParams<'_>, attention: bool) -> Self {
         let (width, hidden) = (dims.width, dims.hidden);
-        let cache = params.cache;
+        // f32 rows are packed by copying them, which costs less time than another copy of the weights is worth memory.
+        let cache = params.cache.filter(|_| E::PAIRS);
         let pack = |slot: Slot, params: &LinearParams<'_>, input: usize, output: usize| {
             packed(cacheable(params, cache), slot, || {
                 Packed::weight(cpu, &params.effective_weight(input, output), output, input)
