@@ -246,10 +246,13 @@ class Peak:
         import torch
 
         dtype = torch.bfloat16 if options.get("precision") == "bf16" else torch.float32
-        self.a, self.b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
+        self.torch = torch
+        self.a, self.b = torch.randn(1536, 384).to(dtype), torch.randn(384, 768).to(dtype)
+        self.out = torch.empty(1536, 768, dtype=dtype)
 
     def step(self):
-        self.a @ self.b
+        for _ in range(20):
+            self.torch.mm(self.a, self.b, out=self.out)
 
 
 def peak_memory_kib():

@@ -63,9 +63,12 @@ pub fn tensor(tensors: &mut TensorMap, name: &str) -> Outcome<TensorData> {
     tensors.remove(name).ok_or_else(|| format!("the file lacks the tensor {name}").into())
 }
 
-/// Rows, columns and depth of the product whose rate counts as the machine's peak: large enough that starting threads
-/// does not count.
-const PEAK: usize = 2048;
+/// Rows, columns and depth of the product whose rate counts as the machine's peak: it fits the caches, which makes it
+/// the fastest there is.
+const PEAK: [usize; 3] = [1536, 768, 384];
+
+/// Products in one repetition.
+const PRODUCTS: usize = 20;
 
 /// An f32 matrix product.
 pub struct Peak {
@@ -76,15 +79,24 @@ pub struct Peak {
 
 impl Peak {
     pub fn new() -> Self {
-        let numbers = |step: f32| (0..PEAK * PEAK).map(|i| (i as f32 * step).fract() - 0.5).collect();
-        Self { a: numbers(0.618_034), b: numbers(0.414_214), c: vec![0.0; PEAK * PEAK] }
+        let numbers = |len: usize, step: f32| (0..len).map(|i| (i as f32 * step).fract() - 0.5).collect();
+        let [rows, columns, depth] = PEAK;
+        Self {
+            a: numbers(rows * depth, 0.618_034),
+            b: numbers(depth * columns, 0.414_214),
+            c: vec![0.0; rows * columns],
+        }
     }
 }
 
 impl Work for Peak {
     fn step(&mut self) -> Outcome {
-        let (a, b) = (Matrix::row_major(&self.a, PEAK), Matrix::row_major(&self.b, PEAK));
-        Ok(gemm([PEAK; 3], 1.0, a, b, 0.0, &mut self.c)?)
+        let [_, columns, depth] = PEAK;
+        let (a, b) = (Matrix::row_major(&self.a, depth), Matrix::row_major(&self.b, columns));
+        for _ in 0..PRODUCTS {
+            gemm(PEAK, 1.0, a, b, 0.0, &mut self.c)?;
+        }
+        Ok(())
     }
 
     fn dump(&mut self, _: &Path) -> Outcome {
