@@ -143,10 +143,8 @@ struct Collect<'a> {
 
 impl MapByName for Collect<'_> {
     fn map<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) -> Tensor<R> {
-        if tensor.is_require_grad() {
-            if let Some(gradient) = tensor.grad(self.gradients) {
-                self.found.insert(format!("grad.{name}"), gradient.into_data());
-            }
+        if let Some(gradient) = tensor.grad(self.gradients) {
+            self.found.insert(format!("grad.{name}"), gradient.into_data());
         }
         tensor
     }
