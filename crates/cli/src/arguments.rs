@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::backbones::BackbonesArgs;
+use crate::commands::device::DeviceArg;
 use crate::commands::export::ExportArgs;
 
 /// Teach a frozen vision transformer your notion of similarity, then search with it.
@@ -132,6 +133,9 @@ pub struct TrainArgs {
 /// How blocks are computed.
 #[derive(Debug, Args)]
 pub struct ComputeArgs {
+    /// Processor: cpu, or cuda, rocm, wgpu, vulkan, metal where built with that feature; cuda:1 for the second
+    #[arg(long, default_value = "cpu", hide_default_value = true)]
+    pub device: DeviceArg,
     /// Implementation of the transformer block
     #[arg(long, value_enum)]
     pub engine: Option<EngineArg>,

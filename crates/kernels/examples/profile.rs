@@ -26,6 +26,7 @@ struct Block {
     zeros: Vec<f32>,
     weights: [Vec<f32>; 4],
     prompts: Vec<f32>,
+    cache: WeightCache,
 }
 
 /// Numbers that look random enough and need no generator.
@@ -47,6 +48,7 @@ impl Block {
                 weight(4 * width, width),
             ],
             prompts: numbers(PROMPTS * width, 0.1),
+            cache: WeightCache::new(),
         }
     }
 
@@ -64,6 +66,7 @@ impl Block {
             layer_scale2: None,
             adapter: None,
             prompts: prompts.then_some(Prompts::Shared(&self.prompts)),
+            cache: Some(&self.cache),
         }
     }
 }

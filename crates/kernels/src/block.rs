@@ -20,6 +20,7 @@ mod image_backward;
 
 mod params;
 mod saved;
+mod weight_cache;
 mod weights;
 
 pub use backward::block_backward;
@@ -27,3 +28,4 @@ pub use forward::{block_forward, block_forward_saving};
 pub use grads::{AdapterGrads, AdapterWanted, BlockGrads, Wanted};
 pub use params::{AdapterNorm, AdapterParams, AdapterPlacement, BlockDims, BlockParams, Prompts};
 pub use saved::{Keep, Saved};
+pub use weight_cache::WeightCache;

@@ -18,6 +18,9 @@ use crate::element::Bf16;
 /// Rows times columns of the largest matrix tile of any instruction set, in floats.
 pub(crate) const TILE_FLOATS: usize = 8 * 48;
 
+/// Floats in a [`Simd::Vector`], whatever the instruction set: sums taken lane by lane are the same on all.
+pub(crate) const WIDTH: usize = 16;
+
 /// Operands of one tile product: `out[r][c] = sum over k of a[r][k] * b[k][c]`.
 pub(crate) struct Tile<'a, E> {
     /// Rows of the tile, at most [`Simd::ROWS`].
@@ -57,8 +60,29 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Floats in one register.
     const LANES: usize;
 
+    /// Sixteen floats in one or more registers; kernels compute with them as [`Lanes`](crate::lanes::Lanes).
+    type Vector: Copy;
+
+    fn splat(self, value: f32) -> Self::Vector;
+    fn load(self, from: &[f32; WIDTH]) -> Self::Vector;
+    fn store(self, vector: Self::Vector, to: &mut [f32; WIDTH]);
+    fn load_bf16(self, from: &[Bf16; WIDTH]) -> Self::Vector;
+    /// Rounds to nearest, ties to even; whether the smallest (subnormal) numbers become zero is up to the processor.
+    fn store_bf16(self, vector: Self::Vector, to: &mut [Bf16; WIDTH]);
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, rounded once where the processor can.
-    fn mul_add(self, a: f32, b: f32, c: f32) -> f32;
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// The larger; `b` where one is NaN.
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The smaller; `b` where one is NaN.
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `yes` where the first of the pair is less than the second, else `no`.
+    fn where_less(self, pair: [Self::Vector; 2], yes: Self::Vector, no: Self::Vector) -> Self::Vector;
+    /// 2 to the power of an integer that lies in the low bits of each float's representation.
+    fn power_of_two(self, low_bits: Self::Vector) -> Self::Vector;
 
     /// The product of a tile; row r of the result starts at `out[r * COLS]`.
     fn tile_f32(self, tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]);

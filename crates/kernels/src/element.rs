@@ -2,15 +2,23 @@
 
 use std::borrow::Cow;
 
-use crate::cpu::{Simd, TILE_FLOATS, Tile};
+use bytemuck::{Pod, Zeroable};
+
+use crate::cpu::{Simd, TILE_FLOATS, Tile, WIDTH};
+use crate::lanes::Lanes;
 
 /// The upper half of an f32: its sign, its exponent and seven bits of its fraction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Bf16(pub(crate) u16);
 
+// SAFETY: a transparent 16-bit integer: no padding, and every bit pattern is a value.
+unsafe impl Zeroable for Bf16 {}
+// SAFETY: as above.
+unsafe impl Pod for Bf16 {}
+
 /// A number format for operands. Sums, softmax, norms and the residual stream are f32 in either.
-pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
+pub(crate) trait Element: Pod + Default + Send + Sync {
     /// Whether tiles read the left operand, and packing lays out the right one, in pairs along the depth.
     const PAIRS: bool;
 
@@ -21,6 +29,11 @@ pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
 
     /// f32 values in this format; themselves, if it is f32.
     fn from_slice(values: &[f32]) -> Cow<'_, [Self]>;
+
+    fn load<S: Simd>(simd: S, from: &[Self; WIDTH]) -> Lanes<S>;
+
+    /// Rounds as [`Self::from_f32`]; the smallest (subnormal) numbers may become zero.
+    fn store<S: Simd>(lanes: Lanes<S>, to: &mut [Self; WIDTH]);
 
     fn tile<S: Simd>(simd: S, tile: &Tile<'_, Self>, out: &mut [f32; TILE_FLOATS]);
 }
@@ -40,6 +53,16 @@ impl Element for f32 {
 
     fn from_slice(values: &[f32]) -> Cow<'_, [Self]> {
         Cow::Borrowed(values)
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[Self; WIDTH]) -> Lanes<S> {
+        Lanes::load(simd, from)
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(lanes: Lanes<S>, to: &mut [Self; WIDTH]) {
+        lanes.store(to);
     }
 
     #[inline(always)]
@@ -67,6 +90,16 @@ impl Element for Bf16 {
 
     fn from_slice(values: &[f32]) -> Cow<'_, [Self]> {
         values.iter().map(|&value| Self::from_f32(value)).collect()
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[Self; WIDTH]) -> Lanes<S> {
+        Lanes { simd, vector: simd.load_bf16(from) }
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(lanes: Lanes<S>, to: &mut [Self; WIDTH]) {
+        lanes.simd.store_bf16(lanes.vector, to);
     }
 
     #[inline(always)]

@@ -1,159 +1,157 @@
-//! Loops over slices in a form the compiler turns into full-width vector code: blocks of a constant sixteen
-//! elements, then the rest one by one.
+//! Loops over slices, sixteen elements at a time, and what is left at the end filled up to sixteen.
 //!
-//! Every function is `#[inline(always)]` so that it is compiled with the registers of the [`Kernel`](crate::cpu::Kernel)
-//! that calls it. Slices of one call have equal lengths. Sums are taken in a fixed order (sixteen partial sums),
-//! so results do not depend on the instruction set's width, only on whether it fuses multiply and add.
+//! They are macros, because a closure is a function of its own, compiled without the wide registers of the
+//! [`Kernel`](crate::cpu::Kernel) that calls it. Slices of one call have equal lengths. Sums are taken in a fixed order
+//! (four times sixteen partial sums), so results do not depend on the instruction set's width, only on whether it
+//! fuses multiply and add.
+//!
+//! ```text
+//! map!(simd, out, [x = x, w = weight] => x * w)              out[i] = x[i] * w[i]
+//! update!(simd, out, old, [x = x] => old + x)                out[i] = out[i] + x[i]
+//! sum!(simd, [x = x, y = y] => x * y)                        sum over i of x[i] * y[i]
+//! ```
 
+use crate::cpu::{Simd, WIDTH};
 use crate::element::Element;
+use crate::lanes::Lanes;
 
-/// Elements in one block.
-const BLOCK: usize = 16;
-
-/// `out[i] = f(a[i])`.
-#[inline(always)]
-pub(crate) fn map1<O: Element, A: Element>(out: &mut [O], a: &[A], f: impl Fn(f32) -> f32) {
-    let (out_blocks, out_rest) = out.as_chunks_mut::<BLOCK>();
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    for (out, a) in out_blocks.iter_mut().zip(a_blocks) {
-        for i in 0..BLOCK {
-            out[i] = O::from_f32(f(a[i].to_f32()));
+/// `out[i] =` an expression in the lanes of other slices.
+macro_rules! map {
+    ($simd:expr, $out:expr, [$($name:ident = $slice:expr),+] => $value:expr) => {{
+        let (simd, out) = ($simd, &mut *$out);
+        let len = out.len();
+        let whole = len - len % $crate::cpu::WIDTH;
+        let mut at = 0;
+        while at < whole {
+            $(let $name = $crate::elementwise::load(simd, &$slice[at..]);)+
+            $crate::elementwise::store($value, &mut out[at..]);
+            at += $crate::cpu::WIDTH;
         }
+        if at < len {
+            $(let $name = $crate::elementwise::load_part(simd, &$slice[at..len], 0.0);)+
+            $crate::elementwise::store_part($value, &mut out[at..]);
+        }
+    }};
+}
+
+/// `out[i] =` an expression in the lanes of itself and of other slices.
+macro_rules! update {
+    ($simd:expr, $out:expr, $old:ident, [$($name:ident = $slice:expr),+] => $value:expr) => {{
+        let (simd, out) = ($simd, &mut *$out);
+        let len = out.len();
+        let whole = len - len % $crate::cpu::WIDTH;
+        let mut at = 0;
+        while at < whole {
+            let $old = $crate::elementwise::load(simd, &out[at..]);
+            $(let $name = $crate::elementwise::load(simd, &$slice[at..]);)+
+            $crate::elementwise::store($value, &mut out[at..]);
+            at += $crate::cpu::WIDTH;
+        }
+        if at < len {
+            let $old = $crate::elementwise::load_part(simd, &out[at..], 0.0);
+            $(let $name = $crate::elementwise::load_part(simd, &$slice[at..len], 0.0);)+
+            $crate::elementwise::store_part($value, &mut out[at..]);
+        }
+    }};
+}
+
+/// The sum over i of an expression in the lanes of slices.
+macro_rules! sum {
+    ($simd:expr, [$first:ident = $first_slice:expr $(, $name:ident = $slice:expr)*] => $value:expr) => {{
+        let simd = $simd;
+        let len = $first_slice.len();
+        let whole = len - len % $crate::cpu::WIDTH;
+        let mut sums = [$crate::lanes::Lanes::splat(simd, 0.0); 4];
+        let mut at = 0;
+        while at + 4 * $crate::cpu::WIDTH <= whole {
+            for sum in &mut sums {
+                let $first = $crate::elementwise::load(simd, &$first_slice[at..]);
+                $(let $name = $crate::elementwise::load(simd, &$slice[at..]);)*
+                *sum = *sum + $value;
+                at += $crate::cpu::WIDTH;
+            }
+        }
+        while at < whole {
+            let $first = $crate::elementwise::load(simd, &$first_slice[at..]);
+            $(let $name = $crate::elementwise::load(simd, &$slice[at..]);)*
+            sums[0] = sums[0] + $value;
+            at += $crate::cpu::WIDTH;
+        }
+        if at < len {
+            let $first = $crate::elementwise::load_part(simd, &$first_slice[at..], 0.0);
+            $(let $name = $crate::elementwise::load_part(simd, &$slice[at..len], 0.0);)*
+            // What the expression makes of the filling does not count.
+            sums[0] = sums[0] + $crate::elementwise::first_lanes($value, len - at);
+        }
+        ((sums[0] + sums[1]) + (sums[2] + sums[3])).fold(|a, b| a + b)
+    }};
+}
+
+pub(crate) use {map, sum, update};
+
+/// The first sixteen elements of a slice.
+#[inline(always)]
+pub(crate) fn load<S: Simd, E: Element>(simd: S, from: &[E]) -> Lanes<S> {
+    #[expect(clippy::expect_used, reason = "callers leave at least sixteen")]
+    E::load(simd, from.first_chunk::<WIDTH>().expect("sixteen elements"))
+}
+
+/// Sets the first sixteen elements of a slice.
+#[inline(always)]
+pub(crate) fn store<S: Simd, E: Element>(lanes: Lanes<S>, to: &mut [E]) {
+    #[expect(clippy::expect_used, reason = "callers leave at least sixteen")]
+    E::store(lanes, to.first_chunk_mut::<WIDTH>().expect("sixteen elements"));
+}
+
+/// Fewer than sixteen elements, filled up with `filling`.
+#[inline(always)]
+pub(crate) fn load_part<S: Simd, E: Element>(simd: S, from: &[E], filling: f32) -> Lanes<S> {
+    let mut whole = [filling; WIDTH];
+    for (to, from) in whole.iter_mut().zip(from) {
+        *to = from.to_f32();
     }
-    for (out, a) in out_rest.iter_mut().zip(a_rest) {
-        *out = O::from_f32(f(a.to_f32()));
+    Lanes::load(simd, &whole)
+}
+
+/// Sets fewer than sixteen elements.
+#[inline(always)]
+pub(crate) fn store_part<S: Simd, E: Element>(lanes: Lanes<S>, to: &mut [E]) {
+    let mut whole = [E::default(); WIDTH];
+    E::store(lanes, &mut whole);
+    for (to, from) in to.iter_mut().zip(whole) {
+        *to = from;
     }
 }
 
-/// `out[i] = f(a[i], b[i])`.
+/// The first `count` lanes, zeros after them.
 #[inline(always)]
-pub(crate) fn map2<O: Element, A: Element, B: Element>(out: &mut [O], a: &[A], b: &[B], f: impl Fn(f32, f32) -> f32) {
-    let (out_blocks, out_rest) = out.as_chunks_mut::<BLOCK>();
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    let (b_blocks, b_rest) = b.as_chunks::<BLOCK>();
-    for ((out, a), b) in out_blocks.iter_mut().zip(a_blocks).zip(b_blocks) {
-        for i in 0..BLOCK {
-            out[i] = O::from_f32(f(a[i].to_f32(), b[i].to_f32()));
-        }
+pub(crate) fn first_lanes<S: Simd>(lanes: Lanes<S>, count: usize) -> Lanes<S> {
+    let mut whole = [0.0; WIDTH];
+    lanes.store(&mut whole);
+    for lane in whole.iter_mut().skip(count) {
+        *lane = 0.0;
     }
-    for ((out, a), b) in out_rest.iter_mut().zip(a_rest).zip(b_rest) {
-        *out = O::from_f32(f(a.to_f32(), b.to_f32()));
-    }
-}
-
-/// `out[i] = f(a[i], b[i], c[i])`.
-#[inline(always)]
-pub(crate) fn map3<O: Element, A: Element, B: Element, C: Element>(
-    out: &mut [O],
-    a: &[A],
-    b: &[B],
-    c: &[C],
-    f: impl Fn(f32, f32, f32) -> f32,
-) {
-    let (out_blocks, out_rest) = out.as_chunks_mut::<BLOCK>();
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    let (b_blocks, b_rest) = b.as_chunks::<BLOCK>();
-    let (c_blocks, c_rest) = c.as_chunks::<BLOCK>();
-    for (((out, a), b), c) in out_blocks.iter_mut().zip(a_blocks).zip(b_blocks).zip(c_blocks) {
-        for i in 0..BLOCK {
-            out[i] = O::from_f32(f(a[i].to_f32(), b[i].to_f32(), c[i].to_f32()));
-        }
-    }
-    for (((out, a), b), c) in out_rest.iter_mut().zip(a_rest).zip(b_rest).zip(c_rest) {
-        *out = O::from_f32(f(a.to_f32(), b.to_f32(), c.to_f32()));
-    }
-}
-
-/// `out[i] = f(out[i], a[i])`.
-#[inline(always)]
-pub(crate) fn update1<A: Element>(out: &mut [f32], a: &[A], f: impl Fn(f32, f32) -> f32) {
-    let (out_blocks, out_rest) = out.as_chunks_mut::<BLOCK>();
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    for (out, a) in out_blocks.iter_mut().zip(a_blocks) {
-        for i in 0..BLOCK {
-            out[i] = f(out[i], a[i].to_f32());
-        }
-    }
-    for (out, a) in out_rest.iter_mut().zip(a_rest) {
-        *out = f(*out, a.to_f32());
-    }
-}
-
-/// `out[i] = f(out[i], a[i], b[i])`.
-#[inline(always)]
-pub(crate) fn update2<A: Element, B: Element>(out: &mut [f32], a: &[A], b: &[B], f: impl Fn(f32, f32, f32) -> f32) {
-    let (out_blocks, out_rest) = out.as_chunks_mut::<BLOCK>();
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    let (b_blocks, b_rest) = b.as_chunks::<BLOCK>();
-    for ((out, a), b) in out_blocks.iter_mut().zip(a_blocks).zip(b_blocks) {
-        for i in 0..BLOCK {
-            out[i] = f(out[i], a[i].to_f32(), b[i].to_f32());
-        }
-    }
-    for ((out, a), b) in out_rest.iter_mut().zip(a_rest).zip(b_rest) {
-        *out = f(*out, a.to_f32(), b.to_f32());
-    }
-}
-
-/// The sum over i of `f(a[i])`.
-#[inline(always)]
-pub(crate) fn sum1<A: Element>(a: &[A], f: impl Fn(f32) -> f32) -> f32 {
-    let mut sums = [0.0; BLOCK];
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    for a in a_blocks {
-        for i in 0..BLOCK {
-            sums[i] += f(a[i].to_f32());
-        }
-    }
-    for (sum, a) in sums.iter_mut().zip(a_rest) {
-        *sum += f(a.to_f32());
-    }
-    fold(sums, |a, b| a + b)
-}
-
-/// The sum over i of `f(a[i], b[i])`.
-#[inline(always)]
-pub(crate) fn sum2<A: Element, B: Element>(a: &[A], b: &[B], f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut sums = [0.0; BLOCK];
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    let (b_blocks, b_rest) = b.as_chunks::<BLOCK>();
-    for (a, b) in a_blocks.iter().zip(b_blocks) {
-        for i in 0..BLOCK {
-            sums[i] += f(a[i].to_f32(), b[i].to_f32());
-        }
-    }
-    for ((sum, a), b) in sums.iter_mut().zip(a_rest).zip(b_rest) {
-        *sum += f(a.to_f32(), b.to_f32());
-    }
-    fold(sums, |a, b| a + b)
+    Lanes::load(lanes.simd, &whole)
 }
 
 /// The largest element; minus infinity of an empty slice.
 #[inline(always)]
-pub(crate) fn maximum(a: &[f32]) -> f32 {
-    let larger = |a: f32, b: f32| if a > b { a } else { b };
-    let mut maxima = [f32::NEG_INFINITY; BLOCK];
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    for a in a_blocks {
-        for i in 0..BLOCK {
-            maxima[i] = larger(a[i], maxima[i]);
+pub(crate) fn maximum<S: Simd>(simd: S, values: &[f32]) -> f32 {
+    let mut maxima = [Lanes::splat(simd, f32::NEG_INFINITY); 4];
+    let whole = values.len() - values.len() % WIDTH;
+    let mut at = 0;
+    while at + 4 * WIDTH <= whole {
+        for maximum in &mut maxima {
+            *maximum = load(simd, &values[at..]).max(*maximum);
+            at += WIDTH;
         }
     }
-    for (maximum, a) in maxima.iter_mut().zip(a_rest) {
-        *maximum = larger(*a, *maximum);
+    while at < whole {
+        maxima[0] = load(simd, &values[at..]).max(maxima[0]);
+        at += WIDTH;
     }
-    fold(maxima, larger)
-}
-
-/// Folds a block pairwise: halves onto halves, in a fixed order.
-#[inline(always)]
-fn fold(mut block: [f32; BLOCK], f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut half = BLOCK / 2;
-    while half > 0 {
-        for i in 0..half {
-            block[i] = f(block[i], block[i + half]);
-        }
-        half /= 2;
+    if at < values.len() {
+        maxima[0] = load_part(simd, &values[at..], f32::NEG_INFINITY).max(maxima[0]);
     }
-    block[0]
+    maxima[0].max(maxima[1]).max(maxima[2].max(maxima[3])).fold(|a, b| if a > b { a } else { b })
 }

@@ -1,32 +1,37 @@
-//! The exponential and the exact GELU, without branches, so that loops over them vectorise.
+//! The exponential and the exact GELU, sixteen numbers at a time.
 
 use crate::cpu::Simd;
+use crate::lanes::Lanes;
 
 /// e to the power of `x`, to about one unit in the last place; `x` is clamped to the range whose result is normal.
 ///
 /// Splits `x = n ln 2 + r` with |r| <= ln 2 / 2 and takes a polynomial of degree 6 in r (coefficients: Cephes `expf`).
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(simd: S, x: f32) -> f32 {
+pub(crate) fn exp<S: Simd>(x: Lanes<S>) -> Lanes<S> {
     // Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the sum.
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // Written so that a NaN stays a NaN.
-    let x = if x < -87.0 { -87.0 } else { x };
-    let x = if x > 88.0 { 88.0 } else { x };
-    let shifted = simd.mul_add(x, std::f32::consts::LOG2_E, ROUND);
+    let number = |value| Lanes::splat(x.simd, value);
+    // In this order a NaN stays a NaN.
+    let x = number(88.0).min(number(-87.0).max(x));
+    let shifted = x.mul_add(number(std::f32::consts::LOG2_E), number(ROUND));
     let n = shifted - ROUND;
-    let r = simd.mul_add(n, -LN_2_HIGH, x);
-    let r = simd.mul_add(n, -LN_2_LOW, r);
-    let p = simd.mul_add(1.987_569_1e-4, r, 1.398_2e-3);
-    let p = simd.mul_add(p, r, 8.333_452e-3);
-    let p = simd.mul_add(p, r, 4.166_579_6e-2);
-    let p = simd.mul_add(p, r, 1.666_666_5e-1);
-    let p = simd.mul_add(p, r, 0.5);
-    let p = simd.mul_add(p * r, r, r) + 1.0;
-    // The low bits of `shifted`, moved into the exponent, are 2^n less the bias.
-    let scale = (shifted.to_bits() << 23).wrapping_add(127 << 23);
-    p * f32::from_bits(scale)
+    let r = n.mul_add(number(-LN_2_HIGH), x);
+    let r = n.mul_add(number(-LN_2_LOW), r);
+    let p = polynomial(r, [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
+    let p = (p * r).mul_add(r, r) + 1.0;
+    p * shifted.power_of_two()
+}
+
+/// `c[0] x^(N-1) + .. + c[N-1]`, by Horner's rule.
+#[inline(always)]
+fn polynomial<S: Simd, const N: usize>(x: Lanes<S>, coefficients: [f32; N]) -> Lanes<S> {
+    let mut sum = Lanes::splat(x.simd, coefficients[0]);
+    for coefficient in coefficients.into_iter().skip(1) {
+        sum = sum.mul_add(x, Lanes::splat(x.simd, coefficient));
+    }
+    sum
 }
 
 /// The standard normal distribution's cumulative probability at `x`, and `exp(-x^2 / 2)`.
@@ -37,33 +42,31 @@ pub(crate) fn exp<S: Simd>(simd: S, x: f32) -> f32 {
 /// The form is Abramowitz and Stegun 7.1.26; P has degree 7 and was fitted for the smallest largest relative error of
 /// erfc, 4e-8, so that Phi keeps its relative accuracy in the lower tail too.
 #[inline(always)]
-fn normal_cdf<S: Simd>(simd: S, x: f32) -> (f32, f32) {
-    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let t = 1.0 / simd.mul_add(0.42, z, 1.0);
-    let p = simd.mul_add(0.076_004_416, t, -0.345_052_4);
-    let p = simd.mul_add(p, t, 0.484_961_57);
-    let p = simd.mul_add(p, t, -0.173_068_6);
-    let p = simd.mul_add(p, t, 0.292_421_94);
-    let p = simd.mul_add(p, t, 0.187_104_6);
-    let p = simd.mul_add(p, t, 0.240_897_2);
-    let p = simd.mul_add(p, t, 0.236_731_26);
-    let density = exp(simd, -0.5 * x * x);
-    let tail = 0.5 * t * p * density;
-    (if x < 0.0 { tail } else { 1.0 - tail }, density)
+fn normal_cdf<S: Simd>(x: Lanes<S>) -> (Lanes<S>, Lanes<S>) {
+    let zero = Lanes::splat(x.simd, 0.0);
+    let one = Lanes::splat(x.simd, 1.0);
+    let z = (zero - x).max(x) * std::f32::consts::FRAC_1_SQRT_2;
+    let t = one / z.mul_add(Lanes::splat(x.simd, 0.42), one);
+    let coefficients =
+        [0.076_004_416, -0.345_052_4, 0.484_961_57, -0.173_068_6, 0.292_421_94, 0.187_104_6, 0.240_897_2, 0.236_731_26];
+    let p = polynomial(t, coefficients);
+    let density = exp(x * -0.5 * x);
+    let tail = t * 0.5 * p * density;
+    (x.where_less(zero, tail, one - tail), density)
 }
 
 /// `x Phi(x)`: the exact GELU (PyTorch's `nn.GELU()`).
 #[inline(always)]
-pub(crate) fn gelu<S: Simd>(simd: S, x: f32) -> f32 {
-    x * normal_cdf(simd, x).0
+pub(crate) fn gelu<S: Simd>(x: Lanes<S>) -> Lanes<S> {
+    x * normal_cdf(x).0
 }
 
 /// The derivative of [`gelu`]: `Phi(x) + x phi(x)`.
 #[inline(always)]
-pub(crate) fn gelu_derivative<S: Simd>(simd: S, x: f32) -> f32 {
+pub(crate) fn gelu_derivative<S: Simd>(x: Lanes<S>) -> Lanes<S> {
     const FRAC_1_SQRT_2_PI: f32 = 0.398_942_3;
-    let (cdf, density) = normal_cdf(simd, x);
-    simd.mul_add(x * FRAC_1_SQRT_2_PI, density, cdf)
+    let (cdf, density) = normal_cdf(x);
+    (x * FRAC_1_SQRT_2_PI).mul_add(density, cdf)
 }
 
 #[cfg(test)]
@@ -78,7 +81,8 @@ mod tests {
 
         #[inline(always)]
         fn call<S: Simd>(self, simd: S) -> [f32; 3] {
-            [exp(simd, self.0), gelu(simd, self.0), gelu_derivative(simd, self.0)]
+            let x = Lanes::splat(simd, self.0);
+            [exp(x), gelu(x), gelu_derivative(x)].map(|lanes| lanes.fold(|first, _| first))
         }
     }
 

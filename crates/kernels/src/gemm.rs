@@ -2,7 +2,7 @@
 //! each finished piece of a row while it is still in the first-level cache.
 //!
 //! The sums of one element run over the depth in ascending order whatever the tile it falls in, so a result does not
-//! depend on how rows were split among tasks. Depth is cut into passes of at most [`MAX_DEPTH`]; partial sums between
+//! depend on how rows were split among tasks. Depth is cut into passes of at most [`MAX_DEPTH_BYTES`]; partial sums between
 //! passes live in a buffer of the thread.
 
 mod pack;
@@ -18,10 +18,10 @@ pub(crate) use sinks::{Add, Bias, Residual, Scaled, Sink, Store};
 use crate::cpu::{Cpu, Kernel, Simd, TILE_FLOATS, Tile};
 use crate::element::Element;
 
-/// Longest depth of one pass, in elements: a column panel of that depth stays in the second-level cache beside the rows.
-const MAX_DEPTH: usize = 512;
+/// Longest depth of one pass, in bytes: a column panel of that depth stays in the second-level cache beside the rows.
+const MAX_DEPTH_BYTES: usize = 3072;
 
-/// Most rows that share one walk over the right operand: with [`MAX_DEPTH`] half of a second-level cache of 512 KiB.
+/// Most rows that share one walk over the right operand: with [`MAX_DEPTH_BYTES`] half of a second-level cache of 1 MiB.
 const MAX_ROWS: usize = 120;
 
 /// The left operand: element (r, k) is `data[r * row_stride + k * depth_stride]`.
@@ -88,7 +88,7 @@ impl<E: Element, K: Sink> Kernel for Multiply<'_, E, K> {
     #[inline(always)]
     fn call<S: Simd>(self, simd: S) {
         let Self { rows, left, right, sink } = self;
-        let passes = right.padded_depth().div_ceil(MAX_DEPTH).max(1);
+        let passes = (right.padded_depth() * size_of::<E>()).div_ceil(MAX_DEPTH_BYTES).max(1);
         let pass_depth = right.padded_depth().div_ceil(passes).next_multiple_of(2);
         let blocks = rows.div_ceil(MAX_ROWS).max(1);
         let block_rows = rows.div_ceil(blocks).next_multiple_of(S::ROWS);
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn long_depths_and_many_rows_are_cut_into_blocks_exactly() {
         check::<f32>(261, 17, 1031, false);
-        check::<Bf16>(261, 17, 1031, false);
+        check::<Bf16>(261, 17, 2051, false);
         check::<f32>(5, 49, 1600, true);
     }
 

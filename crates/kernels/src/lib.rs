@@ -40,6 +40,7 @@
 //!     layer_scale2: None,
 //!     adapter: None,
 //!     prompts: Some(Prompts::Shared(&prompts)),
+//!     cache: None,
 //! };
 //! let x = vec![0.5; dims.input_len()];
 //! let mut out = vec![0.0; dims.output_len()];
@@ -56,12 +57,14 @@
 
 mod attention;
 mod block;
+mod buffer;
 mod cpu;
 mod element;
 mod elementwise;
 mod error;
 mod gelu;
 mod gemm;
+mod lanes;
 mod linear;
 mod norm;
 mod precision;
@@ -71,8 +74,9 @@ mod scratch;
 
 pub use block::{
     AdapterGrads, AdapterNorm, AdapterParams, AdapterPlacement, AdapterWanted, BlockDims, BlockGrads, BlockParams,
-    Keep, Prompts, Saved, Wanted, block_backward, block_forward, block_forward_saving,
+    Keep, Prompts, Saved, Wanted, WeightCache, block_backward, block_forward, block_forward_saving,
 };
+pub use buffer::release_idle_memory;
 pub use cpu::cpu_features;
 pub use error::KernelError;
 pub use gemm::{Matrix, gemm, gemm_nt};

@@ -8,10 +8,11 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{Cpu, Kernel, Simd};
+use crate::cpu::{Cpu, Kernel, Simd, WIDTH};
 use crate::element::Element;
-use crate::elementwise::{map3, sum1, sum2, update1, update2};
+use crate::elementwise::{load, load_part, map, store, store_part, sum, update};
 use crate::error::{KernelError, check_length};
+use crate::lanes::Lanes;
 
 /// Rows of one task of the public functions. Constant, so that sums do not depend on the number of threads.
 const TASK_ROWS: usize = 64;
@@ -155,10 +156,10 @@ fn checked_width(params: &LayerNormParams<'_>, x: &[f32]) -> Result<usize, Kerne
 
 /// Mean and reciprocal standard deviation of a row.
 #[inline(always)]
-fn moments(x: &[f32], eps: f32) -> (f32, f32) {
+fn moments<S: Simd>(simd: S, x: &[f32], eps: f32) -> (f32, f32) {
     let count = x.len() as f32;
-    let mean = sum1(x, |x| x) / count;
-    let variance = sum1(x, |x| (x - mean) * (x - mean)) / count;
+    let mean = sum!(simd, [x = x] => x) / count;
+    let variance = sum!(simd, [x = x] => (x - mean) * (x - mean)) / count;
     (mean, 1.0 / (variance + eps).sqrt())
 }
 
@@ -179,8 +180,8 @@ impl<O: Element> Kernel for NormForward<'_, O> {
         let width = weight.len();
         let rows = self.x.chunks_exact(width);
         for (x, out) in rows.zip(self.out.chunks_exact_mut(width)) {
-            let (mean, rstd) = moments(x, self.eps);
-            map3(out, x, weight, bias, |x, weight, bias| simd.mul_add((x - mean) * rstd, weight, bias));
+            let (mean, rstd) = moments(simd, x, self.eps);
+            map!(simd, out, [x = x, w = weight, b = bias] => ((x - mean) * rstd).mul_add(w, b));
         }
     }
 }
@@ -203,21 +204,20 @@ impl Kernel for NormBackward<'_> {
         let weight = self.params.weight;
         let width = weight.len();
         let rows = self.x.chunks_exact(width).zip(self.d_out.chunks_exact(width));
-        let mut weighted = vec![0.0; width];
         let mut normalised = vec![0.0; width];
         for ((x, d_out), d_x) in rows.zip(self.d_x.chunks_exact_mut(width)) {
-            let (mean, rstd) = moments(x, self.eps);
-            crate::elementwise::map1(&mut normalised, x, |x| (x - mean) * rstd);
-            crate::elementwise::map2(&mut weighted, d_out, weight, |d, weight| d * weight);
+            let (mean, rstd) = moments(simd, x, self.eps);
+            map!(simd, &mut normalised, [x = x] => (x - mean) * rstd);
             if let Some(d_weight) = &mut self.grads.weight {
-                update2(d_weight, d_out, &normalised, |sum, d, x| simd.mul_add(d, x, sum));
+                update!(simd, d_weight, sum, [d = d_out, x = normalised] => d.mul_add(x, sum));
             }
             if let Some(d_bias) = &mut self.grads.bias {
-                update1(d_bias, d_out, |sum, d| sum + d);
+                update!(simd, d_bias, sum, [d = d_out] => sum + d);
             }
-            let mean_g = sum1(&weighted, |g| g) / width as f32;
-            let mean_gx = sum2(&weighted, &normalised, |g, x| g * x) / width as f32;
-            update2(d_x, &weighted, &normalised, |d_x, g, x| d_x + rstd * (g - mean_g - x * mean_gx));
+            let mean_g = sum!(simd, [d = d_out, w = weight] => d * w) / width as f32;
+            let mean_gx = sum!(simd, [d = d_out, w = weight, x = normalised] => d * w * x) / width as f32;
+            update!(simd, d_x, d_x, [d = d_out, w = weight, x = normalised] =>
+                d_x + (d * w - mean_g - x * mean_gx) * rstd);
         }
     }
 }
@@ -233,10 +233,34 @@ impl<E: Element> Kernel for SumRows<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn call<S: Simd>(self, _: S) {
-        let width = self.sums.len();
-        for row in self.rows.chunks(self.stride.max(1)) {
-            update1(self.sums, &row[..width], |sum, value| sum + value);
+    fn call<S: Simd>(self, simd: S) {
+        let (width, stride) = (self.sums.len(), self.stride.max(1));
+        let mut col = 0;
+        // Down the rows, four registers of sums at a time.
+        while col + 4 * WIDTH <= width {
+            let mut sums = [Lanes::splat(simd, 0.0); 4];
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum = load(simd, &self.sums[col + i * WIDTH..]);
+            }
+            for row in self.rows.chunks(stride) {
+                let row = &row[col..col + 4 * WIDTH];
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    *sum = *sum + load(simd, &row[i * WIDTH..]);
+                }
+            }
+            for (i, sum) in sums.into_iter().enumerate() {
+                store(sum, &mut self.sums[col + i * WIDTH..]);
+            }
+            col += 4 * WIDTH;
+        }
+        while col < width {
+            let end = width.min(col + WIDTH);
+            let mut sum = load_part(simd, &self.sums[col..end], 0.0);
+            for row in self.rows.chunks(stride) {
+                sum = sum + load_part(simd, &row[col..end], 0.0);
+            }
+            store_part(sum, &mut self.sums[col..end]);
+            col = end;
         }
     }
 }

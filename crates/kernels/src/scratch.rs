@@ -2,6 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use bytemuck::Pod;
+
+use crate::buffer::Buffer;
+
 /// Values returned by finished tasks, for the next ones to use.
 pub(crate) struct Pool<T>(Mutex<Vec<T>>);
 
@@ -20,10 +24,8 @@ impl<T> Pool<T> {
     }
 }
 
-/// The first `len` elements of `buffer`, grown as needed; what they hold is unspecified.
-pub(crate) fn sized<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
-    if buffer.len() < len {
-        buffer.resize(len, T::default());
-    }
-    &mut buffer[..len]
+/// `buffer` as `len` elements; what they hold is unspecified.
+pub(crate) fn sized<E: Pod>(buffer: &mut Buffer<E>, len: usize) -> &mut [E] {
+    buffer.resize(len);
+    buffer
 }

@@ -177,6 +177,30 @@ proptest! {
     }
 }
 
+/// Packed weights are kept from call to call, and a block's clones share them: other weights must not meet the old ones.
+#[test]
+fn weights_that_change_are_packed_anew() {
+    struct Shift(f64);
+    impl MapByName for Shift {
+        fn map<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) -> Tensor<R> {
+            if name.ends_with("weight") { tensor + self.0 } else { tensor }
+        }
+    }
+    let device = Device::flex().without_autodiff();
+    let mut noise = Noise { rng: ChaCha8Rng::seed_from_u64(5), device: device.clone() };
+    let block = Block::from_source(&mut noise, "blocks.0", &VitConfig::new(16, 8, 24, 1, 3), None);
+    let x =
+        Tensor::<3>::from_data(TensorData::new(normal_values(&mut noise.rng, 2 * 5 * 24, 1.0), [2, 5, 24]), &device);
+    let shifted = map_by_name(block.clone(), &mut Shift(0.05));
+    for block in [&block, &shifted, &block, &block] {
+        let output = |compute| {
+            let y = block.forward(x.clone(), None, 5, compute);
+            BTreeMap::from([("output".to_string(), y.into_data().try_to_vec::<f32>().unwrap())])
+        };
+        compare(&output(FUSED), &output(COMPOSED), 1e-5).unwrap();
+    }
+}
+
 /// At the sizes of a real block: in tiny ones a few roundings decide a whole gradient.
 #[test]
 fn bf16_stays_near_f32() {

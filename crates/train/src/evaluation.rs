@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use kinsight_data::{Dataset, Preprocess};
 use kinsight_model::Encoder;
 use kinsight_model::embedder::{EmbedOptions, Embedded, embed_dataset};
+use kinsight_model::engine::release_idle_memory;
 use kinsight_retrieval::{EvalConfig, Evaluation, UnitEmbeddings, evaluate_self};
 
 use crate::error::TrainError;
@@ -40,6 +41,8 @@ pub fn measure(
 ) -> Result<Measured, TrainError> {
     let Embedded { values, dim, labels, indices, unreadable } =
         embed_dataset(encoder, dataset, preprocess, options, device, progress)?;
+    // The search gets the memory that the blocks worked in.
+    release_idle_memory();
     let embeddings = UnitEmbeddings::new(values, dim)?;
     let labels: Vec<i64> = labels.into_iter().map(i64::from).collect();
     let evaluation = evaluate_self(&embeddings, &labels, config)?;

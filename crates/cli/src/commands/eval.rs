@@ -22,7 +22,7 @@ use crate::progress::counting_bar;
 /// Measures and prints.
 pub fn run(arguments: &EvalArgs) -> Result<()> {
     use_threads(arguments.compute.threads)?;
-    let device = Device::flex();
+    let device = arguments.compute.device.open()?;
     let run = arguments.run.as_deref().map(open_run).transpose()?;
     let (mut encoder, preprocess, name) = encoder(arguments, run.as_ref(), &device)?;
     let mut compute = run.as_ref().map_or_else(Compute::default, |(_, config)| config.compute);

@@ -1,6 +1,7 @@
 //! One file a subcommand.
 
 pub mod backbones;
+pub mod device;
 pub mod eval;
 pub mod export;
 pub mod methods;

@@ -61,7 +61,7 @@ pub fn run(arguments: &PretrainArgs) -> Result<()> {
     let (config, preprocess) = (nano_config(), nano_preprocess());
     let list = draw(&recipe, &arguments.out, preprocess.resize_size_px)?;
 
-    let device = Device::flex();
+    let device = arguments.compute.device.open()?;
     let start = arguments.out.join("start.safetensors");
     // Written anew each time: it is a function of the recipe, so a resumed run finds the same bytes.
     write_random_backbone(&start, &config, preprocess, recipe.train.seed, &device)?;

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use burn::tensor::Device;
 use kinsight_train::evaluation::Measured;
 use kinsight_train::run::{ReportedRun, RunFolder, RunReport};
 use kinsight_train::trainer::{Outcome, Trainer};
@@ -25,7 +24,7 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
     if config.data.path.as_os_str().is_empty() {
         anyhow::bail!("no images given: --data DIR, or data.path in the configuration");
     }
-    let device = Device::flex();
+    let device = arguments.compute.device.open()?;
     let trainer = Trainer::new(config, &device)?;
     let stop = interrupt::stop_flag()?;
     let mut progress = TrainProgress::new("training");

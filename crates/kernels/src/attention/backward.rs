@@ -7,11 +7,14 @@
 //! Keys and values get their gradients transposed, so that the large operand of those products is packed row by row.
 
 use super::{Heads, row_blocks};
+use crate::buffer::Buffer;
 use crate::cpu::{Cpu, Kernel, Simd};
 use crate::element::Element;
-use crate::elementwise::{map1, map2, sum2};
+use crate::elementwise::{map, sum};
 use crate::gelu::exp;
 use crate::gemm::{Add, Left, Packed, Sink, Store, multiply};
+use crate::lanes::Lanes;
+use crate::scratch::sized;
 
 /// Most query rows whose scores exist at a time.
 const BLOCK_ROWS: usize = 128;
@@ -22,11 +25,11 @@ pub(crate) struct BackwardScratch<E> {
     values: Packed<E>,
     key_rows: Packed<E>,
     columns: Packed<E>,
-    probabilities: Vec<E>,
-    d_probabilities: Vec<f32>,
-    d_scores: Vec<E>,
-    d_keys: Vec<f32>,
-    d_values: Vec<f32>,
+    probabilities: Buffer<E>,
+    d_probabilities: Buffer<f32>,
+    d_scores: Buffer<E>,
+    d_keys: Buffer<f32>,
+    d_values: Buffer<f32>,
 }
 
 impl<E: Element> BackwardScratch<E> {
@@ -37,11 +40,11 @@ impl<E: Element> BackwardScratch<E> {
             values: packed(),
             key_rows: packed(),
             columns: packed(),
-            probabilities: Vec::new(),
-            d_probabilities: Vec::new(),
-            d_scores: Vec::new(),
-            d_keys: Vec::new(),
-            d_values: Vec::new(),
+            probabilities: Buffer::new(),
+            d_probabilities: Buffer::new(),
+            d_scores: Buffer::new(),
+            d_keys: Buffer::new(),
+            d_values: Buffer::new(),
         }
     }
 }
@@ -77,15 +80,13 @@ pub(crate) fn attention_backward<E: Element>(
         scratch.key_rows.reset(keys, head_dim);
         scratch.key_rows.set_depth_rows(0, heads.prompts, prompt_keys, 2 * width);
         scratch.key_rows.set_depth_rows(heads.prompts, heads.tokens, token_keys, 3 * width);
-        scratch.d_keys.clear();
-        scratch.d_keys.resize(keys * head_dim, 0.0);
-        scratch.d_values.clear();
-        scratch.d_values.resize(keys * head_dim, 0.0);
+        sized(&mut scratch.d_keys, keys * head_dim).fill(0.0);
+        sized(&mut scratch.d_values, keys * head_dim).fill(0.0);
         for rows in row_blocks(0..heads.outputs, BLOCK_ROWS) {
             let count = rows.len();
-            scratch.probabilities.resize(count * stride, E::default());
-            scratch.d_probabilities.resize(count * stride, 0.0);
-            scratch.d_scores.resize(count * stride, E::default());
+            scratch.probabilities.resize(count * stride);
+            scratch.d_probabilities.resize(count * stride);
+            scratch.d_scores.resize(count * stride);
             let queries = &heads.queries(head)[rows.start * 3 * width..];
             let d_out = &d_out[rows.start * width + head * head_dim..];
             let mut sink = Probabilities {
@@ -146,7 +147,8 @@ impl<E: Element> Sink for Probabilities<'_, E> {
     fn store<S: Simd>(&mut self, simd: S, row: usize, col: usize, sums: &[f32]) {
         let out = &mut self.out[row * self.stride + col..][..sums.len()];
         let (scale, log_sum) = (self.scale, self.log_sums[row * self.log_sum_stride]);
-        map1(out, sums, |sum| exp(simd, simd.mul_add(sum, scale, -log_sum)));
+        let (scale, shift) = (Lanes::splat(simd, scale), Lanes::splat(simd, -log_sum));
+        map!(simd, out, [sum = sums] => exp(sum.mul_add(scale, shift)));
     }
 }
 
@@ -164,14 +166,17 @@ impl<E: Element> Kernel for ScoreGradients<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn call<S: Simd>(self, _: S) {
+    fn call<S: Simd>(self, simd: S) {
         let (keys, stride, scale) = (self.keys, self.stride, self.scale);
         let rows = self.probabilities.chunks_exact(stride);
         let d_rows = self.d_probabilities.chunks_exact(stride);
         for ((p, d_p), d_s) in rows.zip(d_rows).zip(self.d_scores.chunks_exact_mut(stride)) {
             let (p, d_p) = (&p[..keys], &d_p[..keys]);
-            let mean = sum2(p, d_p, |p, d_p| p * d_p);
-            map2(&mut d_s[..keys], p, d_p, |p, d_p| p * (d_p - mean) * scale);
+            let mean = sum!(simd, [p = p, d_p = d_p] => p * d_p);
+            let (d_s, rest) = d_s.split_at_mut(keys);
+            // The product reads pairs: what follows an odd row must be a number.
+            rest.fill(E::default());
+            map!(simd, d_s, [p = p, d_p = d_p] => p * (d_p - mean) * scale);
         }
     }
 }

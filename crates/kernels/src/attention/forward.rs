@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use super::{Heads, row_blocks};
+use crate::buffer::Buffer;
 use crate::cpu::{Cpu, Kernel, Simd};
 use crate::element::Element;
-use crate::elementwise::{map1, maximum, sum1};
+use crate::elementwise::{map, maximum, sum};
 use crate::gelu::exp;
 use crate::gemm::{Left, Packed, Scaled, Sink, multiply};
 
@@ -16,9 +17,9 @@ const BLOCK_ROWS: usize = 64;
 pub(crate) struct ForwardScratch<E> {
     keys: Packed<E>,
     values: Packed<E>,
-    scores: Vec<f32>,
-    probabilities: Vec<E>,
-    inverse_sums: Vec<f32>,
+    scores: Buffer<f32>,
+    probabilities: Buffer<E>,
+    inverse_sums: Buffer<f32>,
 }
 
 impl<E: Element> ForwardScratch<E> {
@@ -26,9 +27,9 @@ impl<E: Element> ForwardScratch<E> {
         Self {
             keys: Packed::new(cpu, 0, 0),
             values: Packed::new(cpu, 0, 0),
-            scores: Vec::new(),
-            probabilities: Vec::new(),
-            inverse_sums: Vec::new(),
+            scores: Buffer::new(),
+            probabilities: Buffer::new(),
+            inverse_sums: Buffer::new(),
         }
     }
 }
@@ -57,9 +58,9 @@ pub(crate) fn attention_forward<E: Element>(
         scratch.values.set_depth_rows(heads.prompts, heads.tokens, token_values, 3 * width);
         for block in row_blocks(rows.clone(), BLOCK_ROWS) {
             let (count, first) = (block.len(), block.start - rows.start);
-            scratch.scores.resize(count * stride, 0.0);
-            scratch.probabilities.resize(count * stride, E::default());
-            scratch.inverse_sums.resize(count, 0.0);
+            scratch.scores.resize(count * stride);
+            scratch.probabilities.resize(count * stride);
+            scratch.inverse_sums.resize(count);
             let queries = &heads.queries(head)[block.start * 3 * width..];
             let mut sink = Scaled { out: &mut scratch.scores, stride, alpha: heads.scale(), beta: 0.0 };
             multiply(cpu, count, Left::rows(queries, 3 * width), &scratch.keys, &mut sink);
@@ -104,10 +105,12 @@ impl<E: Element> Kernel for Softmax<'_, E> {
         let sums = self.inverse_sums.iter_mut().zip(self.log_sums.iter_mut().step_by(self.log_sum_stride));
         for ((scores, probabilities), (inverse_sum, log_sum)) in rows.zip(probabilities).zip(sums) {
             let scores = &scores[..self.keys];
-            let probabilities = &mut probabilities[..self.keys];
-            let largest = maximum(scores);
-            map1(probabilities, scores, |score| exp(simd, score - largest));
-            let sum = sum1(probabilities, |p| p);
+            // The product reads pairs: what follows an odd row must be a number.
+            let (probabilities, rest) = probabilities.split_at_mut(self.keys);
+            rest.fill(E::default());
+            let largest = maximum(simd, scores);
+            map!(simd, probabilities, [score = scores] => exp(score - largest));
+            let sum = sum!(simd, [p = probabilities] => p);
             *inverse_sum = 1.0 / sum;
             *log_sum = largest + sum.ln();
         }
@@ -123,9 +126,9 @@ struct Normalised<'a, E> {
 
 impl<E: Element> Sink for Normalised<'_, E> {
     #[inline(always)]
-    fn store<S: Simd>(&mut self, _: S, row: usize, col: usize, sums: &[f32]) {
+    fn store<S: Simd>(&mut self, simd: S, row: usize, col: usize, sums: &[f32]) {
         let out = &mut self.out[row * self.stride + col..][..sums.len()];
         let inverse = self.inverse_sums[row];
-        map1(out, sums, |sum| sum * inverse);
+        map!(simd, out, [sum = sums] => sum * inverse);
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::cpu::{Kernel, Simd};
 use crate::element::Element;
-use crate::elementwise::{map1, map2, update1, update2};
+use crate::elementwise::{map, update};
 use crate::gelu::{gelu, gelu_derivative};
 use crate::gemm::Sink;
+use crate::lanes::Lanes;
 
 /// The MLP's first layer: `out = gelu(sums + bias)`, and `sums + bias` kept for the backward where `kept` is not empty.
 pub(crate) struct GeluForward<'a, E> {
@@ -20,17 +21,19 @@ impl<E: Element> Sink for GeluForward<'_, E> {
         let out = &mut self.out[at..][..len];
         let bias = &self.bias[col..][..len];
         if !self.kept.is_empty() {
-            map2(&mut self.kept[at..][..len], sums, bias, |sum, bias| sum + bias);
+            let kept = &mut self.kept[at..][..len];
+            map!(simd, kept, [sum = sums, bias = bias] => sum + bias);
         }
-        map2(out, sums, bias, |sum, bias| gelu(simd, sum + bias));
+        map!(simd, out, [sum = sums, bias = bias] => gelu(sum + bias));
     }
 }
 
-/// `out = sums * gelu'(hidden)`, rows `stride` apart.
+/// `out = sums * gelu'(hidden)`, rows `stride` apart; their sum is added to `row_sums`, if it is not empty.
 pub(crate) struct GeluBackward<'a, E> {
     pub out: &'a mut [E],
     pub hidden: &'a [E],
     pub stride: usize,
+    pub row_sums: &'a mut [f32],
 }
 
 impl<E: Element> Sink for GeluBackward<'_, E> {
@@ -38,7 +41,13 @@ impl<E: Element> Sink for GeluBackward<'_, E> {
     fn store<S: Simd>(&mut self, simd: S, row: usize, col: usize, sums: &[f32]) {
         let (at, len) = (row * self.stride + col, sums.len());
         let hidden = &self.hidden[at..][..len];
-        map2(&mut self.out[at..][..len], sums, hidden, |sum, hidden| sum * gelu_derivative(simd, hidden));
+        let out = &mut self.out[at..][..len];
+        map!(simd, out, [sum = sums, hidden = hidden] => sum * gelu_derivative(hidden));
+        if !self.row_sums.is_empty() {
+            // While the row is in the first-level cache; as it was rounded, which is what the products see.
+            let row_sums = &mut self.row_sums[col..][..len];
+            update!(simd, row_sums, sum, [d = out] => sum + d);
+        }
     }
 }
 
@@ -50,14 +59,13 @@ pub(crate) struct ReluForward<'a, E> {
 
 impl<E: Element> Sink for ReluForward<'_, E> {
     #[inline(always)]
-    fn store<S: Simd>(&mut self, _: S, row: usize, col: usize, sums: &[f32]) {
+    fn store<S: Simd>(&mut self, simd: S, row: usize, col: usize, sums: &[f32]) {
         let (at, len) = (row * self.bias.len() + col, sums.len());
         let bias = &self.bias[col..][..len];
-        map2(&mut self.out[at..][..len], sums, bias, |sum, bias| {
-            let value = sum + bias;
-            // Written so that a NaN stays a NaN.
-            if value < 0.0 { 0.0 } else { value }
-        });
+        let out = &mut self.out[at..][..len];
+        let zero = Lanes::splat(simd, 0.0);
+        // In this order a NaN stays a NaN.
+        map!(simd, out, [sum = sums, bias = bias] => zero.max(sum + bias));
     }
 }
 
@@ -70,10 +78,12 @@ pub(crate) struct ReluBackward<'a, E> {
 
 impl<E: Element> Sink for ReluBackward<'_, E> {
     #[inline(always)]
-    fn store<S: Simd>(&mut self, _: S, row: usize, col: usize, sums: &[f32]) {
+    fn store<S: Simd>(&mut self, simd: S, row: usize, col: usize, sums: &[f32]) {
         let (at, len) = (row * self.stride + col, sums.len());
         let result = &self.result[at..][..len];
-        map2(&mut self.out[at..][..len], sums, result, |sum, result| if result > 0.0 { sum } else { 0.0 });
+        let out = &mut self.out[at..][..len];
+        let zero = Lanes::splat(simd, 0.0);
+        map!(simd, out, [sum = sums, result = result] => zero.where_less(result, sum, zero));
     }
 }
 
@@ -88,7 +98,7 @@ impl<E: Element> Kernel for Gelu<'_, E> {
 
     #[inline(always)]
     fn call<S: Simd>(self, simd: S) {
-        map1(self.out, self.hidden, |hidden| gelu(simd, hidden));
+        map!(simd, self.out, [hidden = self.hidden] => gelu(hidden));
     }
 }
 
@@ -103,13 +113,13 @@ impl<E: Element> Kernel for ScaleRows<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn call<S: Simd>(self, _: S) {
+    fn call<S: Simd>(self, simd: S) {
         match self.scale {
-            None => map1(self.out, self.rows, |value| value),
+            None => map!(simd, self.out, [value = self.rows] => value),
             Some(scale) => {
                 let rows = self.rows.chunks_exact(scale.len());
                 for (out, row) in self.out.chunks_exact_mut(scale.len()).zip(rows) {
-                    map2(out, row, scale, |value, scale| value * scale);
+                    map!(simd, out, [value = row, scale = scale] => value * scale);
                 }
             }
         }
@@ -131,7 +141,7 @@ impl Kernel for ScaleGradient<'_> {
         let width = self.sums.len();
         let rows = self.d_out.chunks_exact(width).zip(self.branch.chunks_exact(width));
         for (d_out, branch) in rows {
-            update2(self.sums, d_out, branch, |sum, d, value| simd.mul_add(d, value, sum));
+            update!(simd, self.sums, sum, [d = d_out, value = branch] => d.mul_add(value, sum));
         }
     }
 }
@@ -146,7 +156,7 @@ impl Kernel for AddTo<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call<S: Simd>(self, _: S) {
-        update1(self.out, self.added, |out, added| out + added);
+    fn call<S: Simd>(self, simd: S) {
+        update!(simd, self.out, old, [added = self.added] => old + added);
     }
 }

@@ -11,6 +11,7 @@ use super::activation::{AddTo, ReluBackward, ReluForward, ScaleRows};
 use super::grads::{AdapterGrads, AdapterWanted};
 use super::params::{AdapterNorm, AdapterParams};
 use super::weights::{AdapterBackwardWeights, AdapterForwardWeights};
+use crate::buffer::Buffer;
 use crate::cpu::Cpu;
 use crate::element::Element;
 use crate::gemm::{Bias, Left, Scaled, multiply};
@@ -24,14 +25,14 @@ const EPS: f32 = 1e-5;
 /// Working memory of one task.
 #[derive(Default)]
 pub(crate) struct AdapterScratch<E> {
-    input: Vec<E>,
-    bottleneck: Vec<E>,
-    up: Vec<f32>,
-    normalised: Vec<f32>,
-    d_up: Vec<f32>,
-    d_up_element: Vec<E>,
-    d_bottleneck: Vec<E>,
-    d_input: Vec<f32>,
+    input: Buffer<E>,
+    bottleneck: Buffer<E>,
+    up: Buffer<f32>,
+    normalised: Buffer<f32>,
+    d_up: Buffer<f32>,
+    d_up_element: Buffer<E>,
+    d_bottleneck: Buffer<E>,
+    d_input: Buffer<f32>,
 }
 
 /// An adapter's layers with the weights of one call.

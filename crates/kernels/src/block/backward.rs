@@ -7,6 +7,7 @@ use super::grads::{BlockGrads, Wanted};
 use super::image_backward::{BackwardImageScratch, ImageBackward, ImageProducts, ImageResult};
 use super::params::{BlockDims, BlockParams, Prompts};
 use super::saved::{Activations, Saved, State, part, split};
+use super::weight_cache::Cached;
 use super::weights::{BackwardWeights, Uses};
 use crate::cpu::Cpu;
 use crate::element::{Bf16, Element};
@@ -59,7 +60,7 @@ pub fn block_backward(
     }
 }
 
-fn run<E: Element>(
+fn run<E: Cached>(
     dims: &BlockDims,
     params: &BlockParams<'_>,
     x: &[f32],

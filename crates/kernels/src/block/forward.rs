@@ -9,8 +9,10 @@ use super::adapter::{Adapter, AdapterScratch};
 use super::grads::Wanted;
 use super::params::{AdapterPlacement, BlockDims, BlockParams, Prompts};
 use super::saved::{Activations, ImageActivations, Keep, RowActivations, Saved, State, part, ranges, split, split_off};
+use super::weight_cache::Cached;
 use super::weights::{ForwardWeights, Uses};
 use crate::attention::{ForwardScratch, Heads, attention_forward};
+use crate::buffer::Buffer;
 use crate::cpu::Cpu;
 use crate::element::{Bf16, Element};
 use crate::error::{KernelError, check_length};
@@ -85,9 +87,9 @@ pub(crate) struct Forward<'a, E> {
 
 /// Working memory of one task.
 pub(crate) struct ImageScratch<E> {
-    normed: Vec<E>,
-    attention: Vec<E>,
-    activated: Vec<E>,
+    normed: Buffer<E>,
+    attention: Buffer<E>,
+    activated: Buffer<E>,
     heads: ForwardScratch<E>,
     adapter: AdapterScratch<E>,
 }
@@ -95,22 +97,22 @@ pub(crate) struct ImageScratch<E> {
 impl<E: Element> ImageScratch<E> {
     pub(crate) fn new(cpu: Cpu) -> Self {
         Self {
-            normed: Vec::new(),
-            attention: Vec::new(),
-            activated: Vec::new(),
+            normed: Buffer::new(),
+            attention: Buffer::new(),
+            activated: Buffer::new(),
             heads: ForwardScratch::new(cpu),
             adapter: AdapterScratch::default(),
         }
     }
 }
 
-impl<'a, E: Element> Forward<'a, E> {
+impl<'a, E: Cached> Forward<'a, E> {
     pub(crate) fn new(cpu: Cpu, dims: &'a BlockDims, params: &'a BlockParams<'a>, uses: Uses) -> Self {
         let mut forward =
             Self { cpu, dims, params, weights: ForwardWeights::new(cpu, dims, params, uses), shared_kv: Vec::new() };
         if let (Some(Prompts::Shared(prompts)), true) = (params.prompts, uses.forward) {
             let mut kv = vec![E::default(); dims.prompts * 2 * dims.width];
-            forward.prompt_kv(prompts, &mut Vec::new(), &mut kv);
+            forward.prompt_kv(prompts, &mut Buffer::new(), &mut kv);
             forward.shared_kv = kv;
         }
         forward
@@ -291,7 +293,7 @@ impl<'a, E: Element> Forward<'a, E> {
     }
 
     /// Keys and values of prompts: `[P, D]` to `[P, 2D]`.
-    fn prompt_kv(&self, prompts: &[f32], normed: &mut Vec<E>, kv: &mut [E]) {
+    fn prompt_kv(&self, prompts: &[f32], normed: &mut Buffer<E>, kv: &mut [E]) {
         let (dims, width) = (self.dims, self.dims.width);
         let normed = sized(normed, prompts.len());
         self.cpu.run(NormForward { params: self.params.norm1, eps: dims.eps, x: prompts, out: normed });

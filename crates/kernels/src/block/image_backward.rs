@@ -6,8 +6,10 @@ use super::forward::{Forward, ImageScratch};
 use super::grads::{BlockGrads, Wanted};
 use super::params::{AdapterPlacement, Prompts};
 use super::saved::{Activations, ImageView, part};
+use super::weight_cache::Cached;
 use super::weights::{AttentionBackwardWeights, BackwardWeights};
 use crate::attention::{BackwardScratch, Heads, attention_backward};
+use crate::buffer::Buffer;
 use crate::cpu::Cpu;
 use crate::element::Element;
 use crate::gemm::{Add, Bias, Left, Store, multiply};
@@ -59,39 +61,39 @@ impl<E> ImageProducts<E> {
 pub(crate) struct BackwardImageScratch<E> {
     /// Room for the forward computed again; empty until needed.
     recomputed: Option<(Activations<E>, ImageScratch<E>)>,
-    d_middle: Vec<f32>,
-    d_branch: Vec<f32>,
-    d_normed: Vec<f32>,
-    branch: Vec<f32>,
-    d_rows: Vec<E>,
-    d_hidden: Vec<E>,
-    activated: Vec<E>,
-    d_attention: Vec<E>,
-    d_qkv: Vec<E>,
+    d_middle: Buffer<f32>,
+    d_branch: Buffer<f32>,
+    d_normed: Buffer<f32>,
+    branch: Buffer<f32>,
+    d_rows: Buffer<E>,
+    d_hidden: Buffer<E>,
+    activated: Buffer<E>,
+    d_attention: Buffer<E>,
+    d_qkv: Buffer<E>,
     heads: BackwardScratch<E>,
     adapter: AdapterScratch<E>,
 }
 
-impl<E: Element> BackwardImageScratch<E> {
+impl<E: Cached> BackwardImageScratch<E> {
     pub(crate) fn new(forward: &Forward<'_, E>) -> Self {
         Self {
             recomputed: None,
-            d_middle: Vec::new(),
-            d_branch: Vec::new(),
-            d_normed: Vec::new(),
-            branch: Vec::new(),
-            d_rows: Vec::new(),
-            d_hidden: Vec::new(),
-            activated: Vec::new(),
-            d_attention: Vec::new(),
-            d_qkv: Vec::new(),
+            d_middle: Buffer::new(),
+            d_branch: Buffer::new(),
+            d_normed: Buffer::new(),
+            branch: Buffer::new(),
+            d_rows: Buffer::new(),
+            d_hidden: Buffer::new(),
+            activated: Buffer::new(),
+            d_attention: Buffer::new(),
+            d_qkv: Buffer::new(),
             heads: BackwardScratch::new(forward.cpu),
             adapter: AdapterScratch::default(),
         }
     }
 }
 
-impl<E: Element> ImageBackward<'_, E> {
+impl<E: Cached> ImageBackward<'_, E> {
     /// Gradients of image `i`.
     pub(crate) fn image(
         &self,
@@ -123,8 +125,7 @@ impl<E: Element> ImageBackward<'_, E> {
             }
         };
         let mut d_middle = std::mem::take(&mut scratch.d_middle);
-        d_middle.clear();
-        d_middle.extend_from_slice(d_out);
+        sized(&mut d_middle, d_out.len()).copy_from_slice(d_out);
         self.mlp(&view, d_out, scratch, &mut d_middle, &mut result);
         self.attention(i, x, &view, &d_middle, scratch, d_x, d_prompts, &mut result);
         scratch.d_middle = d_middle;
@@ -191,11 +192,14 @@ impl<E: Element> ImageBackward<'_, E> {
         if !(before_hidden || wanted.fc1.any()) {
             return;
         }
-        let mut sink =
-            GeluBackward { out: sized(&mut scratch.d_hidden, hidden_len), hidden: view.hidden, stride: hidden };
+        let mut sink = GeluBackward {
+            out: sized(&mut scratch.d_hidden, hidden_len),
+            hidden: view.hidden,
+            stride: hidden,
+            row_sums: result.grads.fc1.bias.as_deref_mut().unwrap_or_default(),
+        };
         multiply(cpu, outputs, Left::rows(d_rows, width), &self.weights.fc2, &mut sink);
         let d_hidden = &scratch.d_hidden[..hidden_len];
-        sum_rows(cpu, d_hidden, hidden, &mut result.grads.fc1.bias);
         if wanted.fc1.products() {
             result
                 .products
@@ -328,7 +332,7 @@ impl<E: Element> ImageBackward<'_, E> {
         if d_prompts.is_none() && !self.wanted.norm1.any() {
             return;
         }
-        let mut unused = Vec::new();
+        let mut unused = Buffer::new();
         let d_prompts = match d_prompts {
             Some(d_prompts) => d_prompts,
             None => sized(&mut unused, prompts.len()),

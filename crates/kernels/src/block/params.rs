@@ -1,5 +1,6 @@
 //! Sizes and parameters of a block, and their validation.
 
+use super::weight_cache::WeightCache;
 use crate::error::{KernelError, check_length};
 use crate::linear::LinearParams;
 use crate::norm::LayerNormParams;
@@ -144,6 +145,8 @@ pub struct BlockParams<'a> {
     pub adapter: Option<AdapterParams<'a>>,
     /// Rows put before the tokens.
     pub prompts: Option<Prompts<'a>>,
+    /// Where packed weights are kept from call to call; without, they are packed in every call.
+    pub cache: Option<&'a WeightCache>,
 }
 
 impl BlockParams<'_> {

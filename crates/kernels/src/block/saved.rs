@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::grads::Wanted;
 use super::params::{AdapterPlacement, BlockDims, BlockParams, Prompts};
+use crate::buffer::Buffer;
 use crate::element::{Bf16, Element};
 use crate::error::{KernelError, check_length};
 
@@ -45,21 +46,21 @@ impl Saved {
 #[derive(Clone, Debug)]
 pub(crate) struct Activations<E> {
     /// Queries, keys, values: `[B, tokens, 3D]`.
-    pub qkv: Vec<E>,
+    pub qkv: Buffer<E>,
     /// Keys and values of shared prompts, `[P, 2D]`; empty without.
     pub shared_kv: Vec<E>,
     /// Keys and values of each image's own prompts, `[B, P, 2D]`; empty without.
-    pub prompt_kv: Vec<E>,
+    pub prompt_kv: Buffer<E>,
     /// Logarithms of the softmax' sums: `[B, outputs, heads]`.
-    pub log_sums: Vec<f32>,
+    pub log_sums: Buffer<f32>,
     /// Attention's output before `proj`: `[B, outputs, D]`, or empty where no wanted gradient needs it.
-    pub attention: Vec<E>,
+    pub attention: Buffer<E>,
     /// The residual stream between the branches: `[B, outputs, D]`.
-    pub middle: Vec<f32>,
+    pub middle: Buffer<f32>,
     /// The MLP's hidden layer before GELU: `[B, outputs, hidden]`.
-    pub hidden: Vec<E>,
+    pub hidden: Buffer<E>,
     /// The MLP branch's output: `[B, outputs, D]`, or empty without a sequential adapter.
-    pub mlp: Vec<f32>,
+    pub mlp: Buffer<f32>,
 }
 
 /// One image's share of [`Activations`].
@@ -122,14 +123,14 @@ impl<E: Element> Activations<E> {
             _ => 0,
         };
         Self {
-            qkv: vec![E::default(); batch * dims.image_len() * 3],
+            qkv: Buffer::of(batch * dims.image_len() * 3),
             shared_kv: Vec::new(),
-            prompt_kv: vec![E::default(); per_image_prompts * dims.prompts * 2 * dims.width],
-            log_sums: vec![0.0; batch * dims.heads * dims.outputs],
-            attention: vec![E::default(); if wanted.attention_output() { outputs } else { 0 }],
-            middle: vec![0.0; outputs],
-            hidden: vec![E::default(); if keep_hidden { batch * dims.outputs * dims.hidden } else { 0 }],
-            mlp: vec![0.0; if is_sequential(params) { outputs } else { 0 }],
+            prompt_kv: Buffer::of(per_image_prompts * dims.prompts * 2 * dims.width),
+            log_sums: Buffer::of(batch * dims.heads * dims.outputs),
+            attention: Buffer::of(if wanted.attention_output() { outputs } else { 0 }),
+            middle: Buffer::of(outputs),
+            hidden: Buffer::of(if keep_hidden { batch * dims.outputs * dims.hidden } else { 0 }),
+            mlp: Buffer::of(if is_sequential(params) { outputs } else { 0 }),
         }
     }
 
@@ -195,8 +196,8 @@ impl<E: Element> Activations<E> {
     }
 
     fn bytes(&self) -> usize {
-        let elements = [&self.qkv, &self.shared_kv, &self.prompt_kv, &self.attention, &self.hidden];
-        let elements: usize = elements.iter().map(|tensor| tensor.len()).sum();
+        let elements = [&self.qkv, &self.prompt_kv, &self.attention, &self.hidden];
+        let elements = elements.iter().map(|tensor| tensor.len()).sum::<usize>() + self.shared_kv.len();
         let floats = self.log_sums.len() + self.middle.len() + self.mlp.len();
         elements * size_of::<E>() + floats * size_of::<f32>()
     }

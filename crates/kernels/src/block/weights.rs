@@ -1,8 +1,10 @@
-//! A block's weights packed for one call.
+//! A block's weights packed for one call, or taken from a cache.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::params::{BlockDims, BlockParams};
+use super::weight_cache::{Cached, Slot, WeightCache, packed};
 use crate::cpu::Cpu;
 use crate::element::Element;
 use crate::gemm::Packed;
@@ -23,11 +25,11 @@ impl Uses {
 
 /// Right operands of the forward's products `x W^T`, and the biases.
 pub(crate) struct ForwardWeights<'a, E> {
-    pub q: Packed<E>,
-    pub kv: Packed<E>,
-    pub proj: Packed<E>,
-    pub fc1: Packed<E>,
-    pub fc2: Packed<E>,
+    pub q: Arc<Packed<E>>,
+    pub kv: Arc<Packed<E>>,
+    pub proj: Arc<Packed<E>>,
+    pub fc1: Arc<Packed<E>>,
+    pub fc2: Arc<Packed<E>>,
     /// `[3D]`; zeros where the layer has none, as the others.
     pub qkv_bias: Cow<'a, [f32]>,
     pub proj_bias: Cow<'a, [f32]>,
@@ -44,31 +46,36 @@ pub(crate) struct AdapterForwardWeights<'a, E> {
     pub up_bias: Cow<'a, [f32]>,
 }
 
-impl<'a, E: Element> ForwardWeights<'a, E> {
+impl<'a, E: Cached> ForwardWeights<'a, E> {
     pub(crate) fn new(cpu: Cpu, dims: &BlockDims, params: &BlockParams<'a>, uses: Uses) -> Self {
         let (width, hidden) = (dims.width, dims.hidden);
-        let nothing = || Packed::new(cpu, 0, 0);
-        let pack = |used: bool, params: &LinearParams<'_>, input: usize, output: usize| {
+        let nothing = || Arc::new(Packed::new(cpu, 0, 0));
+        let pack = |used: bool, slot: Slot, params: &LinearParams<'_>, cache, input: usize, output: usize| {
             if !used {
                 return nothing();
             }
-            let weight = params.effective_weight(input, output);
-            Packed::transposed_weight(cpu, &weight, input, output)
+            packed(cacheable(params, cache), slot, || {
+                Packed::transposed_weight(cpu, &params.effective_weight(input, output), input, output)
+            })
         };
+        let cache = params.cache;
         let (q, kv) = if uses.forward {
             let qkv = params.qkv.effective_weight(width, 3 * width);
             let (q, kv) = qkv.split_at(width * width);
-            let pack = Packed::transposed_weight;
-            (pack(cpu, q, width, width), pack(cpu, kv, width, 2 * width))
+            let cache = cacheable(&params.qkv, cache);
+            (
+                packed(cache, Slot::Queries, || Packed::transposed_weight(cpu, q, width, width)),
+                packed(cache, Slot::KeysValues, || Packed::transposed_weight(cpu, kv, width, 2 * width)),
+            )
         } else {
             (nothing(), nothing())
         };
         Self {
             q,
             kv,
-            proj: pack(uses.proj, &params.proj, width, width),
-            fc1: pack(uses.forward, &params.fc1, width, hidden),
-            fc2: pack(uses.fc2, &params.fc2, hidden, width),
+            proj: pack(uses.proj, Slot::Proj, &params.proj, cache, width, width),
+            fc1: pack(uses.forward, Slot::Fc1, &params.fc1, cache, width, hidden),
+            fc2: pack(uses.fc2, Slot::Fc2, &params.fc2, cache, hidden, width),
             qkv_bias: params.qkv.bias_or_zeros(3 * width),
             proj_bias: params.proj.bias_or_zeros(width),
             fc1_bias: params.fc1.bias_or_zeros(hidden),
@@ -95,17 +102,17 @@ impl<'a, E: Element> AdapterForwardWeights<'a, E> {
 
 /// Right operands of the backward's products `dY W`, each only where something needs it.
 pub(crate) struct BackwardWeights<E> {
-    pub fc2: Packed<E>,
-    pub fc1: Packed<E>,
+    pub fc2: Arc<Packed<E>>,
+    pub fc1: Arc<Packed<E>>,
     /// Present where anything at or before the attention needs a gradient.
     pub attention: Option<AttentionBackwardWeights<E>>,
     pub adapter: Option<AdapterBackwardWeights<E>>,
 }
 
 pub(crate) struct AttentionBackwardWeights<E> {
-    pub proj: Packed<E>,
-    pub q: Packed<E>,
-    pub kv: Packed<E>,
+    pub proj: Arc<Packed<E>>,
+    pub q: Arc<Packed<E>>,
+    pub kv: Arc<Packed<E>>,
 }
 
 pub(crate) struct AdapterBackwardWeights<E> {
@@ -113,28 +120,43 @@ pub(crate) struct AdapterBackwardWeights<E> {
     pub up: Packed<E>,
 }
 
-impl<E: Element> BackwardWeights<E> {
+impl<E: Cached> BackwardWeights<E> {
     pub(crate) fn new(cpu: Cpu, dims: &BlockDims, params: &BlockParams<'_>, attention: bool) -> Self {
         let (width, hidden) = (dims.width, dims.hidden);
-        let pack = Packed::weight;
-        let fc1 = params.fc1.effective_weight(width, hidden);
-        let fc2 = params.fc2.effective_weight(hidden, width);
+        // f32 rows are packed by copying them, which costs less time than another copy of the weights is worth memory.
+        let cache = params.cache.filter(|_| E::PAIRS);
+        let pack = |slot: Slot, params: &LinearParams<'_>, input: usize, output: usize| {
+            packed(cacheable(params, cache), slot, || {
+                Packed::weight(cpu, &params.effective_weight(input, output), output, input)
+            })
+        };
         let attention = attention.then(|| {
             let qkv = params.qkv.effective_weight(width, 3 * width);
             let (q, kv) = qkv.split_at(width * width);
-            let proj = params.proj.effective_weight(width, width);
+            let cache = cacheable(&params.qkv, cache);
             AttentionBackwardWeights {
-                proj: pack(cpu, &proj, width, width),
-                q: pack(cpu, q, width, width),
-                kv: pack(cpu, kv, 2 * width, width),
+                proj: pack(Slot::ProjBackward, &params.proj, width, width),
+                q: packed(cache, Slot::QueriesBackward, || Packed::weight(cpu, q, width, width)),
+                kv: packed(cache, Slot::KeysValuesBackward, || Packed::weight(cpu, kv, 2 * width, width)),
             }
         });
         let adapter = params.adapter.map(|adapter| {
             let bottleneck = adapter.bottleneck;
             let down = adapter.down.effective_weight(width, bottleneck);
             let up = adapter.up.effective_weight(bottleneck, width);
+            let pack = Packed::weight;
             AdapterBackwardWeights { down: pack(cpu, &down, bottleneck, width), up: pack(cpu, &up, width, bottleneck) }
         });
-        Self { fc2: pack(cpu, &fc2, width, hidden), fc1: pack(cpu, &fc1, hidden, width), attention, adapter }
+        Self {
+            fc2: pack(Slot::Fc2Backward, &params.fc2, hidden, width),
+            fc1: pack(Slot::Fc1Backward, &params.fc1, width, hidden),
+            attention,
+            adapter,
+        }
     }
+}
+
+/// The cache, unless a low-rank addition makes the weight another one after every step.
+fn cacheable<'a>(params: &LinearParams<'_>, cache: Option<&'a WeightCache>) -> Option<&'a WeightCache> {
+    cache.filter(|_| params.lora.is_none())
 }

@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Simd, TILE_FLOATS, Tile};
+use super::{Kernel, Simd, TILE_FLOATS, Tile, WIDTH};
 use crate::element::Bf16;
 
 /// Proof that the processor has AVX2 and FMA: only [`Avx2::detect`] makes one.
@@ -33,9 +33,108 @@ impl Simd for Avx2 {
     const COLS: usize = 16;
     const LANES: usize = 8;
 
+    type Vector = [__m256; 2];
+
     #[inline(always)]
-    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        a.mul_add(b, c)
+    fn splat(self, value: f32) -> Self::Vector {
+        // SAFETY: a value of this type proves the features.
+        [unsafe { _mm256_set1_ps(value) }; 2]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; WIDTH]) -> Self::Vector {
+        let from = from.as_ptr();
+        // SAFETY: a value of this type proves the features; `from` is sixteen floats.
+        unsafe { [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))] }
+    }
+
+    #[inline(always)]
+    fn store(self, [low, high]: Self::Vector, to: &mut [f32; WIDTH]) {
+        let to = to.as_mut_ptr();
+        // SAFETY: a value of this type proves the features; `to` is sixteen floats.
+        unsafe {
+            _mm256_storeu_ps(to, low);
+            _mm256_storeu_ps(to.add(8), high);
+        }
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, from: &[Bf16; WIDTH]) -> Self::Vector {
+        let from: *const __m128i = from.as_ptr().cast();
+        // SAFETY: a value of this type proves the features; `from` is sixteen 16-bit numbers.
+        unsafe {
+            let widen = |half| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(half)));
+            [widen(_mm_loadu_si128(from)), widen(_mm_loadu_si128(from.add(1)))]
+        }
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, [low, high]: Self::Vector, to: &mut [Bf16; WIDTH]) {
+        // SAFETY: a value of this type proves the features; `to` is sixteen 16-bit numbers.
+        unsafe {
+            let packed = _mm256_packus_epi32(rounded_bf16(low), rounded_bf16(high));
+            // The packing works on halves of the registers: their middle quarters change places.
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(packed));
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        // SAFETY: a value of this type proves the features.
+        unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        // SAFETY: a value of this type proves the features.
+        unsafe { [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        // SAFETY: a value of this type proves the features.
+        unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        // SAFETY: a value of this type proves the features.
+        unsafe { [_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        // SAFETY: a value of this type proves the features.
+        unsafe { [_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        // SAFETY: a value of this type proves the features.
+        unsafe { [_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        // SAFETY: a value of this type proves the features.
+        unsafe { [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])] }
+    }
+
+    #[inline(always)]
+    fn where_less(self, [a, b]: [Self::Vector; 2], yes: Self::Vector, no: Self::Vector) -> Self::Vector {
+        // SAFETY: a value of this type proves the features.
+        unsafe {
+            [
+                _mm256_blendv_ps(no[0], yes[0], _mm256_cmp_ps::<_CMP_LT_OQ>(a[0], b[0])),
+                _mm256_blendv_ps(no[1], yes[1], _mm256_cmp_ps::<_CMP_LT_OQ>(a[1], b[1])),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, [low, high]: Self::Vector) -> Self::Vector {
+        // SAFETY: a value of this type proves the features.
+        unsafe { [exponent(low), exponent(high)] }
     }
 
     #[inline(always)]
@@ -52,6 +151,26 @@ impl Simd for Avx2 {
         // SAFETY: a value of `Avx2` proves the features; the bounds were just checked.
         unsafe { dispatch_bf16(tile, out) }
     }
+}
+
+/// bf16 in the low halves: rounded to nearest, ties to even; a NaN stays one.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn rounded_bf16(value: __m256) -> __m256i {
+    let bits = _mm256_castps_si256(value);
+    let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+    let rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
+    let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(value, value));
+    _mm256_srli_epi32::<16>(_mm256_blendv_epi8(rounded, quiet, nan))
+}
+
+/// 2 to the power of the integers in the low bits.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn exponent(low_bits: __m256) -> __m256 {
+    let shifted = _mm256_slli_epi32::<23>(_mm256_castps_si256(low_bits));
+    _mm256_castsi256_ps(_mm256_add_epi32(shifted, _mm256_set1_epi32(127 << 23)))
 }
 
 /// # Safety

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Simd, TILE_FLOATS, Tile};
+use super::{Kernel, Simd, TILE_FLOATS, Tile, WIDTH};
 use crate::element::Bf16;
 
 /// Proof that the processor has the AVX-512 sets used here: only [`Avx512::detect`] makes one.
@@ -51,15 +51,106 @@ impl Avx512Bf16 {
     }
 }
 
+/// The lane operations, the same for both sets but for the rounding to bf16.
+macro_rules! lanes {
+    ($store:ident) => {
+        type Vector = __m512;
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> __m512 {
+            // SAFETY: a value of this type proves the features.
+            unsafe { _mm512_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        fn load(self, from: &[f32; WIDTH]) -> __m512 {
+            // SAFETY: a value of this type proves the features; `from` is sixteen floats.
+            unsafe { _mm512_loadu_ps(from.as_ptr()) }
+        }
+
+        #[inline(always)]
+        fn store(self, vector: __m512, to: &mut [f32; WIDTH]) {
+            // SAFETY: a value of this type proves the features; `to` is sixteen floats.
+            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), vector) }
+        }
+
+        #[inline(always)]
+        fn load_bf16(self, from: &[Bf16; WIDTH]) -> __m512 {
+            // SAFETY: a value of this type proves the features; `from` is sixteen 16-bit numbers.
+            unsafe {
+                let half = _mm256_loadu_si256(from.as_ptr().cast());
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half)))
+            }
+        }
+
+        #[inline(always)]
+        fn store_bf16(self, vector: __m512, to: &mut [Bf16; WIDTH]) {
+            // SAFETY: a value of this type proves the features; `to` is sixteen 16-bit numbers, the size of the register.
+            unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), $store(vector)) }
+        }
+
+        #[inline(always)]
+        fn add(self, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: a value of this type proves the features.
+            unsafe { _mm512_add_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn sub(self, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: a value of this type proves the features.
+            unsafe { _mm512_sub_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn mul(self, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: a value of this type proves the features.
+            unsafe { _mm512_mul_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn div(self, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: a value of this type proves the features.
+            unsafe { _mm512_div_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn max(self, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: a value of this type proves the features.
+            unsafe { _mm512_max_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn min(self, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: a value of this type proves the features.
+            unsafe { _mm512_min_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+            // SAFETY: a value of this type proves the features.
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        fn where_less(self, [a, b]: [__m512; 2], yes: __m512, no: __m512) -> __m512 {
+            // SAFETY: a value of this type proves the features.
+            unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), no, yes) }
+        }
+
+        #[inline(always)]
+        fn power_of_two(self, low_bits: __m512) -> __m512 {
+            // SAFETY: a value of this type proves the features.
+            unsafe { exponent(low_bits) }
+        }
+    };
+}
+
 impl Simd for Avx512 {
     const ROWS: usize = 8;
     const COLS: usize = 48;
     const LANES: usize = 16;
 
-    #[inline(always)]
-    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        a.mul_add(b, c)
-    }
+    lanes!(rounded_bf16);
 
     #[inline(always)]
     fn tile_f32(self, tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
@@ -82,10 +173,7 @@ impl Simd for Avx512Bf16 {
     const COLS: usize = Avx512::COLS;
     const LANES: usize = Avx512::LANES;
 
-    #[inline(always)]
-    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        a.mul_add(b, c)
-    }
+    lanes!(converted_bf16);
 
     #[inline(always)]
     fn tile_f32(self, tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
@@ -99,6 +187,34 @@ impl Simd for Avx512Bf16 {
         // SAFETY: a value of `Avx512Bf16` proves the features; the bounds were just checked.
         unsafe { dispatch_bf16(tile, out) }
     }
+}
+
+/// bf16 by integer arithmetic: rounded to nearest, ties to even; a NaN stays one.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn rounded_bf16(value: __m512) -> __m256i {
+    let bits = _mm512_castps_si512(value);
+    let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+    let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x0040_0000));
+    let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
+    _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(_mm512_mask_blend_epi32(nan, rounded, quiet)))
+}
+
+/// The same by the processor's conversion, which takes subnormal numbers for zero.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn converted_bf16(value: __m512) -> __m256i {
+    // SAFETY: both types are 256 bits without an invalid pattern.
+    unsafe { std::mem::transmute(_mm512_cvtneps_pbh(value)) }
+}
+
+/// 2 to the power of the integers in the low bits.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn exponent(low_bits: __m512) -> __m512 {
+    let shifted = _mm512_slli_epi32::<23>(_mm512_castps_si512(low_bits));
+    _mm512_castsi512_ps(_mm512_add_epi32(shifted, _mm512_set1_epi32(127 << 23)))
 }
 
 /// Writes `dispatch`: calls `product::<ROWS, VECTORS>` for the tile's own shape.

@@ -1,7 +1,7 @@
 //! The safe tile products: the fallback for processors without a kernel of their own, and the twin that the
 //! others are tested against.
 
-use super::{Simd, TILE_FLOATS, Tile};
+use super::{Simd, TILE_FLOATS, Tile, WIDTH};
 use crate::element::{Bf16, Element};
 
 /// Plain Rust; the compiler vectorises it for the target's baseline (SSE2, NEON).
@@ -16,9 +16,84 @@ impl Simd for Portable {
     const COLS: usize = 16;
     const LANES: usize = 8;
 
+    type Vector = [f32; WIDTH];
+
     #[inline(always)]
-    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        if FUSED { a.mul_add(b, c) } else { a * b + c }
+    fn splat(self, value: f32) -> [f32; WIDTH] {
+        [value; WIDTH]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; WIDTH]) -> [f32; WIDTH] {
+        *from
+    }
+
+    #[inline(always)]
+    fn store(self, vector: [f32; WIDTH], to: &mut [f32; WIDTH]) {
+        *to = vector;
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, from: &[Bf16; WIDTH]) -> [f32; WIDTH] {
+        from.map(Element::to_f32)
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, vector: [f32; WIDTH], to: &mut [Bf16; WIDTH]) {
+        *to = vector.map(Element::from_f32);
+    }
+
+    #[inline(always)]
+    fn add(self, a: [f32; WIDTH], b: [f32; WIDTH]) -> [f32; WIDTH] {
+        lane_by_lane(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: [f32; WIDTH], b: [f32; WIDTH]) -> [f32; WIDTH] {
+        lane_by_lane(a, b, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: [f32; WIDTH], b: [f32; WIDTH]) -> [f32; WIDTH] {
+        lane_by_lane(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn div(self, a: [f32; WIDTH], b: [f32; WIDTH]) -> [f32; WIDTH] {
+        lane_by_lane(a, b, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: [f32; WIDTH], b: [f32; WIDTH], c: [f32; WIDTH]) -> [f32; WIDTH] {
+        let mut out = c;
+        for i in 0..WIDTH {
+            out[i] = mul_add(a[i], b[i], c[i]);
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn max(self, a: [f32; WIDTH], b: [f32; WIDTH]) -> [f32; WIDTH] {
+        lane_by_lane(a, b, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn min(self, a: [f32; WIDTH], b: [f32; WIDTH]) -> [f32; WIDTH] {
+        lane_by_lane(a, b, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn where_less(self, [a, b]: [[f32; WIDTH]; 2], yes: [f32; WIDTH], no: [f32; WIDTH]) -> [f32; WIDTH] {
+        let mut out = no;
+        for i in 0..WIDTH {
+            out[i] = if a[i] < b[i] { yes[i] } else { no[i] };
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, low_bits: [f32; WIDTH]) -> [f32; WIDTH] {
+        low_bits.map(|value| f32::from_bits((value.to_bits() << 23).wrapping_add(127 << 23)))
     }
 
     fn tile_f32(self, tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
@@ -51,8 +126,8 @@ impl Simd for Portable {
                 let at = r * tile.row_stride + 2 * pair;
                 let (first, second) = (tile.a[at].to_f32(), tile.a[at + 1].to_f32());
                 for (sum, b) in row.iter_mut().zip(b.as_chunks::<2>().0) {
-                    *sum = self.mul_add(first, b[0].to_f32(), *sum);
-                    *sum = self.mul_add(second, b[1].to_f32(), *sum);
+                    *sum = mul_add(first, b[0].to_f32(), *sum);
+                    *sum = mul_add(second, b[1].to_f32(), *sum);
                 }
             }
         }
@@ -66,11 +141,26 @@ fn product<const ROWS: usize, const COLS: usize>(tile: &Tile<'_, f32>, out: &mut
         for (r, sums) in sums.iter_mut().enumerate() {
             let a = tile.a[r * tile.row_stride + k * tile.depth_stride];
             for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = Portable.mul_add(a, *b, *sum);
+                *sum = mul_add(a, *b, *sum);
             }
         }
     }
     for (out, sums) in out.chunks_exact_mut(Portable::COLS).zip(&sums) {
         out[..COLS].copy_from_slice(sums);
     }
+}
+
+#[inline(always)]
+fn lane_by_lane(a: [f32; WIDTH], b: [f32; WIDTH], f: impl Fn(f32, f32) -> f32) -> [f32; WIDTH] {
+    let mut out = a;
+    for i in 0..WIDTH {
+        out[i] = f(a[i], b[i]);
+    }
+    out
+}
+
+/// `a * b + c`.
+#[inline(always)]
+fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
 }

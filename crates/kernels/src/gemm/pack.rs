@@ -2,36 +2,45 @@
 //!
 //! ```text
 //! panel p holds columns p*COLS .. and its width w is a whole number of registers (only the last panel is narrower):
-//!   f32:  [depth][w]            bf16: [depth/2][w][2]   (depth rounded up to even; unused places are zero)
+//!   f32:  [depth][w]            bf16: [depth/2][w][2]   (depth rounded up to even by a row of zeros)
+//! Columns that fill up the last register hold anything: nobody reads what they become.
 //! ```
 
 use rayon::prelude::*;
 
+use crate::buffer::Buffer;
 use crate::cpu::{Cpu, Simd, TileShape};
 use crate::element::Element;
 
 /// A `depth x cols` right operand in panels.
 pub(crate) struct Packed<E> {
-    data: Vec<E>,
+    data: Buffer<E>,
     depth: usize,
     cols: usize,
     shape: TileShape,
 }
 
 impl<E: Element> Packed<E> {
-    /// All zeros.
+    /// A matrix yet to be set.
     pub(crate) fn new(cpu: Cpu, depth: usize, cols: usize) -> Self {
-        let mut packed = Self { data: Vec::new(), depth: 0, cols: 0, shape: cpu.tile_shape() };
+        let mut packed = Self { data: Buffer::new(), depth: 0, cols: 0, shape: cpu.tile_shape() };
         packed.reset(depth, cols);
         packed
     }
 
-    /// Empties and reshapes, keeping the memory.
+    /// Reshapes; what it holds is unspecified until every column or row of the depth is set.
     pub(crate) fn reset(&mut self, depth: usize, cols: usize) {
         (self.depth, self.cols) = (depth, cols);
         let len = self.padded_depth() * cols.next_multiple_of(self.shape.lanes);
-        self.data.clear();
-        self.data.resize(len, E::default());
+        self.data.resize(len);
+        if E::PAIRS && !depth.is_multiple_of(2) {
+            // The partner of the last row: it meets whatever follows the left operand's rows.
+            for p in 0..self.panels() {
+                let width = self.shape.panel_width(cols, p);
+                let end = p * self.shape.cols * self.padded_depth() + self.padded_depth() * width;
+                self.data[end - 2 * width..end].fill(E::default());
+            }
+        }
     }
 
     /// Packs a weight matrix for `x W^T`: `weight` is `[cols, depth]` row-major. Uses all threads.

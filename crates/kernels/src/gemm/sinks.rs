@@ -2,7 +2,7 @@
 
 use crate::cpu::Simd;
 use crate::element::Element;
-use crate::elementwise::{map1, map2, update1};
+use crate::elementwise::{map, update};
 
 /// Takes the results of a product, a piece of a row at a time, each exactly once.
 pub(crate) trait Sink {
@@ -24,9 +24,9 @@ impl<'a, O: Element> Store<'a, O> {
 
 impl<O: Element> Sink for Store<'_, O> {
     #[inline(always)]
-    fn store<S: Simd>(&mut self, _: S, row: usize, col: usize, sums: &[f32]) {
+    fn store<S: Simd>(&mut self, simd: S, row: usize, col: usize, sums: &[f32]) {
         let out = &mut self.out[row * self.stride + col..][..sums.len()];
-        map1(out, sums, |sum| sum);
+        map!(simd, out, [sum = sums] => sum);
     }
 }
 
@@ -44,9 +44,9 @@ impl<'a> Add<'a> {
 
 impl Sink for Add<'_> {
     #[inline(always)]
-    fn store<S: Simd>(&mut self, _: S, row: usize, col: usize, sums: &[f32]) {
+    fn store<S: Simd>(&mut self, simd: S, row: usize, col: usize, sums: &[f32]) {
         let out = &mut self.out[row * self.stride + col..][..sums.len()];
-        update1(out, sums, |out, sum| out + sum);
+        update!(simd, out, old, [sum = sums] => old + sum);
     }
 }
 
@@ -60,13 +60,13 @@ pub(crate) struct Scaled<'a> {
 
 impl Sink for Scaled<'_> {
     #[inline(always)]
-    fn store<S: Simd>(&mut self, _: S, row: usize, col: usize, sums: &[f32]) {
+    fn store<S: Simd>(&mut self, simd: S, row: usize, col: usize, sums: &[f32]) {
         let (alpha, beta) = (self.alpha, self.beta);
         let out = &mut self.out[row * self.stride + col..][..sums.len()];
         if beta == 0.0 {
-            map1(out, sums, |sum| alpha * sum);
+            map!(simd, out, [sum = sums] => sum * alpha);
         } else {
-            update1(out, sums, |out, sum| alpha * sum + beta * out);
+            update!(simd, out, old, [sum = sums] => sum * alpha + old * beta);
         }
     }
 }
@@ -80,10 +80,10 @@ pub(crate) struct Bias<'a, O> {
 
 impl<O: Element> Sink for Bias<'_, O> {
     #[inline(always)]
-    fn store<S: Simd>(&mut self, _: S, row: usize, col: usize, sums: &[f32]) {
+    fn store<S: Simd>(&mut self, simd: S, row: usize, col: usize, sums: &[f32]) {
         let out = &mut self.out[row * self.stride + col..][..sums.len()];
         let bias = &self.bias[col..][..sums.len()];
-        map2(out, sums, bias, |sum, bias| sum + bias);
+        map!(simd, out, [sum = sums, bias = bias] => sum + bias);
     }
 }
 
@@ -98,16 +98,24 @@ pub(crate) struct Residual<'a> {
 
 impl Sink for Residual<'_> {
     #[inline(always)]
-    fn store<S: Simd>(&mut self, _: S, row: usize, col: usize, sums: &[f32]) {
+    fn store<S: Simd>(&mut self, simd: S, row: usize, col: usize, sums: &[f32]) {
         let (at, len) = (row * self.bias.len() + col, sums.len());
         let out = &mut self.out[at..][..len];
         let bias = &self.bias[col..][..len];
-        map2(out, sums, bias, |sum, bias| sum + bias);
-        if let Some(scale) = self.scale {
-            update1(out, &scale[col..][..len], |y, scale| scale * y);
-        }
-        if let Some(residual) = self.residual {
-            update1(out, &residual[at..][..len], |y, x| x + y);
+        match (self.scale, self.residual) {
+            (None, None) => map!(simd, out, [sum = sums, bias = bias] => sum + bias),
+            (None, Some(residual)) => {
+                let residual = &residual[at..][..len];
+                map!(simd, out, [sum = sums, bias = bias, x = residual] => x + (sum + bias));
+            }
+            (Some(scale), None) => {
+                let scale = &scale[col..][..len];
+                map!(simd, out, [sum = sums, bias = bias, scale = scale] => scale * (sum + bias));
+            }
+            (Some(scale), Some(residual)) => {
+                let (scale, residual) = (&scale[col..][..len], &residual[at..][..len]);
+                map!(simd, out, [sum = sums, bias = bias, scale = scale, x = residual] => x + scale * (sum + bias));
+            }
         }
     }
 }

@@ -193,6 +193,7 @@ impl Case {
                 (_, true) => Some(Prompts::Shared(&self.prompts)),
                 (_, false) => Some(Prompts::PerImage(&self.prompts)),
             },
+            cache: None,
         }
     }
 

@@ -40,6 +40,39 @@ fn tasks_that_share_an_image_change_no_bit() {
 }
 
 #[test]
+fn cached_weights_change_no_bit() {
+    for lora_rank in [0, 2] {
+        let mut case = Case::new(&Spec { lora_rank, ..busy_spec() });
+        let dims = case.spec.dims();
+        for precision in PRECISIONS {
+            let cache = WeightCache::new();
+            let forward = |case: &Case, cache| {
+                let params = BlockParams { cache, ..case.params() };
+                let mut out = vec![0.0; dims.output_len()];
+                block_forward(&dims, &params, precision, &case.x, &mut out).unwrap();
+                out
+            };
+            let gradients = |case: &Case, cache| {
+                let (params, wanted) = (BlockParams { cache, ..case.params() }, case.all_wanted());
+                let mut out = vec![0.0; dims.output_len()];
+                let saved =
+                    block_forward_saving(&dims, &params, precision, Keep::All, &wanted, &case.x, &mut out).unwrap();
+                let mut d_x = vec![0.0; dims.input_len()];
+                let d_x_wanted = Some(&mut d_x[..]);
+                block_backward(&dims, &params, precision, &case.x, &saved, &case.d_out, &wanted, d_x_wanted).unwrap();
+                d_x
+            };
+            // The first round fills the cache, the second reads it; in between, what is not cached changes.
+            for _ in 0..2 {
+                assert!(forward(&case, Some(&cache)) == forward(&case, None));
+                assert!(gradients(&case, Some(&cache)) == gradients(&case, None));
+                case.prompts.iter_mut().for_each(|value| *value += 0.25);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_number_of_threads_changes_no_bit() {
     for shared_prompts in [true, false] {
         let case = Case::new(&Spec { shared_prompts, ..busy_spec() });

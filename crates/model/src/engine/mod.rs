@@ -3,7 +3,10 @@
 mod fused;
 
 use burn::tensor::Tensor;
+pub use kinsight_kernels::release_idle_memory;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use fused::PackedWeights;
 
 use crate::prompts::PromptRows;
 use crate::vit::{Activation, Block};
@@ -72,4 +75,17 @@ pub(crate) fn block_forward(
 /// Whether the fused kernel computes blocks of this kind; see `VitConfig::runs_fused`.
 fn fuses(block: &Block) -> bool {
     block.mlp.activation == Activation::Gelu && !block.mlp.gated && block.attn.rotary.is_none()
+}
+
+/// Projects the patches of `images` `[B, 3, H, W]` to tokens `[B, N, D]` on the CPU back end; elsewhere, composed, without
+/// a bias, or where images need a gradient, `None`: the caller composes it from tensor operations.
+pub(crate) fn patch_projection(
+    images: &Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    compute: Compute,
+) -> Option<Tensor<3>> {
+    let fits = compute.engine == Engine::Fused && fused::runs_on(&images.device()) && !images.is_require_grad();
+    let call = fused::patches::PatchCall { patch: weight.dims()[2], precision: fused::precision(compute) };
+    bias.filter(|_| fits).map(|bias| fused::patches::project(images.clone(), weight, bias, call))
 }

@@ -8,7 +8,7 @@ use super::attention::Attention;
 use super::config::VitConfig;
 use super::layer_norm::LayerNorm;
 use super::mlp::Mlp;
-use crate::engine::{self, Compute};
+use crate::engine::{self, Compute, PackedWeights};
 use crate::parameters::ParameterSource;
 use crate::prompts::PromptRows;
 
@@ -29,6 +29,9 @@ pub struct Block {
     pub ls2: Option<LayerScale>,
     /// Adapter beside or behind the MLP, if this block has one.
     pub adapter: Option<Adapter>,
+    /// The weights as the fused engine keeps them.
+    #[module(skip)]
+    pub(crate) packed: PackedWeights,
 }
 
 /// Learned per-channel scale of a residual branch (Touvron et al., CaiT, 2021).
@@ -60,6 +63,7 @@ impl Block {
             mlp: Mlp::from_source(source, &format!("{name}.mlp"), config),
             ls2: scale(source, "ls2"),
             adapter: adapter.map(|adapter| Adapter::from_source(source, &format!("{name}.adapter"), width, adapter)),
+            packed: PackedWeights::default(),
         }
     }
 

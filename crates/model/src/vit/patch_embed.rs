@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 
 use super::config::VitConfig;
+use crate::engine::{self, Compute};
 use crate::parameters::ParameterSource;
 
 /// Projects non-overlapping patches to tokens; weights have the layout of `torch.nn.Conv2d`.
@@ -38,7 +39,11 @@ impl PatchEmbed {
     ///
     /// # Shapes
     /// `[B, 3, H, W]` to `[B, H/patch * W/patch, D]`
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<3> {
+    pub fn forward(&self, images: Tensor<4>, compute: Compute) -> Tensor<3> {
+        let bias = self.proj.bias.as_ref().map(|bias| bias.val());
+        if let Some(tokens) = engine::patch_projection(&images, self.proj.weight.val(), bias.clone(), compute) {
+            return tokens;
+        }
         let [batch, channels, height, width] = images.dims();
         let [features, _, patch, _] = self.proj.weight.dims();
         let (rows, columns) = (height / patch, width / patch);
@@ -47,6 +52,6 @@ impl PatchEmbed {
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, rows * columns, channels * patch * patch]);
         let kernel = self.proj.weight.val().reshape([features, channels * patch * patch]);
-        module::linear(patches, kernel.transpose(), self.proj.bias.as_ref().map(|bias| bias.val()))
+        module::linear(patches, kernel.transpose(), bias)
     }
 }

@@ -113,7 +113,7 @@ impl VisionTransformer {
         let [batch, width] = [images.dims()[0], self.config.width];
         let repeated = |token: &Param<Tensor<3>>| token.val().expand([batch, token.dims()[1], width]);
         let mut tokens: Vec<Tensor<3>> = self.cls_token.iter().chain(&self.dist_token).map(repeated).collect();
-        let mut patches = self.patch_embed.forward(images);
+        let mut patches = self.patch_embed.forward(images, self.compute);
         if let Some(positions) = &self.pos_embed {
             let positions = positions.val();
             let with_position = self.config.special_positions();

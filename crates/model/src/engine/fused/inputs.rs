@@ -1,11 +1,14 @@
 //! A call on the flex back end, as the kernel takes it.
 
+use std::sync::Arc;
+
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{Shape, TensorData};
 use kinsight_kernels::{
-    AdapterParams, AdapterWanted, BlockDims, BlockGrads, BlockParams, LayerNormParams, LayerNormWanted, LinearParams,
-    LinearWanted, Prompts, Saved, Wanted, block_backward, block_forward, block_forward_saving,
+    AdapterParams, AdapterWanted, BlockDims, BlockGrads, BlockParams, Keep, LayerNormParams, LayerNormWanted,
+    LinearParams, LinearWanted, Prompts, Saved, Wanted, WeightCache, block_backward, block_forward,
+    block_forward_saving,
 };
 
 use super::tensors::{BlockCall, ROLES, Role};
@@ -17,15 +20,28 @@ pub type FlexTensor = FloatTensor<Flex>;
 pub struct Inputs {
     tensors: Vec<FlexTensor>,
     call: BlockCall,
+    /// Packed weights, where they stay the same from call to call.
+    cache: Option<Arc<WeightCache>>,
 }
 
 impl Inputs {
-    pub fn new(x: FlexTensor, others: [FlexTensor; ROLES - 1], call: BlockCall) -> Self {
+    /// `tracked` says which tensors will get gradients; weights that do are not kept packed.
+    pub fn new(x: FlexTensor, others: [FlexTensor; ROLES - 1], call: BlockCall, tracked: &[bool; ROLES]) -> Self {
         let contiguous = |tensor: FlexTensor| match tensor.as_slice::<f32>() {
             Some(_) => tensor,
             None => tensor.to_contiguous(),
         };
-        Self { tensors: std::iter::once(x).chain(others).map(contiguous).collect(), call }
+        let tensors: Vec<_> = std::iter::once(x).chain(others).map(contiguous).collect();
+        let weights = [Role::QkvWeight, Role::ProjWeight, Role::Fc1Weight, Role::Fc2Weight];
+        let training = tracked.contains(&true);
+        let changing = weights.iter().any(|role| tracked[*role as usize]);
+        let cache = if changing || (training && call.keep == Keep::InputsOnly) {
+            call.packed.clear();
+            None
+        } else {
+            Some(call.packed.of(weights.map(|role| &tensors[role as usize])))
+        };
+        Self { tensors, call, cache }
     }
 
     pub fn slice(&self, role: Role) -> &[f32] {
@@ -51,7 +67,8 @@ impl Inputs {
             }
         };
         let hidden = self.shape(Role::Fc1Weight).to_vec()[0];
-        let BlockCall { heads, eps, outputs, .. } = self.call;
+        let BlockCall { heads, eps, outputs, .. } = &self.call;
+        let (heads, eps, outputs) = (*heads, *eps, *outputs);
         BlockDims { batch, tokens, prompts, outputs, width, heads, hidden, eps }
     }
 
@@ -78,12 +95,14 @@ impl Inputs {
             prompts: self
                 .optional(Role::Prompts)
                 .map(|rows| if self.call.prompts_per_image { Prompts::PerImage(rows) } else { Prompts::Shared(rows) }),
+            cache: self.cache.as_deref(),
         }
     }
 
     /// The output, and what the backward needs if `wanted` says that there will be one.
     pub fn forward(&self, wanted: Option<&Wanted>) -> (FlexTensor, Option<Saved>) {
-        let (dims, params, BlockCall { precision, keep, .. }) = (self.dims(), self.params(), self.call);
+        let (dims, params) = (self.dims(), self.params());
+        let (precision, keep) = (self.call.precision, self.call.keep);
         let x = self.slice(Role::Input);
         let mut out = vec![0.0; dims.output_len()];
         let result = match wanted {

@@ -4,6 +4,8 @@
 //! placeholders. A gradient is computed for exactly those that are in the graph.
 
 mod inputs;
+mod packed;
+pub mod patches;
 mod tensors;
 
 use std::sync::Arc;
@@ -17,7 +19,10 @@ use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_e
 use burn::tensor::{Device, Tensor};
 use kinsight_kernels::Saved;
 
+pub use self::packed::PackedWeights;
+
 use self::inputs::{FlexTensor, Inputs, by_role, tensor, wanted};
+pub use self::tensors::precision;
 use self::tensors::{BlockCall, BlockTensors, ROLES, Role, gather};
 use super::Compute;
 use crate::prompts::PromptRows;
@@ -53,7 +58,7 @@ pub fn forward(
 
 impl FusedBlock for Flex {
     fn fused_block(x: FlexTensor, others: BlockTensors<Self>, call: BlockCall) -> FlexTensor {
-        Inputs::new(x, others.into_list(), call).forward(None).0
+        Inputs::new(x, others.into_list(), call, &[false; ROLES]).forward(None).0
     }
 }
 
@@ -106,7 +111,7 @@ impl<C: CheckpointStrategy> FusedBlock for Autodiff<Flex, C> {
         // The nodes must be taken before the primitives.
         let nodes: [_; ROLES] = std::array::from_fn(|role| of(role).node());
         let prepared = BlockBackward.prepare::<C>(nodes).compute_bound().stateful();
-        let inputs = Inputs::new(x.into_primitive(), others.map(|tensor| tensor.into_primitive()), call);
+        let inputs = Inputs::new(x.into_primitive(), others.map(|tensor| tensor.into_primitive()), call, &tracked);
         match prepared {
             OpsKind::Tracked(prepared) => {
                 let (out, saved) = inputs.forward(Some(&wanted(&tracked)));

@@ -5,6 +5,7 @@ use burn::backend::{Backend, Dispatch, ExtensionType};
 use burn::tensor::{Device, Tensor};
 use kinsight_kernels::{AdapterNorm, AdapterPlacement, Keep, Precision};
 
+use super::packed::PackedWeights;
 use crate::engine::{Checkpoint, Compute, Precision as ModelPrecision};
 use crate::prompts::PromptRows;
 use crate::vit::Block;
@@ -41,7 +42,7 @@ pub enum Role {
 pub const ROLES: usize = Role::UpBias as usize + 1;
 
 /// Everything about a call that is not a tensor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct BlockCall {
     pub heads: usize,
     pub eps: f32,
@@ -51,6 +52,7 @@ pub struct BlockCall {
     pub has: [bool; ROLES],
     pub prompts_per_image: bool,
     pub adapter: Option<(AdapterPlacement, AdapterNorm)>,
+    pub packed: PackedWeights,
 }
 
 /// The tensors of a block in the order of [`Role`], its input left out. burn's extension takes a struct, not a list.
@@ -215,10 +217,7 @@ pub fn gather(
         heads: block.attn.heads,
         eps: block.norm1.eps as f32,
         outputs,
-        precision: match compute.precision {
-            ModelPrecision::F32 => Precision::F32,
-            ModelPrecision::Bf16 => Precision::Bf16,
-        },
+        precision: precision(compute),
         keep: match compute.checkpoint {
             Checkpoint::None => Keep::All,
             Checkpoint::Block => Keep::InputsOnly,
@@ -236,8 +235,17 @@ pub fn gather(
             };
             (placement, norm)
         }),
+        packed: block.packed.clone(),
     };
     (BlockTensors::from_list(list.tensors), call)
+}
+
+/// The kernel's name for a precision.
+pub fn precision(compute: Compute) -> Precision {
+    match compute.precision {
+        ModelPrecision::F32 => Precision::F32,
+        ModelPrecision::Bf16 => Precision::Bf16,
+    }
 }
 
 /// The list under construction.
