@@ -11,6 +11,7 @@
 //! | search rows that lie in a file | [`scan`] |
 //! | read and write embeddings | [`io`] |
 //! | compute one metric | [`metrics`] |
+//! | improve neighbours after the fact | [`post`] |
 //!
 //! It does not approximate: there is no index here.
 
@@ -29,6 +30,7 @@ pub mod metrics;
 mod neighbour;
 mod pair_histogram;
 mod per_class;
+pub mod post;
 mod rank_block;
 mod rankings;
 pub mod scan;
@@ -39,7 +41,10 @@ pub use bootstrap::{BootstrapConfig, BootstrapUnit, Interval};
 pub use contingency::Contingency;
 pub use embeddings::UnitEmbeddings;
 pub use error::{Result, RetrievalError};
-pub use evaluation::{ClusteringScores, EvalConfig, Evaluation, PairScores, evaluate_query_gallery, evaluate_self};
+pub use evaluation::{
+    ClusteringScores, EvalConfig, Evaluation, PairScores, evaluate_query_gallery, evaluate_roles, evaluate_self,
+    evaluate_with_identity,
+};
 pub use kmeans::{Clustering, KMeansConfig, kmeans};
 pub use knn::{KnnConfig, Neighbours, search, search_self};
 pub use neighbour::Neighbour;

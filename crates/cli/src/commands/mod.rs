@@ -2,10 +2,15 @@
 
 pub mod backbones;
 pub mod device;
+pub mod conveniences;
+pub mod data;
+pub mod embed;
 pub mod eval;
 pub mod export;
+pub mod images;
 pub mod methods;
 pub mod pretrain;
 pub mod quickstart;
 pub mod settings;
+pub mod subject;
 pub mod train;

@@ -3,7 +3,9 @@
 
 mod backbones;
 mod bad_input;
+mod datasets;
 mod documents;
+mod embedding;
 mod evaluating;
 mod exporting;
 mod fixture;
