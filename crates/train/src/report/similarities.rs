@@ -27,7 +27,7 @@ pub(super) fn write(f: &mut Formatter<'_>, distributions: &[SimilarityDistributi
         write_figure(f, distribution, range)?;
     }
     writeln!(f, "</div>")?;
-    if let Some(last) = drawable().last() {
+    if let Some(last) = drawable().next_back() {
         write_thresholds(f, last)?;
     }
     Ok(())

@@ -116,7 +116,7 @@ impl<'a> Rankings<'a> {
     fn one_a_class(&self, places: &[usize], count: usize) -> Vec<usize> {
         let mut classes = std::collections::BTreeSet::new();
         let label = |place: &usize| self.methods[0].measured.labels[self.queries[*place]];
-        places.iter().filter(|place| classes.insert(label(*place))).take(count).copied().collect()
+        places.iter().filter(|place| classes.insert(label(place))).take(count).copied().collect()
     }
 
     /// The queries to show with their answers.
