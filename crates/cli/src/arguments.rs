@@ -34,6 +34,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Check that a known data set is whole
     Data(DataArgs),
+    /// Look for duplicates, leakage, wrong labels and broken files in a data set
+    Audit(crate::commands::audit::AuditArgs),
     /// Make the built-in backbone anew from drawn images
     Pretrain(PretrainArgs),
     /// Write a fine-tuned model for timm, transformers or ONNX Runtime

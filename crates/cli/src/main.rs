@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Embed(arguments) => commands::embed::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
+        Command::Audit(arguments) => commands::audit::run(&arguments),
         Command::Pretrain(arguments) => commands::pretrain::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Backbones(arguments) => commands::backbones::run(&arguments),

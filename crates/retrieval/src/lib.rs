@@ -7,6 +7,8 @@
 //! | to | use |
 //! |---|---|
 //! | judge embeddings | [`evaluate_self`], [`evaluate_query_gallery`] with [`EvalConfig`] |
+//! | find wrong labels and outliers | [`suspects`], [`outliers`], [`class_diversity`] |
+//! | draw a map of them | [`tsne`] with [`TsneConfig`] |
 //! | find neighbours | [`search_self`], [`search`] with [`KnnConfig`] |
 //! | search rows that lie in a file | [`scan`] |
 //! | read and write embeddings | [`io`] |
@@ -26,6 +28,7 @@ mod evaluation;
 pub mod io;
 mod kmeans;
 mod knn;
+mod label_audit;
 pub mod metrics;
 mod neighbour;
 mod pair_histogram;
@@ -36,6 +39,7 @@ mod rankings;
 pub mod scan;
 mod scores;
 mod tiles;
+mod tsne;
 
 pub use bootstrap::{BootstrapConfig, BootstrapUnit, Interval};
 pub use contingency::Contingency;
@@ -47,6 +51,8 @@ pub use evaluation::{
 };
 pub use kmeans::{Clustering, KMeansConfig, kmeans};
 pub use knn::{KnnConfig, Neighbours, search, search_self};
+pub use label_audit::{ClassDiversity, Outlier, Suspect, class_diversity, outliers, suspects};
 pub use neighbour::Neighbour;
 pub use pair_histogram::PairHistogram;
 pub use per_class::ClassScores;
+pub use tsne::{TsneConfig, tsne};

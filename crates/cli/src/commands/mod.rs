@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+pub mod audit;
 pub mod backbones;
 pub mod device;
 pub mod conveniences;

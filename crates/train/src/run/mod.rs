@@ -11,6 +11,7 @@
 mod card;
 mod checkpoint;
 mod log;
+mod proxies;
 mod report;
 mod selection;
 mod tensorboard;

@@ -13,7 +13,7 @@ use kinsight_model::embedder::EmbedOptions;
 use kinsight_model::finetuned::FineTuningInfo;
 use kinsight_model::parameters::inventory;
 use kinsight_model::{Backbone, Encoder};
-use kinsight_retrieval::EvalConfig;
+use kinsight_retrieval::{BootstrapConfig, EvalConfig};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -181,7 +181,7 @@ impl Trainer {
         protocol: &Protocol,
     ) -> Result<Measured, TrainError> {
         let options = EmbedOptions { loader: self.loader_options(LoaderOptions::eval()), ..EmbedOptions::default() };
-        let config = EvalConfig::default();
+        let config = EvalConfig { bootstrap: Some(BootstrapConfig::default()), ..EvalConfig::default() };
         measure(encoder, dataset, protocol, self.preprocess, options, &config, &self.device, |_| {})
     }
 
