@@ -24,6 +24,8 @@ fn main() -> ExitCode {
         Command::Embed(arguments) => commands::embed::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Audit(arguments) => commands::audit::run(&arguments),
+        Command::Compare(arguments) => commands::compare::run(&arguments),
+        Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Pretrain(arguments) => commands::pretrain::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Backbones(arguments) => commands::backbones::run(&arguments),

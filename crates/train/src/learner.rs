@@ -10,11 +10,12 @@ use burn::tensor::{Int, Tensor, TensorData};
 use kinsight_model::head::{EmbeddingHead, l2_normalise};
 use kinsight_model::parameters::{ParameterSource, set_trainable};
 use kinsight_model::prompts::{PromptRows, PromptTables};
-use kinsight_model::{Encoder, Tuning, VitConfig};
+use kinsight_model::{Encoder, Tuning, VisionTransformer, VitConfig};
 use rand_chacha::ChaCha8Rng;
 
 use crate::accumulator::Accumulator;
-use crate::loss::{LossConfig, ProxyRange};
+use crate::loss::{Chosen, LossConfig, ProxyRange};
+use crate::prompt_spread::PromptSpread;
 use crate::proxies::{ProxyConfig, ProxySource, TowerPrompts};
 
 /// The trained model of a run: encoder, proxy tower, learned proxies.
@@ -24,8 +25,17 @@ pub struct Learner {
     pub encoder: Encoder,
     /// What makes semantic or simple proxies, if the method has them.
     pub proxy_tower: Option<ProxyTower>,
-    /// Learned proxies O, `[C, E]`.
-    pub proxies: Param<Tensor<2>>,
+    /// Learned proxies O, `[C * K, E]`, the K of a class side by side; absent when a loss between samples has no use
+    /// for them.
+    pub proxies: Option<Param<Tensor<2>>>,
+    /// Numbers that the loss itself learns.
+    pub loss_parameters: Option<Param<Tensor<1>>>,
+    /// Number of training classes C.
+    #[module(skip)]
+    pub classes: usize,
+    /// The term that spreads prompts over the classes, with the prompt of each class.
+    #[module(skip)]
+    pub prompt_spread: Option<PromptSpread>,
 }
 
 /// Head, class prompts and accumulator of the second pass.
@@ -33,10 +43,13 @@ pub struct Learner {
 pub struct ProxyTower {
     /// Class prompts `[C, P, D]` a block; absent with the simple source, or when a memory bank holds them.
     pub prompts: Option<PromptTables>,
-    /// The tower's own head.
-    pub head: EmbeddingHead,
+    /// The tower's own head; absent with the source `samples`, which has no second pass.
+    pub head: Option<EmbeddingHead>,
     /// What folds the tower's outputs into the container.
     pub accumulator: Accumulator,
+    /// The backbone as it was before training, for the source `fixed-encoder`; it shares the memory of what is frozen.
+    #[module(skip)]
+    pub fixed: Option<Box<VisionTransformer>>,
 }
 
 /// The images and labels of one step.
@@ -70,9 +83,9 @@ pub struct StepOutput {
     pub loss: Tensor<1>,
     /// Unit embeddings `[B, E]`.
     pub embeddings: Tensor<2>,
-    /// Proxies of all classes before the loss normalises them, `[C, E]`.
-    pub proxies: Tensor<2>,
-    /// Unit proxies of the batch's classes, `[G, E]`, with a proxy tower.
+    /// Proxies of all classes before the loss normalises them, `[C * K, E]`, if there are any.
+    pub proxies: Option<Tensor<2>>,
+    /// Unit proxies of the batch's classes, `[G * K, E]`, with a proxy tower.
     pub batch_proxies: Option<Tensor<2>>,
     /// The new container, out of the graph, with a proxy tower.
     pub container: Option<Tensor<2>>,
@@ -85,26 +98,36 @@ impl Learner {
         config: &VitConfig,
         tuning: &Tuning,
         proxies: &ProxyConfig,
+        loss: &LossConfig,
         classes: usize,
     ) -> Self {
         let embedding = tuning.embedding.unwrap_or(config.width);
         let encoder = Encoder::from_source(&mut Prefixed { prefix: "encoder.", inner: source }, config, tuning);
-        let proxy_tower = (proxies.source != ProxySource::Learned).then(|| {
+        let proxy_tower = proxies.source.accumulates().then(|| {
             let class_prompts = proxies.source == ProxySource::Semantic && !proxies.memory_bank;
             let schedule = proxies.class_prompts;
             ProxyTower {
                 prompts: class_prompts
                     .then(|| PromptTables::from_source(source, "proxy_tower.prompts", classes, config.width, schedule)),
-                head: EmbeddingHead::from_source(source, "proxy_tower.head", config.width, embedding),
+                head: proxies
+                    .source
+                    .has_second_pass()
+                    .then(|| EmbeddingHead::from_source(source, "proxy_tower.head", config.width, embedding)),
                 accumulator: Accumulator::from_source(
                     source,
                     "proxy_tower.accumulator",
                     embedding,
                     &proxies.accumulator,
                 ),
+                fixed: (proxies.source == ProxySource::FixedEncoder).then(|| Box::new(bare(&encoder.backbone))),
             }
         });
-        Self { encoder, proxy_tower, proxies: source.parameter("proxies", [classes, embedding]) }
+        let has_proxies = loss.compares_proxies() || proxy_tower.is_some();
+        let rows = classes * loss.centres();
+        let proxies = has_proxies.then(|| source.parameter("proxies", [rows, embedding]));
+        let learned = loss.learned(classes);
+        let loss_parameters = (learned > 0).then(|| source.parameter("loss_parameters", [learned]));
+        Self { encoder, proxy_tower, proxies, loss_parameters, classes, prompt_spread: None }
     }
 
     /// Makes exactly the declared parameters require gradients.
@@ -113,55 +136,127 @@ impl Learner {
         set_trainable(self, |name| name.strip_prefix("encoder.").is_none_or(|inner| tuning.trains(inner)))
     }
 
-    /// Number of training classes C.
-    pub fn classes(&self) -> usize {
-        self.proxies.dims()[0]
-    }
-
     /// One forward pass of both towers and the loss.
     ///
-    /// Pure: the container changes only when the caller takes the one returned.
+    /// Pure: the container changes only when the caller takes the one returned. `random` serves dropout and miners.
     pub fn forward(
         &self,
         batch: TrainBatch,
         container: &Tensor<2>,
         proxies: &ProxyConfig,
         loss: &LossConfig,
-        dropout: &mut ChaCha8Rng,
+        random: &mut ChaCha8Rng,
     ) -> StepOutput {
         let classes = batch.classes();
+        let pixels = (proxies.source == ProxySource::FixedEncoder).then(|| batch.images.clone());
         // Patch projection and positions are the same for both towers and computed once.
         let tokens = self.encoder.embed_tokens(batch.images);
-        let embeddings = self.encoder.encode_tokens(tokens.clone());
-        let learned = self.proxies.val();
-        let (all, of_batch, container) = match &self.proxy_tower {
-            None => (learned, None, None),
-            Some(tower) => {
-                let prompts =
-                    tower.block_prompts(&self.encoder, &batch.labels, &classes, batch.banked_prompts, proxies);
-                let samples = tower.encode(&self.encoder, tokens, prompts);
-                let new = tower.accumulator.accumulate(container.clone(), &classes, samples, dropout);
-                let share = proxies.learned_share;
-                let mix = |learned: Tensor<2>, semantic: Tensor<2>| learned * share + semantic * (1.0 - share);
-                let of_batch =
-                    l2_normalise(mix(learned.clone().select(0, index_tensor(&classes, &learned)), new.states));
-                let all = mix(learned, new.container.clone());
-                (all, Some(of_batch), Some(new.container.without_autodiff()))
+        let mut spread = self.prompt_spread.as_ref().map(|spread| spread.watch(&batch.labels));
+        let embeddings = self.encoder.encode_watching(tokens.clone(), |block, tokens| {
+            if let Some(spread) = &mut spread {
+                spread.see(block, tokens, &self.encoder);
             }
-        };
-        let (seen, labels) = match (loss.range, &of_batch) {
-            (ProxyRange::All, _) => (l2_normalise(all.clone()), batch.labels),
-            (ProxyRange::InBatch, of_batch) => {
-                let local: BTreeMap<usize, usize> = classes.iter().enumerate().map(|(i, c)| (*c, i)).collect();
-                let rows = of_batch
-                    .clone()
-                    .unwrap_or_else(|| l2_normalise(all.clone().select(0, index_tensor(&classes, &all))));
-                (rows, batch.labels.iter().map(|label| local[label]).collect())
+        });
+        let (mixed, container) = match (&self.proxy_tower, &self.proxies) {
+            (Some(tower), Some(learned)) => {
+                let samples = match (&tower.head, pixels) {
+                    (None, _) => embeddings.clone().detach(),
+                    (Some(head), Some(pixels)) => tower.encode_fixed(head, &self.encoder, pixels),
+                    (Some(head), None) => {
+                        let prompts =
+                            tower.block_prompts(&self.encoder, &batch.labels, &classes, batch.banked_prompts, proxies);
+                        tower.encode(head, &self.encoder, tokens, prompts, proxies)
+                    }
+                };
+                let new = tower.accumulator.accumulate(container.clone(), &classes, samples, random);
+                let mixed = mix(learned.val(), new.states, new.container.clone(), &classes, proxies);
+                (Some(mixed), Some(new.container.without_autodiff()))
             }
+            (_, learned) => (learned.as_ref().map(|learned| Mixed { all: learned.val(), of_batch: None }), None),
         };
-        let loss = loss.value(embeddings.clone(), seen, &labels);
-        StepOutput { loss, embeddings, proxies: all, batch_proxies: of_batch, container }
+        let value = self.loss(&embeddings, mixed.as_ref(), batch.labels, &classes, loss, random);
+        let value = match spread.and_then(|spread| spread.loss()) {
+            Some(term) => value + term,
+            None => value,
+        };
+        let (all, of_batch) = mixed.map_or((None, None), |mixed| (Some(mixed.all), mixed.of_batch));
+        StepOutput { loss: value, embeddings, proxies: all, batch_proxies: of_batch, container }
     }
+
+    fn loss(
+        &self,
+        embeddings: &Tensor<2>,
+        mixed: Option<&Mixed>,
+        labels: Vec<usize>,
+        classes: &[usize],
+        config: &LossConfig,
+        random: &mut ChaCha8Rng,
+    ) -> Tensor<1> {
+        match (config.chosen(), mixed) {
+            (Chosen::Proxies(loss), Some(Mixed { all, of_batch })) => {
+                let (seen, labels) = match config.range {
+                    ProxyRange::All => (l2_normalise(all.clone()), labels),
+                    ProxyRange::InBatch => {
+                        let local: BTreeMap<usize, usize> = classes.iter().enumerate().map(|(i, c)| (*c, i)).collect();
+                        let rows = of_batch.clone().unwrap_or_else(|| {
+                            let centres = all.dims()[0] / self.classes;
+                            l2_normalise(rows_of_classes(all, classes, centres))
+                        });
+                        (rows, labels.iter().map(|label| local[label]).collect())
+                    }
+                };
+                loss.value(embeddings.clone(), seen, &labels)
+            }
+            (Chosen::Samples(loss), mixed) => {
+                // Semantic proxies are one more sample of their class each.
+                let (samples, labels, proxies) = match mixed.and_then(|mixed| mixed.of_batch.clone()) {
+                    Some(rows) => {
+                        let labels = [&labels[..], classes].concat();
+                        (Tensor::cat(vec![embeddings.clone(), rows], 0), labels, classes.len())
+                    }
+                    None => (embeddings.clone(), labels, 0),
+                };
+                let learned = self.loss_parameters.as_ref().map(|parameters| parameters.val());
+                config.between_samples(loss, samples, &labels, proxies, learned, random)
+            }
+            // A learner that was built for a loss between samples has no proxies to compare with.
+            (Chosen::Proxies(_), None) => embeddings.clone().sum().mul_scalar(0.0),
+        }
+    }
+}
+
+/// Learned and semantic proxies together.
+struct Mixed {
+    /// `[C * K, E]`
+    all: Tensor<2>,
+    /// Unit rows `[G * K, E]`, with a proxy tower.
+    of_batch: Option<Tensor<2>>,
+}
+
+/// `share * O + (1 - share) * Z`, for all classes and for those of the batch; each of a class's K proxies with the same Z.
+fn mix(learned: Tensor<2>, states: Tensor<2>, container: Tensor<2>, classes: &[usize], config: &ProxyConfig) -> Mixed {
+    let share = config.learned_share;
+    let learned = if config.normalise_learned { l2_normalise(learned) } else { learned };
+    let centres = learned.dims()[0] / container.dims()[0];
+    let both =
+        |learned: Tensor<2>, semantic: Tensor<2>| learned * share + repeat_rows(semantic, centres) * (1.0 - share);
+    let of_batch = l2_normalise(both(rows_of_classes(&learned, classes, centres), states));
+    Mixed { all: both(learned, container), of_batch: Some(of_batch) }
+}
+
+/// Each row `times` times, side by side.
+fn repeat_rows(rows: Tensor<2>, times: usize) -> Tensor<2> {
+    if times == 1 {
+        return rows;
+    }
+    let [count, width] = rows.dims();
+    rows.reshape([count, 1, width]).expand([count, times, width]).reshape([count * times, width])
+}
+
+/// The K rows of each of `classes`, from `[C * K, E]` to `[G * K, E]`.
+fn rows_of_classes(all: &Tensor<2>, classes: &[usize], centres: usize) -> Tensor<2> {
+    let rows: Vec<usize> = classes.iter().flat_map(|class| class * centres..(class + 1) * centres).collect();
+    all.clone().select(0, index_tensor(&rows, all))
 }
 
 impl ProxyTower {
@@ -173,11 +268,8 @@ impl ProxyTower {
         banked: Option<PromptTables>,
         config: &ProxyConfig,
     ) -> Vec<Option<PromptRows>> {
-        let visual = match config.tower_prompts {
-            TowerPrompts::None => Vec::new(),
-            TowerPrompts::Encoder => encoder.block_prompts(),
-        };
-        let device = &self.head.projection.weight.device();
+        let visual = if uses_encoder_prompts(config) { encoder.block_prompts() } else { Vec::new() };
+        let device = &encoder.backbone.norm.weight.device();
         let index = |rows: Vec<i64>| Tensor::<1, Int>::from_data(TensorData::new(rows, [labels.len()]), device);
         let of_class = match (banked, &self.prompts) {
             (Some(buffer), _) => {
@@ -192,9 +284,48 @@ impl ProxyTower {
 
     /// # Shapes
     /// tokens `[B, N, D]` to unit rows `[B, E]`
-    fn encode(&self, encoder: &Encoder, tokens: Tensor<3>, prompts: Vec<Option<PromptRows>>) -> Tensor<2> {
-        l2_normalise(self.head.forward(encoder.backbone.features(tokens, prompts, encoder.pooling)))
+    fn encode(
+        &self,
+        head: &EmbeddingHead,
+        encoder: &Encoder,
+        tokens: Tensor<3>,
+        prompts: Vec<Option<PromptRows>>,
+        config: &ProxyConfig,
+    ) -> Tensor<2> {
+        let shallow = uses_encoder_prompts(config);
+        let (tokens, appended) = if shallow { encoder.append_shallow_prompts(tokens) } else { (tokens, 0) };
+        let pooled = encoder.backbone.features_beside(tokens, appended, prompts, encoder.pooling, |_, _| ());
+        l2_normalise(head.forward(pooled))
     }
+
+    /// # Shapes
+    /// pixels `[B, 3, H, W]` to unit rows `[B, E]`
+    fn encode_fixed(&self, head: &EmbeddingHead, encoder: &Encoder, pixels: Tensor<4>) -> Tensor<2> {
+        let backbone = self.fixed.as_deref().unwrap_or(&encoder.backbone);
+        let backbone = VisionTransformer { compute: encoder.backbone.compute, ..backbone.clone() };
+        let tokens = backbone.embed(pixels);
+        l2_normalise(head.forward(backbone.features(tokens, Vec::new(), encoder.pooling)))
+    }
+}
+
+/// Whether the second pass sees the encoder's visual prompts.
+fn uses_encoder_prompts(config: &ProxyConfig) -> bool {
+    config.source == ProxySource::SameEncoder || config.tower_prompts == TowerPrompts::Encoder
+}
+
+/// A backbone without what a fine-tuning attached; its tensors share their memory with the original.
+fn bare(backbone: &VisionTransformer) -> VisionTransformer {
+    let mut bare = backbone.clone();
+    for block in &mut bare.blocks {
+        block.adapter = None;
+        for layer in [&mut block.attn.qkv, &mut block.attn.proj, &mut block.mlp.fc1, &mut block.mlp.fc2] {
+            (layer.lora, layer.ssf, layer.bias_offset) = (None, None, None);
+        }
+        (block.norm1.ssf, block.norm2.ssf) = (None, None);
+    }
+    bare.norm.ssf = None;
+    bare.patch_embed.proj.ssf = None;
+    set_trainable(bare, |_| false)
 }
 
 /// Both lists of prompts, block by block.

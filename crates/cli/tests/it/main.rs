@@ -4,12 +4,14 @@
 mod auditing;
 mod backbones;
 mod bad_input;
+mod comparing;
 mod datasets;
 mod documents;
 mod embedding;
 mod evaluating;
 mod exporting;
 mod fixture;
+mod planning;
 mod quickstart;
 mod resuming;
 mod training;

@@ -74,7 +74,10 @@ pub(crate) fn block_forward(
 
 /// Whether the fused kernel computes blocks of this kind; see `VitConfig::runs_fused`.
 fn fuses(block: &Block) -> bool {
-    block.mlp.activation == Activation::Gelu && !block.mlp.gated && block.attn.rotary.is_none()
+    !block.needs_composed()
+        && block.mlp.activation == Activation::Gelu
+        && !block.mlp.gated
+        && block.attn.rotary.is_none()
 }
 
 /// Projects the patches of `images` `[B, 3, H, W]` to tokens `[B, N, D]` on the CPU back end; elsewhere, composed, without

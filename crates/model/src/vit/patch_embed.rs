@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 
 use super::config::VitConfig;
+use super::scale_shift::ScaleShift;
 use crate::engine::{self, Compute};
 use crate::parameters::ParameterSource;
 
@@ -21,6 +22,8 @@ pub struct PatchProjection {
     pub weight: Param<Tensor<4>>,
     /// `[D]`; CLIP has none.
     pub bias: Option<Param<Tensor<1>>>,
+    /// Scale and shift of the patch tokens.
+    pub ssf: Option<ScaleShift>,
 }
 
 impl PatchEmbed {
@@ -31,6 +34,7 @@ impl PatchEmbed {
             proj: PatchProjection {
                 weight: source.parameter(&format!("{name}.proj.weight"), [config.width, 3, patch, patch]),
                 bias: config.patch_bias.then(|| source.parameter(&format!("{name}.proj.bias"), [config.width])),
+                ssf: None,
             },
         }
     }
@@ -40,18 +44,23 @@ impl PatchEmbed {
     /// # Shapes
     /// `[B, 3, H, W]` to `[B, H/patch * W/patch, D]`
     pub fn forward(&self, images: Tensor<4>, compute: Compute) -> Tensor<3> {
-        let bias = self.proj.bias.as_ref().map(|bias| bias.val());
-        if let Some(tokens) = engine::patch_projection(&images, self.proj.weight.val(), bias.clone(), compute) {
-            return tokens;
-        }
         let [batch, channels, height, width] = images.dims();
         let [features, _, patch, _] = self.proj.weight.dims();
+        let kernel = self.proj.weight.val().reshape([features, channels * patch * patch]);
+        let bias = self.proj.bias.as_ref().map(|bias| bias.val());
+        let (kernel, bias) = match &self.proj.ssf {
+            None => (kernel, bias),
+            Some(ssf) => (ssf.scale_rows(kernel), Some(ssf.shift_bias(bias))),
+        };
+        let convolution = kernel.clone().reshape([features, channels, patch, patch]);
+        if let Some(tokens) = engine::patch_projection(&images, convolution, bias.clone(), compute) {
+            return tokens;
+        }
         let (rows, columns) = (height / patch, width / patch);
         let patches = images
             .reshape([batch, channels, rows, patch, columns, patch])
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, rows * columns, channels * patch * patch]);
-        let kernel = self.proj.weight.val().reshape([features, channels * patch * patch]);
         module::linear(patches, kernel.transpose(), bias)
     }
 }

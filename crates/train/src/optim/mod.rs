@@ -5,6 +5,7 @@
 
 mod accumulate;
 mod ema;
+mod layer_decay;
 mod rule;
 mod schedule;
 
@@ -15,6 +16,7 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kinsight_model::parameters::{MapByName, map_by_name};
 use kinsight_model::weights::TensorMap;
 
+use self::layer_decay::LayerDecay;
 pub use accumulate::GradientSum;
 pub use ema::MovingAverage;
 pub use rule::{OptimizerConfig, OptimizerKind, Slots};
@@ -38,7 +40,7 @@ pub struct OptimizerState {
 impl OptimizerState {
     /// Updates every parameter of `module` that has a gradient; parameters without one are left alone, as in PyTorch.
     ///
-    /// The parameter called `proxies` takes its own learning rate.
+    /// Proxies and what the loss itself learns take a learning rate of their own.
     pub fn step<M: Module>(
         &mut self,
         module: M,
@@ -46,7 +48,8 @@ impl OptimizerState {
         config: &OptimizerConfig,
         rates: LearningRates,
     ) -> M {
-        map_by_name(module, &mut Step { state: self, gradients: Source::Batch(gradients), config, rates })
+        let decay = LayerDecay::new(&module, config.layer_decay);
+        map_by_name(module, &mut Step { state: self, gradients: Source::Batch(gradients), config, rates, decay })
     }
 
     /// As [`Self::step`] with the mean gradient of several batches.
@@ -57,7 +60,8 @@ impl OptimizerState {
         config: &OptimizerConfig,
         rates: LearningRates,
     ) -> M {
-        map_by_name(module, &mut Step { state: self, gradients: Source::Sum(&mut gradients), config, rates })
+        let decay = LayerDecay::new(&module, config.layer_decay);
+        map_by_name(module, &mut Step { state: self, gradients: Source::Sum(&mut gradients), config, rates, decay })
     }
 
     /// The state as named tensors, for a checkpoint.
@@ -88,6 +92,7 @@ struct Step<'a> {
     gradients: Source<'a>,
     config: &'a OptimizerConfig,
     rates: LearningRates,
+    decay: LayerDecay,
 }
 
 impl MapByName for Step<'_> {
@@ -102,11 +107,16 @@ impl MapByName for Step<'_> {
             Source::Sum(sum) => sum.take(name),
         };
         let Some(gradient) = gradient else { return tensor };
-        let rate = if name == "proxies" { self.rates.proxies } else { self.rates.base };
+        let rate = if is_of_loss(name) { self.rates.proxies } else { self.rates.base * self.decay.factor(name) };
         let slots = self.state.slots.entry(name.to_string()).or_default();
         let updated = slots.update(tensor.without_autodiff().reshape([count]), gradient, rate, self.config);
         updated.reshape(shape).autodiff().require_grad()
     }
+}
+
+/// Whether the learner's parameter `name` belongs to the loss: learned proxies, and what the loss itself learns.
+fn is_of_loss(name: &str) -> bool {
+    matches!(name, "proxies" | "loss_parameters")
 }
 
 /// A flat tensor from values.

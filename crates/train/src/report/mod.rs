@@ -20,12 +20,12 @@ mod chart;
 mod classes;
 mod confusion;
 mod details;
-mod escape;
+pub(crate) mod escape;
 mod explanation;
 mod map;
 mod methods;
 mod model;
-mod number;
+pub(crate) mod number;
 mod page;
 mod pictures;
 mod retrieval;
@@ -35,7 +35,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod wellformed;
+pub(crate) mod wellformed;
 
 pub use model::{
     Chart, ClassScore, ClassScores, ConfusedPair, Confusion, Curve, DataFacts, DataPart, EmbeddingMap, Explanation,

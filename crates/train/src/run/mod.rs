@@ -5,11 +5,13 @@
 //! RUN/log.jsonl           one line an event        RUN/metrics.json        the final evaluation
 //! RUN/checkpoints/latest  everything to continue   RUN/README.md           model card
 //! RUN/selection.json      final, selected, best    RUN/tensorboard/        event file, if asked for
+//! RUN/cost.json           what the run took        RUN/queries.json        the final evaluation, query by query
 //! ```
 //! Every file is written beside its target, synced and renamed; the log is appended and cut back on resuming.
 
 mod card;
 mod checkpoint;
+mod cost;
 mod log;
 mod proxies;
 mod report;
@@ -26,6 +28,7 @@ use crate::error::TrainError;
 
 pub use card::ModelCard;
 pub use checkpoint::{Progress, TrainingState};
+pub use cost::{RunCost, RunQueries};
 pub use log::{LogRecord, RunLog, read as read_log};
 pub use report::{ReportedRun, RunReport};
 pub use selection::{Figures, Moment, SelectionState};
@@ -141,6 +144,10 @@ impl RunFolder {
     pub fn selection(&self) -> PathBuf {
         self.root.join("selection.json")
     }
+    /// Class prompts, when the memory bank is on disk.
+    pub fn bank(&self) -> PathBuf {
+        self.checkpoints().join("bank.bin")
+    }
     /// TensorBoard's event file.
     pub fn events(&self) -> PathBuf {
         self.root.join("tensorboard").join("events.out.tfevents.kinsight")
@@ -152,6 +159,14 @@ impl RunFolder {
     /// The final evaluation.
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.json")
+    }
+    /// What the run took.
+    pub fn cost(&self) -> PathBuf {
+        self.root.join("cost.json")
+    }
+    /// Scores of each query of the final evaluation.
+    pub fn queries(&self) -> PathBuf {
+        self.root.join("queries.json")
     }
     /// The report.
     pub fn report(&self) -> PathBuf {

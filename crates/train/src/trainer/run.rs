@@ -17,9 +17,10 @@ use crate::error::TrainError;
 use crate::evaluation::Measured;
 use crate::health::Health;
 use crate::learner::TrainBatch;
+use crate::memory::peak_memory_bytes;
 use crate::optim::GradientSum;
-use crate::run::{EventFile, Figures, LogRecord, ModelCard, Progress, RunFolder, RunLog, TrainingState};
-use crate::sampler::ClassSampler;
+use crate::run::{EventFile, Figures, LogRecord, ModelCard, Progress, RunCost, RunFolder, RunLog, TrainingState};
+use crate::sampler::Sampler;
 
 /// Everything a run holds while it trains.
 pub(super) struct Run<'a> {
@@ -28,7 +29,7 @@ pub(super) struct Run<'a> {
     pub log: RunLog,
     pub events: Option<EventFile>,
     pub loader: Loader,
-    pub sampler: ClassSampler,
+    pub sampler: Sampler,
     pub state: TrainingState,
     pub progress: Progress,
     pub observer: &'a mut dyn FnMut(Event<'_>),
@@ -109,7 +110,7 @@ impl Run<'_> {
     }
 
     /// One optimiser step from one batch or several; the mean loss, and what is worth warning about.
-    fn step(&mut self, group: Vec<Batch>, health: &mut Health) -> Result<(f64, Option<String>), TrainError> {
+    pub fn step(&mut self, group: Vec<Batch>, health: &mut Health) -> Result<(f64, Option<String>), TrainError> {
         let config = &self.trainer.config;
         let rates = config.optimizer.rates(self.progress.step, self.progress.epoch, config.epochs);
         let count = group.len();
@@ -160,10 +161,14 @@ impl Run<'_> {
         let lent = self.state.bank.as_ref().map(|bank| bank.lend(&classes, device));
         input.banked_prompts = lent.clone();
 
-        let mut dropout = ChaCha8Rng::seed_from_u64(config.seed);
-        dropout.set_stream(u64::MAX - number);
+        let mut random = ChaCha8Rng::seed_from_u64(config.seed);
+        random.set_stream(u64::MAX - number);
+        if config.tuning.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0) {
+            // Dropout inside the blocks draws from the device; every batch starts it anew, so that resuming draws the same.
+            device.seed(config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number);
+        }
         let state = &self.state;
-        let output = state.learner.forward(input, &state.container, &config.proxies, &config.loss, &mut dropout);
+        let output = state.learner.forward(input, &state.container, &config.proxies, &config.loss, &mut random);
         let gradients = output.loss.backward();
         let loss = output.loss.into_scalar::<f64>();
         let warning = health.check(self.progress.step, loss, output.embeddings)?;
@@ -241,12 +246,26 @@ impl Run<'_> {
         self.events.as_mut().map_or(Ok(()), |events| events.append(record))
     }
 
-    fn save_checkpoint(&self) -> Result<(), TrainError> {
+    pub fn save_checkpoint(&mut self) -> Result<(), TrainError> {
         let mut progress = self.progress.clone();
         if self.trainer.config.deterministic {
             progress.seconds = 0.0;
         }
         self.state.save(&self.folder.latest_checkpoint(), &progress)
+    }
+
+    fn cost(&self, facts: &RunFacts) -> RunCost {
+        let config = &self.trainer.config;
+        let images = (self.progress.step * config.sampling.batch_size as u64) as f64;
+        let seconds = (!config.deterministic).then_some(self.progress.seconds);
+        RunCost {
+            parameters: facts.parameters,
+            trainable: facts.trainable,
+            kept: facts.kept,
+            seconds,
+            images_per_second: seconds.filter(|seconds| *seconds > 0.0).map(|seconds| images / seconds),
+            peak_memory_bytes: peak_memory_bytes().filter(|_| !config.deterministic),
+        }
     }
 
     /// Writes what a finished run leaves behind.
@@ -283,6 +302,10 @@ impl Run<'_> {
                 selection: &selection,
             };
             self.folder.write(&self.folder.card(), card.to_markdown().as_bytes())?;
+            let queries = measured.query_scores()?;
+            self.folder.write(&self.folder.queries(), &serde_json::to_vec(&queries).unwrap_or_default())?;
+            let cost = self.cost(&facts);
+            self.folder.write(&self.folder.cost(), &serde_json::to_vec_pretty(&cost).unwrap_or_default())?;
             self.measured = Some(measured);
         }
         // An evaluation on the way is not the result of a run that was stopped.
