@@ -155,11 +155,11 @@ fn a_full_disk_refuses_an_image_and_the_server_goes_on() {
     // A limit on file sizes stands for the full disk: the write fails half way.
     let command = serve(&fixture.path("index"));
     let mut shell = Command::new("bash");
-    shell.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$@\"", "bash"]);
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$@\"", "bash"]);
     shell.arg(command.get_program()).args(command.get_args());
     let server = Server::start(&mut shell);
-    let large = picture(1, 400);
-    assert!(large.len() > 16 << 10, "{} bytes", large.len());
+    let large = picture(1, 1600);
+    assert!(large.len() > 100 << 10, "{} bytes", large.len());
     let (status, text) = server.add(&large).unwrap();
     assert_eq!(status, 507, "{text}");
     assert_says(&text, &["disk_full", "nothing was added"]);

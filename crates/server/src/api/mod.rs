@@ -4,6 +4,7 @@ mod explain;
 mod failure;
 mod form;
 mod images;
+mod json;
 mod observe;
 mod pages;
 mod search;

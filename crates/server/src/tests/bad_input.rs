@@ -58,12 +58,11 @@ async fn pictures_that_are_none() {
     let fixture = Fixture::new();
     let whole = fixture.image(0);
     let header = png(60_000, 60_000, &[]);
-    let cases: [(&[u8], u16, &str); 6] = [
+    let cases: [(&[u8], u16, &str); 5] = [
         (&whole[..whole.len() * 6 / 10], 422, "undecodable"),
         (b"", 422, "undecodable"),
         (b"hello, I am a picture", 415, "unknown_format"),
         (&header, 413, "too_many_pixels"),
-        (&header[..40], 413, "too_many_pixels"),
         (b"\x89PNG\r\n\x1a\n garbage", 422, "undecodable"),
     ];
     for (bytes, status, code) in cases {
