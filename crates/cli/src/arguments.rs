@@ -33,8 +33,6 @@ pub enum Command {
     Search(crate::commands::search::SearchArgs),
     /// Measure which scores mean duplicate, same or similar
     Calibrate(crate::commands::calibrate::CalibrateArgs),
-    /// Look for duplicates, leakage, wrong labels and broken files in a data set
-    Audit(crate::commands::audit::AuditArgs),
     /// Answer searches over HTTP, with a web page
     Serve(crate::commands::serve::ServeArgs),
     /// Show why two pictures are similar to a model

@@ -26,7 +26,6 @@ fn main() -> ExitCode {
         Command::Index(arguments) => commands::index::run(&arguments),
         Command::Search(arguments) => commands::search::run(&arguments),
         Command::Calibrate(arguments) => commands::calibrate::run(&arguments),
-        Command::Audit(arguments) => commands::audit::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Pretrain(arguments) => commands::pretrain::run(&arguments),

@@ -66,8 +66,7 @@ pub(crate) fn block_forward(
     outputs: usize,
     compute: Compute,
 ) -> Tensor<3> {
-    if compute.engine == Engine::Fused && fuses(block) && fused::runs_on(&x.device()) {
-    if fused_runs(compute, &x.device()) {
+    if fuses(block) && fused_runs(compute, &x.device()) {
         return fused::forward(block, x, prompts, outputs, compute);
     }
     let tokens = x.dims()[1];
@@ -76,6 +75,6 @@ pub(crate) fn block_forward(
 }
 
 /// Whether the fused kernel computes blocks of this kind; see `VitConfig::runs_fused`.
-fn fuses(block: &Block) -> bool {
+pub(crate) fn fuses(block: &Block) -> bool {
     block.mlp.activation == Activation::Gelu && !block.mlp.gated && block.attn.rotary.is_none()
 }

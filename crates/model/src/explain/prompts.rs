@@ -41,7 +41,7 @@ pub fn prompt_attention(encoder: &Encoder, image: &[f32]) -> Result<Vec<Vec<f32>
     let rows = rows.clone().for_batch(1);
     let count = rows.dims()[1];
     let normed = block.norm1.forward(Tensor::cat(vec![rows, tokens], 1));
-    let (weights, _) = block.attn.weights_and_values(normed); // [1, H, P + N, P + N]
+    let (weights, _) = block.attn.weights_and_values(normed, count); // [1, H, P + N, P + N]
     let shares = weights.narrow(2, 0, count).narrow(3, count + special, grid * grid).mean_dim(1);
     let values: Vec<f32> = shares.into_data().iter::<f32>().collect();
     Ok(values.chunks_exact(grid * grid).map(<[f32]>::to_vec).collect())

@@ -86,9 +86,11 @@ impl SharedBackbone {
     /// The backbone without any fine-tuning: its pooled token is the embedding.
     ///
     /// # Errors
-    /// [`ModelError::Weights`] lists every tensor that does not fit.
+    /// [`ModelError::Config`] if the backbone cannot pool so.
     pub fn bare(&self, pooling: Option<Pooling>) -> Result<HostedEncoder, ModelError> {
-        let tuning = Tuning { pooling: Some(pooling.unwrap_or(self.backbone.pooling)), ..Tuning::default() };
+        let pooling = pooling.unwrap_or(self.backbone.pooling);
+        self.backbone.config.check_pooling(pooling)?;
+        let tuning = Tuning { pooling: Some(pooling), ..Tuning::default() };
         let mut source = frozen::FrozenSource::new(&self.frozen, &self.device);
         let encoder = Encoder::from_source(&mut source, &self.backbone.config, &tuning);
         Ok(self.host(encoder, self.backbone.preprocess, true, 0))

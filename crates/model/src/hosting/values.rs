@@ -7,7 +7,7 @@ use kinsight_kernels::{
 };
 
 use crate::encoder::Encoder;
-use crate::engine::{Compute, Precision as ModelPrecision};
+use crate::engine::{Compute, Precision as ModelPrecision, fuses};
 use crate::prompts::PromptRows;
 use crate::vit::adapter::{Adapter, AdapterNorm as ModelAdapterNorm, AdapterPlacement as ModelPlacement};
 use crate::vit::config::VitConfig;
@@ -59,6 +59,9 @@ pub(super) fn pack(model: &VisionTransformer, compute: Compute) -> Option<Vec<Pa
         ModelPrecision::F32 => Precision::F32,
         ModelPrecision::Bf16 => Precision::Bf16,
     };
+    if !model.blocks.iter().all(fuses) {
+        return None;
+    }
     let (width, hidden) = (model.config.width, model.config.mlp_hidden);
     model
         .blocks
@@ -82,8 +85,11 @@ impl BlockValues {
     fn of_block(block: &Block, prompts: Option<PromptRows>) -> Option<Self> {
         // Taken apart field by field, so that whatever a block learns to hold has to be thought of here.
         let Block { norm1, attn, ls1, norm2, mlp, ls2, adapter } = block;
-        let Attention { qkv, proj, heads: _ } = attn;
-        let Mlp { fc1, fc2 } = mlp;
+        let Attention { qkv, proj, heads: _, rotary: _ } = attn;
+        let Mlp { fc1, fc2, activation: _, gated: _ } = mlp;
+        if !fuses(block) {
+            return None;
+        }
         let prompts = match prompts {
             None => None,
             Some(PromptRows::Shared(rows)) => Some(to_vec(rows)),
