@@ -40,6 +40,16 @@ pub enum Command {
     Compare(crate::commands::compare::CompareArgs),
     /// Tell what a run will take, from a few steps of it: parameters, memory, disk, time
     Plan(crate::commands::plan::PlanArgs),
+    /// Make an index of images to search in, and keep it up to date
+    Index(crate::commands::index::IndexArgs),
+    /// Find the indexed images most like some query images
+    Search(crate::commands::search::SearchArgs),
+    /// Measure which scores mean duplicate, same or similar
+    Calibrate(crate::commands::calibrate::CalibrateArgs),
+    /// Answer searches over HTTP, with a web page
+    Serve(crate::commands::serve::ServeArgs),
+    /// Show why two pictures are similar to a model
+    Explain(crate::commands::explain::ExplainArgs),
     /// Make the built-in backbone anew from drawn images
     Pretrain(PretrainArgs),
     /// Write a fine-tuned model for timm, transformers or ONNX Runtime

@@ -7,6 +7,7 @@ mod arguments;
 mod commands;
 mod failure;
 mod interrupt;
+mod model_source;
 mod progress;
 
 use std::process::ExitCode;
@@ -26,6 +27,11 @@ fn main() -> ExitCode {
         Command::Audit(arguments) => commands::audit::run(&arguments),
         Command::Compare(arguments) => commands::compare::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),
+        Command::Index(arguments) => commands::index::run(&arguments),
+        Command::Search(arguments) => commands::search::run(&arguments),
+        Command::Calibrate(arguments) => commands::calibrate::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Pretrain(arguments) => commands::pretrain::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Backbones(arguments) => commands::backbones::run(&arguments),
