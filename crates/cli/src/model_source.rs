@@ -66,7 +66,7 @@ impl LoadedModel {
             Some(run) => format!("{} on {}", run.display(), backbone.name),
             None => backbone.name.clone(),
         };
-        let source = ModelSource { run: run.map(absolute).transpose()?, backbone: absolute_if_file(&name)? };
+        let source = ModelSource { run: run.map(absolute).transpose()?, backbone: absolute_if_path(&name)? };
         Ok(Self { encoder: encoder.valid(), device, preprocess, fingerprint, source, name: display })
     }
 
@@ -101,7 +101,6 @@ pub enum Choice<'a> {
     /// By these flags over the settings of the run.
     Flags(&'a ComputeArgs),
     /// Just so.
-    #[expect(dead_code, reason = "for `kinsight serve`, whose flags are not those of training")]
     Settled(Compute),
 }
 
@@ -141,8 +140,8 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()))
 }
 
-/// A path that leads to a file must go on leading there from another folder; a registry name stays one.
-fn absolute_if_file(name: &str) -> Result<String> {
+/// A path that leads to a file or a folder of the hub must go on leading there from another folder; a registry name stays one.
+fn absolute_if_path(name: &str) -> Result<String> {
     let path = Path::new(name);
-    Ok(if path.is_file() { absolute(path)?.to_string_lossy().into_owned() } else { name.to_owned() })
+    Ok(if path.exists() { absolute(path)?.to_string_lossy().into_owned() } else { name.to_owned() })
 }
