@@ -35,7 +35,7 @@ impl Health {
         self.warned = true;
         Ok(Some(format!(
             "the embeddings of different classes have been almost identical for {PATIENCE} steps (collapse)\n\
-             hint: lower optimizer.lr, train more images per class, or use a smaller loss.anchor.negative_alpha"
+             hint: lower optimizer.lr, train more images per class, or use a smaller loss.proxy_anchor.negative_alpha"
         )))
     }
 }

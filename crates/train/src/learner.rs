@@ -14,7 +14,7 @@ use kinsight_model::{Encoder, Tuning, VitConfig};
 use rand_chacha::ChaCha8Rng;
 
 use crate::accumulator::Accumulator;
-use crate::loss::{LossConfig, ProxyRange};
+use crate::loss::{Chosen, LossConfig, ProxyRange};
 use crate::proxies::{ProxyConfig, ProxySource, TowerPrompts};
 
 /// The trained model of a run: encoder, proxy tower, learned proxies.
@@ -24,8 +24,14 @@ pub struct Learner {
     pub encoder: Encoder,
     /// What makes semantic or simple proxies, if the method has them.
     pub proxy_tower: Option<ProxyTower>,
-    /// Learned proxies O, `[C, E]`.
-    pub proxies: Param<Tensor<2>>,
+    /// Learned proxies O, `[C * K, E]`, the K of a class side by side; absent when a loss between samples has no use
+    /// for them.
+    pub proxies: Option<Param<Tensor<2>>>,
+    /// Numbers that the loss itself learns.
+    pub loss_parameters: Option<Param<Tensor<1>>>,
+    /// Number of training classes C.
+    #[module(skip)]
+    pub classes: usize,
 }
 
 /// Head, class prompts and accumulator of the second pass.
@@ -70,9 +76,9 @@ pub struct StepOutput {
     pub loss: Tensor<1>,
     /// Unit embeddings `[B, E]`.
     pub embeddings: Tensor<2>,
-    /// Proxies of all classes before the loss normalises them, `[C, E]`.
-    pub proxies: Tensor<2>,
-    /// Unit proxies of the batch's classes, `[G, E]`, with a proxy tower.
+    /// Proxies of all classes before the loss normalises them, `[C * K, E]`, if there are any.
+    pub proxies: Option<Tensor<2>>,
+    /// Unit proxies of the batch's classes, `[G * K, E]`, with a proxy tower.
     pub batch_proxies: Option<Tensor<2>>,
     /// The new container, out of the graph, with a proxy tower.
     pub container: Option<Tensor<2>>,
@@ -85,6 +91,7 @@ impl Learner {
         config: &VitConfig,
         tuning: &Tuning,
         proxies: &ProxyConfig,
+        loss: &LossConfig,
         classes: usize,
     ) -> Self {
         let embedding = tuning.embedding.unwrap_or(config.width);
@@ -104,7 +111,12 @@ impl Learner {
                 ),
             }
         });
-        Self { encoder, proxy_tower, proxies: source.parameter("proxies", [classes, embedding]) }
+        let has_proxies = loss.compares_proxies() || proxy_tower.is_some();
+        let rows = classes * loss.centres();
+        let proxies = has_proxies.then(|| source.parameter("proxies", [rows, embedding]));
+        let learned = loss.learned(classes);
+        let loss_parameters = (learned > 0).then(|| source.parameter("loss_parameters", [learned]));
+        Self { encoder, proxy_tower, proxies, loss_parameters, classes }
     }
 
     /// Makes exactly the declared parameters require gradients.
@@ -113,55 +125,109 @@ impl Learner {
         set_trainable(self, |name| name.strip_prefix("encoder.").is_none_or(|inner| tuning.trains(inner)))
     }
 
-    /// Number of training classes C.
-    pub fn classes(&self) -> usize {
-        self.proxies.dims()[0]
-    }
-
     /// One forward pass of both towers and the loss.
     ///
-    /// Pure: the container changes only when the caller takes the one returned.
+    /// Pure: the container changes only when the caller takes the one returned. `random` serves dropout and miners.
     pub fn forward(
         &self,
         batch: TrainBatch,
         container: &Tensor<2>,
         proxies: &ProxyConfig,
         loss: &LossConfig,
-        dropout: &mut ChaCha8Rng,
+        random: &mut ChaCha8Rng,
     ) -> StepOutput {
         let classes = batch.classes();
         // Patch projection and positions are the same for both towers and computed once.
         let tokens = self.encoder.embed_tokens(batch.images);
         let embeddings = self.encoder.encode_tokens(tokens.clone());
-        let learned = self.proxies.val();
-        let (all, of_batch, container) = match &self.proxy_tower {
-            None => (learned, None, None),
-            Some(tower) => {
+        let (mixed, container) = match (&self.proxy_tower, &self.proxies) {
+            (Some(tower), Some(learned)) => {
                 let prompts =
                     tower.block_prompts(&self.encoder, &batch.labels, &classes, batch.banked_prompts, proxies);
                 let samples = tower.encode(&self.encoder, tokens, prompts);
-                let new = tower.accumulator.accumulate(container.clone(), &classes, samples, dropout);
-                let share = proxies.learned_share;
-                let mix = |learned: Tensor<2>, semantic: Tensor<2>| learned * share + semantic * (1.0 - share);
-                let of_batch =
-                    l2_normalise(mix(learned.clone().select(0, index_tensor(&classes, &learned)), new.states));
-                let all = mix(learned, new.container.clone());
-                (all, Some(of_batch), Some(new.container.without_autodiff()))
+                let new = tower.accumulator.accumulate(container.clone(), &classes, samples, random);
+                let mixed = mix(learned.val(), new.states, new.container.clone(), &classes, proxies.learned_share);
+                (Some(mixed), Some(new.container.without_autodiff()))
             }
+            (_, learned) => (learned.as_ref().map(|learned| Mixed { all: learned.val(), of_batch: None }), None),
         };
-        let (seen, labels) = match (loss.range, &of_batch) {
-            (ProxyRange::All, _) => (l2_normalise(all.clone()), batch.labels),
-            (ProxyRange::InBatch, of_batch) => {
-                let local: BTreeMap<usize, usize> = classes.iter().enumerate().map(|(i, c)| (*c, i)).collect();
-                let rows = of_batch
-                    .clone()
-                    .unwrap_or_else(|| l2_normalise(all.clone().select(0, index_tensor(&classes, &all))));
-                (rows, batch.labels.iter().map(|label| local[label]).collect())
-            }
-        };
-        let loss = loss.value(embeddings.clone(), seen, &labels);
-        StepOutput { loss, embeddings, proxies: all, batch_proxies: of_batch, container }
+        let value = self.loss(&embeddings, mixed.as_ref(), batch.labels, &classes, loss, random);
+        let (all, of_batch) = mixed.map_or((None, None), |mixed| (Some(mixed.all), mixed.of_batch));
+        StepOutput { loss: value, embeddings, proxies: all, batch_proxies: of_batch, container }
     }
+
+    fn loss(
+        &self,
+        embeddings: &Tensor<2>,
+        mixed: Option<&Mixed>,
+        labels: Vec<usize>,
+        classes: &[usize],
+        config: &LossConfig,
+        random: &mut ChaCha8Rng,
+    ) -> Tensor<1> {
+        match (config.chosen(), mixed) {
+            (Chosen::Proxies(loss), Some(Mixed { all, of_batch })) => {
+                let (seen, labels) = match config.range {
+                    ProxyRange::All => (l2_normalise(all.clone()), labels),
+                    ProxyRange::InBatch => {
+                        let local: BTreeMap<usize, usize> = classes.iter().enumerate().map(|(i, c)| (*c, i)).collect();
+                        let rows = of_batch.clone().unwrap_or_else(|| {
+                            let centres = all.dims()[0] / self.classes;
+                            l2_normalise(rows_of_classes(all, classes, centres))
+                        });
+                        (rows, labels.iter().map(|label| local[label]).collect())
+                    }
+                };
+                loss.value(embeddings.clone(), seen, &labels)
+            }
+            (Chosen::Samples(loss), mixed) => {
+                // Semantic proxies are one more sample of their class each.
+                let (samples, labels, proxies) = match mixed.and_then(|mixed| mixed.of_batch.clone()) {
+                    Some(rows) => {
+                        let labels = [&labels[..], classes].concat();
+                        (Tensor::cat(vec![embeddings.clone(), rows], 0), labels, classes.len())
+                    }
+                    None => (embeddings.clone(), labels, 0),
+                };
+                let learned = self.loss_parameters.as_ref().map(|parameters| parameters.val());
+                config.between_samples(loss, samples, &labels, proxies, learned, random)
+            }
+            // A learner that was built for a loss between samples has no proxies to compare with.
+            (Chosen::Proxies(_), None) => embeddings.clone().sum().mul_scalar(0.0),
+        }
+    }
+}
+
+/// Learned and semantic proxies together.
+struct Mixed {
+    /// `[C * K, E]`
+    all: Tensor<2>,
+    /// Unit rows `[G * K, E]`, with a proxy tower.
+    of_batch: Option<Tensor<2>>,
+}
+
+/// `share * O + (1 - share) * Z`, for all classes and for those of the batch; each of a class's K proxies with the same Z.
+fn mix(learned: Tensor<2>, states: Tensor<2>, container: Tensor<2>, classes: &[usize], share: f64) -> Mixed {
+    let centres = learned.dims()[0] / container.dims()[0];
+    let both =
+        |learned: Tensor<2>, semantic: Tensor<2>| learned * share + repeat_rows(semantic, centres) * (1.0 - share);
+    let of_batch = l2_normalise(both(rows_of_classes(&learned, classes, centres), states));
+    Mixed { all: both(learned, container), of_batch: Some(of_batch) }
+}
+
+/// Each row `times` times, side by side.
+fn repeat_rows(rows: Tensor<2>, times: usize) -> Tensor<2> {
+    if times == 1 {
+        return rows;
+    }
+    let [count, width] = rows.dims();
+    rows.reshape([count, 1, width]).expand([count, times, width]).reshape([count * times, width])
+}
+
+/// The K rows of each of `classes`, from `[C * K, E]` to `[G * K, E]`.
+fn rows_of_classes(all: &Tensor<2>, classes: &[usize], centres: usize) -> Tensor<2> {
+    let rows: Vec<usize> = classes.iter().flat_map(|class| class * centres..(class + 1) * centres).collect();
+    all.clone().select(0, index_tensor(&rows, all))
 }
 
 impl ProxyTower {

@@ -11,6 +11,7 @@ mod health;
 pub mod init;
 pub mod learner;
 pub mod loss;
+pub mod miner;
 pub mod optim;
 pub mod proxies;
 pub mod report;

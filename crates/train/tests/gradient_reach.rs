@@ -59,7 +59,8 @@ fn check((method, settings, declared): &(&str, &[&str], Declared), engine: Engin
     let mut backbone_rng = ChaCha8Rng::seed_from_u64(4);
     let mut backbone = RandomInit::new(&mut backbone_rng, &device);
     let mut source = FreshLearner::new(&mut backbone, &settings.tuning, &mut rng);
-    let mut learner = Learner::from_source(&mut source, &config, &settings.tuning, &settings.proxies, CLASSES);
+    let mut learner =
+        Learner::from_source(&mut source, &config, &settings.tuning, &settings.proxies, &settings.loss, CLASSES);
     learner.encoder.backbone.compute = Compute { engine, ..Compute::default() };
     let mut learner = learner.with_trainable(&settings.tuning);
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::loss::LossConfig;
+use crate::miner::MinerKind;
 use crate::optim::OptimizerConfig;
 use crate::proxies::{ProxyConfig, ProxySource};
 use crate::sampler::SamplingConfig;
@@ -155,6 +156,13 @@ impl TrainConfig {
                 "proxies.memory_bank needs class prompts",
                 "set proxies.source = \"semantic\" (method vptsp-m or vptsp-g), or leave the bank out",
             );
+        }
+        if self.loss.miner.kind != MinerKind::None && self.loss.compares_proxies() {
+            let message = format!("loss.miner chooses pairs, and the loss {} has none", self.loss.kind.name());
+            return fail(&message, "set loss.miner.kind = \"none\", or take a loss between samples such as triplet");
+        }
+        if self.loss.soft_triple.centres == 0 {
+            return fail("loss.soft_triple.centres is 0", "the paper uses 10");
         }
         if !(0.0..=1.0).contains(&self.proxies.learned_share) {
             return fail("proxies.learned_share is outside 0 to 1", "");

@@ -9,7 +9,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::membership;
+use super::{ProxyLoss, membership};
 
 /// Over which proxies the positive term is averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,27 +51,34 @@ impl Default for ProxyAnchorConfig {
     }
 }
 
-/// The loss of unit `embeddings` `[B, E]` against unit `proxies` `[C, E]`.
-pub fn proxy_anchor_loss(
-    embeddings: Tensor<2>,
-    proxies: Tensor<2>,
-    labels: &[usize],
-    config: &ProxyAnchorConfig,
-) -> Tensor<1> {
-    let classes = proxies.dims()[0];
-    let present = match config.positive_mean {
-        PositiveMean::All => classes,
-        PositiveMean::Present => labels.iter().collect::<std::collections::BTreeSet<_>>().len(),
-    };
-    let (positive, negative) = anchor_terms(embeddings.matmul(proxies.transpose()), labels, config, 0);
-    positive.sum().div_scalar(present.max(1) as f64) + negative.sum().div_scalar(classes as f64)
+impl ProxyLoss for ProxyAnchorConfig {
+    fn value(&self, embeddings: Tensor<2>, proxies: Tensor<2>, labels: &[usize]) -> Tensor<1> {
+        let classes = proxies.dims()[0];
+        let present = match self.positive_mean {
+            PositiveMean::All => classes,
+            PositiveMean::Present => labels.iter().collect::<std::collections::BTreeSet<_>>().len(),
+        };
+        let scales = AnchorScales {
+            positive: (self.positive_alpha, self.positive_delta),
+            negative: (self.negative_alpha, self.negative_delta),
+        };
+        let (positive, negative) = anchor_terms(embeddings.matmul(proxies.transpose()), labels, scales, 0);
+        positive.sum().div_scalar(present.max(1) as f64) + negative.sum().div_scalar(classes as f64)
+    }
+}
+
+/// Scale and margin of positives and of negatives.
+#[derive(Clone, Copy)]
+pub(super) struct AnchorScales {
+    pub positive: (f64, f64),
+    pub negative: (f64, f64),
 }
 
 /// `log(1 + sum exp(..))` of positives and of negatives, the sums running over `dim` of `similarity` `[B, C]`.
 pub(super) fn anchor_terms(
     similarity: Tensor<2>,
     labels: &[usize],
-    config: &ProxyAnchorConfig,
+    scales: AnchorScales,
     dim: usize,
 ) -> (Tensor<2>, Tensor<2>) {
     let own = membership(labels, &similarity);
@@ -80,8 +87,6 @@ pub(super) fn anchor_terms(
         let exponent = similarity.clone().sub_scalar(delta).mul_scalar(alpha);
         (exponent.exp() * mask).sum_dim(dim).log1p()
     };
-    (
-        term(own, -config.positive_alpha, config.positive_delta),
-        term(other, config.negative_alpha, config.negative_delta),
-    )
+    let (positive, negative) = (scales.positive, scales.negative);
+    (term(own, -positive.0, positive.1), term(other, negative.0, negative.1))
 }

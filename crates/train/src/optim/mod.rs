@@ -34,7 +34,7 @@ pub struct OptimizerState {
 impl OptimizerState {
     /// Updates every parameter of `module` that has a gradient; parameters without one are left alone, as in PyTorch.
     ///
-    /// The parameter called `proxies` takes its own learning rate.
+    /// Proxies and what the loss itself learns take a learning rate of their own.
     pub fn step<M: Module>(
         &mut self,
         module: M,
@@ -77,12 +77,17 @@ impl MapByName for Step<'_> {
         let Some(gradient) = tensor.grad_remove(self.gradients) else { return tensor };
         let shape = tensor.dims();
         let count = shape.iter().product::<usize>();
-        let rate = if name == "proxies" { self.rates.proxies } else { self.rates.base };
+        let rate = if is_of_loss(name) { self.rates.proxies } else { self.rates.base };
         let slots = self.state.slots.entry(name.to_string()).or_default();
         let updated =
             slots.update(tensor.without_autodiff().reshape([count]), gradient.reshape([count]), rate, self.config);
         updated.reshape(shape).autodiff().require_grad()
     }
+}
+
+/// Whether the learner's parameter `name` belongs to the loss: learned proxies, and what the loss itself learns.
+fn is_of_loss(name: &str) -> bool {
+    matches!(name, "proxies" | "loss_parameters")
 }
 
 /// A flat tensor from values.

@@ -26,7 +26,7 @@ use crate::learner::Learner;
 use crate::optim::OptimizerState;
 use crate::proxies::ProxySource;
 use crate::run::{Progress, RunFolder, RunLog, TrainingState};
-use crate::sampler::ClassSampler;
+use crate::sampler::Sampler;
 
 pub use event::{Event, Outcome, RunFacts};
 use run::Run;
@@ -112,7 +112,7 @@ impl Trainer {
         stop: &AtomicBool,
         observer: &mut dyn FnMut(Event<'_>),
     ) -> Result<Outcome, TrainError> {
-        let sampler = ClassSampler::new(self.train.items_by_class(), self.config.sampling, self.config.seed)?;
+        let sampler = Sampler::new(self.train.items_by_class(), self.config.sampling, self.config.seed)?;
         let folder = RunFolder::prepare(out, &self.config, resume)?;
         let loader = Loader::new(self.train.clone(), self.preprocess, self.loader_options(LoaderOptions::train()))?;
         let fresh = Progress {
@@ -153,13 +153,13 @@ impl Trainer {
     }
 
     fn initial_state(&self) -> Result<TrainingState, TrainError> {
-        let TrainConfig { tuning, proxies, seed, .. } = &self.config;
+        let TrainConfig { tuning, proxies, loss, seed, .. } = &self.config;
         let classes = self.train.num_classes();
         let embedding = tuning.embedding.unwrap_or(self.backbone.config.width);
         let mut rng = ChaCha8Rng::seed_from_u64(*seed);
         let mut weights = self.backbone.source(&self.device);
         let mut source = FreshLearner::new(&mut weights, tuning, &mut rng);
-        let mut learner = Learner::from_source(&mut source, &self.backbone.config, tuning, proxies, classes);
+        let mut learner = Learner::from_source(&mut source, &self.backbone.config, tuning, proxies, loss, classes);
         weights.finish()?;
         learner.encoder.backbone.compute = self.config.compute;
         let container = initial_container(&mut rng, classes, embedding, &self.device);
@@ -173,7 +173,7 @@ impl Trainer {
         Ok(TrainingState { learner, container, optimizer: OptimizerState::default(), bank })
     }
 
-    fn facts(&self, state: &TrainingState, sampler: &ClassSampler, resumed_at: u64) -> RunFacts {
+    fn facts(&self, state: &TrainingState, sampler: &Sampler, resumed_at: u64) -> RunFacts {
         let parameters = inventory(&state.learner);
         let count = |keep: &dyn Fn(&str, bool) -> bool| {
             parameters.iter().filter(|p| keep(&p.name, p.trains)).map(|p| p.count()).sum::<usize>()

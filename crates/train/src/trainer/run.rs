@@ -16,7 +16,7 @@ use crate::evaluation::Measured;
 use crate::health::Health;
 use crate::learner::TrainBatch;
 use crate::run::{LogRecord, ModelCard, Progress, RunFolder, RunLog, TrainingState};
-use crate::sampler::ClassSampler;
+use crate::sampler::Sampler;
 
 /// Everything a run holds while it trains.
 pub(super) struct Run<'a> {
@@ -24,7 +24,7 @@ pub(super) struct Run<'a> {
     pub folder: RunFolder,
     pub log: RunLog,
     pub loader: Loader,
-    pub sampler: ClassSampler,
+    pub sampler: Sampler,
     pub state: TrainingState,
     pub progress: Progress,
     pub observer: &'a mut dyn FnMut(Event<'_>),
@@ -84,10 +84,10 @@ impl Run<'_> {
         let lent = self.state.bank.as_ref().map(|bank| bank.lend(&classes, device));
         input.banked_prompts = lent.clone();
 
-        let mut dropout = ChaCha8Rng::seed_from_u64(config.seed);
-        dropout.set_stream(u64::MAX - self.progress.step);
+        let mut random = ChaCha8Rng::seed_from_u64(config.seed);
+        random.set_stream(u64::MAX - self.progress.step);
         let state = &mut self.state;
-        let output = state.learner.forward(input, &state.container, &config.proxies, &config.loss, &mut dropout);
+        let output = state.learner.forward(input, &state.container, &config.proxies, &config.loss, &mut random);
         let mut gradients = output.loss.backward();
         let loss = output.loss.into_scalar::<f64>();
         let warning = health.check(self.progress.step, loss, output.embeddings)?;

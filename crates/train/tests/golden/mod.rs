@@ -75,7 +75,7 @@ impl GoldenRun {
         let device = Device::flex();
         let (tuning, proxies, loss, optimizer) = (self.tuning(), self.proxies(), self.loss(), self.optimizer());
         let mut source = GoldenInit { tensors: &self.tensors, device: device.clone() };
-        let mut learner = Learner::from_source(&mut source, &self.vit(), &tuning, &proxies, self.classes);
+        let mut learner = Learner::from_source(&mut source, &self.vit(), &tuning, &proxies, &loss, self.classes);
         learner.encoder.backbone.compute = Compute { engine, ..Compute::default() };
         let mut learner = learner.with_trainable(&tuning);
         let mut bank = proxies.memory_bank.then(|| {
@@ -113,7 +113,7 @@ impl GoldenRun {
             report.relative("loss", step, output.loss.into_scalar::<f64>(), expected_loss, LOSS);
             if step == 0 {
                 report.absolute("step0.embeds", output.embeddings, self.get("step0.embeds"), EMBEDDING);
-                report.absolute("step0.proxies_all", output.proxies, self.get("step0.proxies_all"), EMBEDDING);
+                report.absolute("step0.proxies_all", output.proxies.unwrap(), self.get("step0.proxies_all"), EMBEDDING);
                 if let Some(rows) = output.batch_proxies {
                     report.absolute("step0.proxies_batch", rows, self.get("step0.proxies_batch"), EMBEDDING);
                 }

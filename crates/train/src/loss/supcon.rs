@@ -1,0 +1,41 @@
+//! Supervised contrastive loss.
+//!
+//! ```text
+//! L_i = -1/|P_i| sum_{p in P_i} log( exp(s_ip / T) / sum_{j != i} exp(s_ij / T) )
+//! ```
+//! Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, equation 2; the mean over the samples whose loss is
+//! above zero (pytorch-metric-learning's `AvgNonZeroReducer`).
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{PairLoss, Pairs, reduce};
+
+/// Options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SupConConfig {
+    /// Divisor T of the cosines.
+    pub temperature: f64,
+}
+
+impl Default for SupConConfig {
+    /// The source's.
+    fn default() -> Self {
+        Self { temperature: 0.1 }
+    }
+}
+
+impl PairLoss for SupConConfig {
+    fn value(&self, pairs: &Pairs<'_>, _: Option<Tensor<1>>) -> Tensor<1> {
+        if pairs.selection.has() != (true, true) {
+            return pairs.nothing();
+        }
+        let logits = pairs.similarity.clone().div_scalar(self.temperature);
+        let all = pairs.positive.clone() + pairs.negative.clone();
+        let log_probability = logits.clone() - reduce::log_sum_exp(logits, &all, false);
+        let positives = pairs.positive.clone().sum_dim(1).clamp_min(1.0);
+        let losses = (log_probability * pairs.positive.clone()).sum_dim(1).neg() / positives;
+        reduce::mean_above_zero(losses)
+    }
+}

@@ -1,0 +1,172 @@
+//! Every loss in the learner: with learned and with semantic proxies, with every miner, and on degenerate batches.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use burn::tensor::{Device, Tensor, TensorData};
+use kinsight_model::parameters::{RandomInit, inventory, named_tensors, normal_values};
+use kinsight_model::{Pooling, VitConfig};
+use kinsight_train::TrainConfig;
+use kinsight_train::config::{Overrides, parse_assignment};
+use kinsight_train::init::{FreshLearner, initial_container};
+use kinsight_train::learner::{Learner, TrainBatch};
+use kinsight_train::loss::LossKind;
+use kinsight_train::miner::MinerKind;
+use kinsight_train::optim::{LearningRates, OptimizerConfig, OptimizerState};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+const CLASSES: usize = 5;
+
+fn vit() -> VitConfig {
+    VitConfig::new(16, 8, 12, 2, 2)
+}
+
+fn settings(method: &str, assignments: &[String]) -> TrainConfig {
+    let mut overrides = Overrides::default();
+    overrides.set("method", method);
+    overrides.assignments.extend(assignments.iter().map(|text| parse_assignment(text).unwrap()));
+    overrides.load().unwrap().resolve(&vit(), Pooling::Class).unwrap()
+}
+
+/// Two steps on batches with these labels; parameters that train and did not change.
+fn unmoved(settings: &TrainConfig, labels: &[usize]) -> Vec<String> {
+    let device = Device::flex();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut backbone_rng = ChaCha8Rng::seed_from_u64(4);
+    let mut backbone = RandomInit::new(&mut backbone_rng, &device);
+    let mut source = FreshLearner::new(&mut backbone, &settings.tuning, &mut rng);
+    let learner =
+        Learner::from_source(&mut source, &vit(), &settings.tuning, &settings.proxies, &settings.loss, CLASSES);
+    let mut learner = learner.with_trainable(&settings.tuning);
+    let before = named_tensors(&learner);
+    let mut container = initial_container(&mut rng, CLASSES, 12, &device);
+    let optimizer = OptimizerConfig { weight_decay: 0.0, ..OptimizerConfig::default() };
+    let mut state = OptimizerState::default();
+    for _ in 0..2 {
+        let count = labels.len();
+        let images = normal_values(&mut rng, count * 3 * 16 * 16, 1.0);
+        let images = Tensor::from_data(TensorData::new(images, [count, 3, 16, 16]), &device);
+        let batch = TrainBatch { images, labels: labels.to_vec(), banked_prompts: None };
+        let output = learner.forward(batch, &container, &settings.proxies, &settings.loss, &mut rng);
+        let mut gradients = output.loss.backward();
+        assert!(output.loss.into_scalar::<f64>().is_finite(), "{:?}", settings.loss.kind);
+        let rates = LearningRates { base: 0.01, proxies: 0.01 };
+        learner = state.step(learner, &mut gradients, &optimizer, rates);
+        container = output.container.unwrap_or(container);
+    }
+    let after = named_tensors(&learner);
+    assert!(after.values().all(|data| data.iter::<f32>().all(|v| v.is_finite())), "{:?}", settings.loss.kind);
+    inventory(&learner).into_iter().filter(|p| p.trains && before[&p.name] == after[&p.name]).map(|p| p.name).collect()
+}
+
+#[test]
+fn every_loss_trains_everything_with_learned_and_with_semantic_proxies() {
+    for kind in LossKind::ALL {
+        let loss = format!("loss.kind={}", kind.name());
+        let small = ["loss.soft_triple.centres=3", "loss.margin.learn_beta=per-class", "loss.margin.nu=0.1"];
+        let assignments: Vec<String> = small.iter().map(ToString::to_string).chain([loss]).collect();
+        for method in ["linear", "vptsp-g"] {
+            let settings = settings(method, &assignments);
+            let stuck = unmoved(&settings, &[4, 4, 1, 1, 0, 0]);
+            assert_eq!(stuck, [""; 0], "{method}, {}", kind.name());
+        }
+    }
+}
+
+#[test]
+fn a_loss_between_samples_has_no_learned_proxies_unless_there_is_a_tower() {
+    let names = |method: &str, loss: &str| -> Vec<String> {
+        let settings = settings(method, &[format!("loss.kind={loss}")]);
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut backbone_rng = ChaCha8Rng::seed_from_u64(4);
+        let mut backbone = RandomInit::new(&mut backbone_rng, &Device::flex());
+        let mut source = FreshLearner::new(&mut backbone, &settings.tuning, &mut rng);
+        let learner =
+            Learner::from_source(&mut source, &vit(), &settings.tuning, &settings.proxies, &settings.loss, CLASSES);
+        inventory(&learner).into_iter().map(|p| p.name).collect()
+    };
+    assert!(!names("linear", "triplet").contains(&"proxies".to_string()));
+    assert!(names("vptsp-g", "triplet").contains(&"proxies".to_string()));
+    assert!(names("linear", "arcface").contains(&"proxies".to_string()));
+}
+
+#[test]
+fn every_miner_works_with_every_loss_between_samples() {
+    let is_pair_loss = |kind: &&LossKind| {
+        let mut config = kinsight_train::loss::LossConfig::default();
+        config.kind = **kind;
+        !config.compares_proxies()
+    };
+    for kind in LossKind::ALL.iter().filter(is_pair_loss) {
+        for miner in MinerKind::ALL {
+            let mut settings = settings("linear", &[format!("loss.kind={}", kind.name())]);
+            settings.loss.miner.kind = *miner;
+            unmoved(&settings, &[4, 4, 1, 1, 0, 0]); // finite
+        }
+    }
+}
+
+#[test]
+fn batches_of_one_class_or_of_singletons_are_no_trouble() {
+    for kind in LossKind::ALL {
+        let settings = settings("linear", &[format!("loss.kind={}", kind.name())]);
+        for labels in [&[2, 2, 2, 2][..], &[0, 1, 2, 3], &[1]] {
+            unmoved(&settings, labels); // finite
+        }
+    }
+}
+
+#[test]
+fn a_miner_with_a_proxy_loss_is_an_error_with_a_hint() {
+    let mut overrides = Overrides::default();
+    overrides.assignments.push(parse_assignment("loss.miner.kind=batch-hard").unwrap());
+    let error = overrides.load().unwrap().resolve(&vit(), Pooling::Class).unwrap_err();
+    assert!(error.to_string().contains("proxy-anchor") && error.hint().unwrap().contains("triplet"), "{error}");
+}
+
+/// Central differences of the options that no golden covers.
+#[test]
+fn gradients_of_the_other_forms_agree_with_finite_differences() {
+    use kinsight_model::head::l2_normalise;
+    use kinsight_train::loss::{Chosen, LossConfig};
+    let cases =
+        [("lifted-structure", "loss.lifted_structure.form=original"), ("margin", "loss.margin.learn_beta=shared")];
+    for (kind, option) in cases {
+        let options = [format!("loss.kind={kind}"), option.to_string(), "loss.margin.nu=0.3".to_string()];
+        let config: LossConfig = settings("linear", &options).loss;
+        let labels = [0, 0, 1, 1, 2, 2];
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        let values = normal_values(&mut rng, 6 * 5, 1.0);
+        let loss = |values: Vec<f32>, offset: f32| {
+            let device = Device::flex();
+            let x = Tensor::<2>::from_data(TensorData::new(values, [6, 5]), &device).autodiff().require_grad();
+            let beta = Tensor::<1>::from_data([offset], &device).autodiff().require_grad();
+            let Chosen::Samples(chosen) = config.chosen() else { panic!("a loss between samples") };
+            let mut rng = ChaCha8Rng::seed_from_u64(0);
+            let learned = (config.learned(3) > 0).then(|| beta.clone());
+            let loss = config.between_samples(chosen, l2_normalise(x.clone()), &labels, 0, learned, &mut rng);
+            (loss, x, beta)
+        };
+        let value = |values: Vec<f32>, offset: f32| loss(values, offset).0.into_scalar::<f64>();
+        let (found, x, beta) = loss(values.clone(), 0.05);
+        let gradients = found.backward();
+        let gradient = x.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap();
+        let h = 1e-2;
+        for i in [0, 7, 13, 22, 29] {
+            let moved = |by: f32| {
+                let mut moved = values.clone();
+                moved[i] += by;
+                value(moved, 0.05)
+            };
+            let expected = (moved(h) - moved(-h)) / f64::from(2.0 * h);
+            assert!(
+                (f64::from(gradient[i]) - expected).abs() < 2e-2 * expected.abs().max(0.1),
+                "{kind} {i}: {expected}"
+            );
+        }
+        if config.learned(3) > 0 {
+            let expected = (value(values.clone(), 0.05 + h) - value(values.clone(), 0.05 - h)) / f64::from(2.0 * h);
+            let found = beta.grad(&gradients).unwrap().into_scalar::<f64>();
+            assert!((found - expected).abs() < 2e-2 * expected.abs().max(0.1), "beta: {found}, {expected}");
+        }
+    }
+}
