@@ -25,6 +25,10 @@ pub enum Command {
     Train(TrainArgs),
     /// Measure a run, or a bare backbone, by Recall@K and MAP@R
     Eval(EvalArgs),
+    /// Train several methods with several seeds and tell which differences are real
+    Compare(crate::commands::compare::CompareArgs),
+    /// Tell what a run will take, from a few steps of it: parameters, memory, disk, time
+    Plan(crate::commands::plan::PlanArgs),
     /// Make the built-in backbone anew from drawn images
     Pretrain(PretrainArgs),
     /// Write a fine-tuned model for timm, transformers or ONNX Runtime
@@ -81,7 +85,7 @@ pub struct TrainArgs {
     #[arg(long)]
     pub data: Option<PathBuf>,
     /// Run folder to make
-    #[arg(long, required_unless_present = "print_config")]
+    #[arg(long)]
     pub out: Option<PathBuf>,
     /// TOML with settings; flags go over it
     #[arg(long)]
@@ -116,6 +120,9 @@ pub struct TrainArgs {
     /// Any setting by its key, as optimizer.lr=0.001; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Keep class prompts and their optimiser state in a memory bank: in memory, or in a file of the run folder
+    #[arg(long, value_enum)]
+    pub bank: Option<BankArg>,
     /// Continue the run in --out from its last checkpoint
     #[arg(long)]
     pub resume: bool,
@@ -127,6 +134,15 @@ pub struct TrainArgs {
     pub print_config: bool,
     #[command(flatten)]
     pub compute: ComputeArgs,
+}
+
+/// `--bank`
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum BankArg {
+    /// In memory
+    Ram,
+    /// In a memory-mapped file
+    Disk,
 }
 
 /// How blocks are computed.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kinsight_train::bank::{BankCost, BankStorage};
 use kinsight_train::trainer::Event;
 
 /// Shows a training run.
@@ -42,6 +43,9 @@ impl TrainProgress {
                     facts.train.0,
                     facts.train.1
                 ));
+                if let Some(bank) = &facts.bank {
+                    self.say(&bank_line(bank));
+                }
                 if facts.resumed_at > 0 {
                     self.say(&format!("resuming after step {}", facts.resumed_at));
                 }
@@ -108,5 +112,25 @@ mod tests {
     #[test]
     fn numbers_are_grouped_in_threes() {
         assert_eq!([1, 999, 1000, 1234567].map(super::grouped), ["1", "999", "1,000", "1,234,567"]);
+    }
+}
+
+/// What the prompt memory bank will take.
+fn bank_line(bank: &BankCost) -> String {
+    match bank.storage {
+        BankStorage::Ram => format!("class prompts and their optimiser state take {} of memory", bytes(bank.ram_bytes)),
+        BankStorage::Disk => {
+            format!("class prompts and their optimiser state take {} of the run folder's disk", bytes(bank.file_bytes))
+        }
+    }
+}
+
+/// A size in the unit that suits it.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["B", "kB", "MB", "GB"];
+    let unit = (count.max(1).ilog10() as usize / 3).min(UNITS.len() - 1);
+    match unit {
+        0 => format!("{count} B"),
+        _ => format!("{:.1} {}", count as f64 / 1000f64.powi(unit as i32), UNITS[unit]),
     }
 }

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 
+use crate::attach::{attach, attached_values, is_attached};
 use crate::backbone::Backbone;
 use crate::error::ModelError;
 use crate::head::{EmbeddingHead, l2_normalise};
@@ -26,17 +27,23 @@ pub struct Encoder {
     /// Class token or mean.
     #[module(skip)]
     pub pooling: Pooling,
+    /// Whether the prompts stay among the tokens through all blocks.
+    #[module(skip)]
+    pub shallow_prompts: bool,
 }
 
 impl Encoder {
     /// Builds the encoder; the backbone's names carry the prefix `backbone.`.
     pub fn from_source(source: &mut impl ParameterSource, config: &VitConfig, tuning: &Tuning) -> Self {
         let width = config.width;
+        let mut backbone = VisionTransformer::from_source(source, "backbone.", config, tuning.adapter.as_ref());
+        attach(&mut backbone, source, "backbone.", tuning);
         Self {
-            backbone: VisionTransformer::from_source(source, "backbone.", config, tuning.adapter.as_ref()),
+            backbone,
             prompts: tuning.prompts.map(|schedule| PromptTables::from_source(source, "prompts", 1, width, schedule)),
             head: tuning.embedding.map(|size| EmbeddingHead::from_source(source, "head", width, size)),
             pooling: tuning.pooling.unwrap_or_default(),
+            shallow_prompts: tuning.shallow_prompts,
         }
     }
 
@@ -48,7 +55,7 @@ impl Encoder {
     pub fn bare(backbone: &Backbone, pooling: Option<Pooling>, device: &Device) -> Result<Self, ModelError> {
         let pooling = pooling.unwrap_or(backbone.pooling);
         backbone.config.check_pooling(pooling)?;
-        Ok(Self { backbone: backbone.load(device)?, prompts: None, head: None, pooling })
+        Ok(Self { backbone: backbone.load(device)?, prompts: None, head: None, pooling, shallow_prompts: false })
     }
 
     /// Makes exactly what `tuning` declares require gradients.
@@ -65,9 +72,24 @@ impl Encoder {
         self.backbone.embed(images)
     }
 
-    /// Visual prompts of each block.
+    /// Visual prompts of each block; none if they are shallow.
     pub fn block_prompts(&self) -> Vec<Option<PromptRows>> {
-        self.prompts.as_ref().map(PromptTables::shared).unwrap_or_default()
+        match &self.prompts {
+            Some(prompts) if !self.shallow_prompts => prompts.shared(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// `tokens` with shallow prompts behind them, and how many these are; attention does not see the order of tokens.
+    ///
+    /// # Shapes
+    /// `[B, N, D]` to `[B, N + P, D]`
+    pub fn append_shallow_prompts(&self, tokens: Tensor<3>) -> (Tensor<3>, usize) {
+        let rows = self.prompts.as_ref().filter(|_| self.shallow_prompts).and_then(|prompts| prompts.shared_in(0));
+        let Some(rows) = rows else { return (tokens, 0) };
+        let rows = rows.for_batch(tokens.dims()[0]);
+        let count = rows.dims()[1];
+        (Tensor::cat(vec![tokens, rows], 1), count)
     }
 
     /// Embeddings of tokens from [`Self::embed_tokens`], unit length.
@@ -75,7 +97,16 @@ impl Encoder {
     /// # Shapes
     /// `[B, N, D]` to `[B, E]`
     pub fn encode_tokens(&self, tokens: Tensor<3>) -> Tensor<2> {
-        let pooled = self.backbone.features(tokens, self.block_prompts(), self.pooling);
+        self.encode_watching(tokens, |_, _| ())
+    }
+
+    /// As [`Self::encode_tokens`]; `watch` sees the tokens that enter each block.
+    ///
+    /// # Shapes
+    /// `[B, N, D]` to `[B, E]`
+    pub fn encode_watching(&self, tokens: Tensor<3>, watch: impl FnMut(usize, &Tensor<3>)) -> Tensor<2> {
+        let (tokens, appended) = self.append_shallow_prompts(tokens);
+        let pooled = self.backbone.features_beside(tokens, appended, self.block_prompts(), self.pooling, watch);
         l2_normalise(match &self.head {
             Some(head) => head.forward(pooled),
             None => pooled,
@@ -115,6 +146,9 @@ impl<S: ParameterSource> ParameterSource for FreshTuning<'_, S> {
         if name.contains(".adapter.") {
             let init = self.tuning.adapter.as_ref().map_or(AdapterInit::Lora, |adapter| adapter.init);
             return adapter_values(name, shape, init, self.rng);
+        }
+        if is_attached(name) {
+            return attached_values(name, shape, self.rng);
         }
         if let Some(inner) = name.strip_prefix("backbone.") {
             return self.backbone.values(inner, shape);

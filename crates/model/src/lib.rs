@@ -3,6 +3,7 @@
 //!
 //! This crate names the tensor engine (burn); it knows nothing of losses, training loops, indexes or servers.
 
+pub mod attach;
 pub mod backbone;
 pub mod embedder;
 pub mod encoder;

@@ -93,6 +93,14 @@ impl PromptTables {
         })
     }
 
+    /// Visual prompts of one block, shared by all images.
+    pub fn shared_in(&self, block: usize) -> Option<PromptRows> {
+        let used = self.schedule.in_block(block);
+        let table = self.tables.get(block).filter(|_| used > 0)?.val();
+        let width = table.dims()[2];
+        Some(PromptRows::Shared(table.narrow(1, 0, used).reshape([used, width])))
+    }
+
     /// Class prompts of every block: row `classes[b]` of each table for image `b`.
     pub fn of_classes(&self, classes: &Tensor<1, burn::tensor::Int>) -> Vec<Option<PromptRows>> {
         self.each_block(|table, used| PromptRows::PerImage(table.narrow(1, 0, used).select(0, classes.clone())))

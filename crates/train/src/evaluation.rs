@@ -6,9 +6,10 @@ use burn::tensor::Device;
 use kinsight_data::{Dataset, Preprocess};
 use kinsight_model::Encoder;
 use kinsight_model::embedder::{EmbedOptions, Embedded, embed_dataset};
-use kinsight_retrieval::{EvalConfig, Evaluation, UnitEmbeddings, evaluate_self};
+use kinsight_retrieval::{EvalConfig, Evaluation, UnitEmbeddings, evaluate_self, query_scores};
 
 use crate::error::TrainError;
+use crate::run::RunQueries;
 
 /// An evaluation with the embeddings it was computed from.
 #[derive(Clone, Debug)]
@@ -23,6 +24,17 @@ pub struct Measured {
     pub indices: Vec<usize>,
     /// Images that could not be read, with reasons.
     pub unreadable: Vec<(std::path::PathBuf, String)>,
+}
+
+impl Measured {
+    /// What each query scores, for comparisons with other runs.
+    ///
+    /// # Errors
+    /// [`TrainError::Retrieval`] if there is nothing to search.
+    pub fn query_scores(&self) -> Result<RunQueries, TrainError> {
+        let scores = query_scores(&self.embeddings, &self.labels, EvalConfig::default().max_memory_bytes)?;
+        Ok(RunQueries { indices: self.indices.clone(), scores })
+    }
 }
 
 /// Embeds `dataset` and lets every image search among the others.

@@ -10,11 +10,12 @@ use burn::tensor::{Int, Tensor, TensorData};
 use kinsight_model::head::{EmbeddingHead, l2_normalise};
 use kinsight_model::parameters::{ParameterSource, set_trainable};
 use kinsight_model::prompts::{PromptRows, PromptTables};
-use kinsight_model::{Encoder, Tuning, VitConfig};
+use kinsight_model::{Encoder, Tuning, VisionTransformer, VitConfig};
 use rand_chacha::ChaCha8Rng;
 
 use crate::accumulator::Accumulator;
 use crate::loss::{Chosen, LossConfig, ProxyRange};
+use crate::prompt_spread::PromptSpread;
 use crate::proxies::{ProxyConfig, ProxySource, TowerPrompts};
 
 /// The trained model of a run: encoder, proxy tower, learned proxies.
@@ -32,6 +33,9 @@ pub struct Learner {
     /// Number of training classes C.
     #[module(skip)]
     pub classes: usize,
+    /// The term that spreads prompts over the classes, with the prompt of each class.
+    #[module(skip)]
+    pub prompt_spread: Option<PromptSpread>,
 }
 
 /// Head, class prompts and accumulator of the second pass.
@@ -39,10 +43,13 @@ pub struct Learner {
 pub struct ProxyTower {
     /// Class prompts `[C, P, D]` a block; absent with the simple source, or when a memory bank holds them.
     pub prompts: Option<PromptTables>,
-    /// The tower's own head.
-    pub head: EmbeddingHead,
+    /// The tower's own head; absent with the source `samples`, which has no second pass.
+    pub head: Option<EmbeddingHead>,
     /// What folds the tower's outputs into the container.
     pub accumulator: Accumulator,
+    /// The backbone as it was before training, for the source `fixed-encoder`; it shares the memory of what is frozen.
+    #[module(skip)]
+    pub fixed: Option<Box<VisionTransformer>>,
 }
 
 /// The images and labels of one step.
@@ -96,19 +103,23 @@ impl Learner {
     ) -> Self {
         let embedding = tuning.embedding.unwrap_or(config.width);
         let encoder = Encoder::from_source(&mut Prefixed { prefix: "encoder.", inner: source }, config, tuning);
-        let proxy_tower = (proxies.source != ProxySource::Learned).then(|| {
+        let proxy_tower = proxies.source.accumulates().then(|| {
             let class_prompts = proxies.source == ProxySource::Semantic && !proxies.memory_bank;
             let schedule = proxies.class_prompts;
             ProxyTower {
                 prompts: class_prompts
                     .then(|| PromptTables::from_source(source, "proxy_tower.prompts", classes, config.width, schedule)),
-                head: EmbeddingHead::from_source(source, "proxy_tower.head", config.width, embedding),
+                head: proxies
+                    .source
+                    .has_second_pass()
+                    .then(|| EmbeddingHead::from_source(source, "proxy_tower.head", config.width, embedding)),
                 accumulator: Accumulator::from_source(
                     source,
                     "proxy_tower.accumulator",
                     embedding,
                     &proxies.accumulator,
                 ),
+                fixed: (proxies.source == ProxySource::FixedEncoder).then(|| Box::new(bare(&encoder.backbone))),
             }
         });
         let has_proxies = loss.compares_proxies() || proxy_tower.is_some();
@@ -116,7 +127,7 @@ impl Learner {
         let proxies = has_proxies.then(|| source.parameter("proxies", [rows, embedding]));
         let learned = loss.learned(classes);
         let loss_parameters = (learned > 0).then(|| source.parameter("loss_parameters", [learned]));
-        Self { encoder, proxy_tower, proxies, loss_parameters, classes }
+        Self { encoder, proxy_tower, proxies, loss_parameters, classes, prompt_spread: None }
     }
 
     /// Makes exactly the declared parameters require gradients.
@@ -137,21 +148,37 @@ impl Learner {
         random: &mut ChaCha8Rng,
     ) -> StepOutput {
         let classes = batch.classes();
+        let pixels = (proxies.source == ProxySource::FixedEncoder).then(|| batch.images.clone());
         // Patch projection and positions are the same for both towers and computed once.
         let tokens = self.encoder.embed_tokens(batch.images);
-        let embeddings = self.encoder.encode_tokens(tokens.clone());
+        let mut spread = self.prompt_spread.as_ref().map(|spread| spread.watch(&batch.labels));
+        let embeddings = self.encoder.encode_watching(tokens.clone(), |block, tokens| {
+            if let Some(spread) = &mut spread {
+                spread.see(block, tokens, &self.encoder);
+            }
+        });
         let (mixed, container) = match (&self.proxy_tower, &self.proxies) {
             (Some(tower), Some(learned)) => {
-                let prompts =
-                    tower.block_prompts(&self.encoder, &batch.labels, &classes, batch.banked_prompts, proxies);
-                let samples = tower.encode(&self.encoder, tokens, prompts);
+                let samples = match (&tower.head, pixels) {
+                    (None, _) => embeddings.clone().detach(),
+                    (Some(head), Some(pixels)) => tower.encode_fixed(head, &self.encoder, pixels),
+                    (Some(head), None) => {
+                        let prompts =
+                            tower.block_prompts(&self.encoder, &batch.labels, &classes, batch.banked_prompts, proxies);
+                        tower.encode(head, &self.encoder, tokens, prompts, proxies)
+                    }
+                };
                 let new = tower.accumulator.accumulate(container.clone(), &classes, samples, random);
-                let mixed = mix(learned.val(), new.states, new.container.clone(), &classes, proxies.learned_share);
+                let mixed = mix(learned.val(), new.states, new.container.clone(), &classes, proxies);
                 (Some(mixed), Some(new.container.without_autodiff()))
             }
             (_, learned) => (learned.as_ref().map(|learned| Mixed { all: learned.val(), of_batch: None }), None),
         };
         let value = self.loss(&embeddings, mixed.as_ref(), batch.labels, &classes, loss, random);
+        let value = match spread.and_then(|spread| spread.loss()) {
+            Some(term) => value + term,
+            None => value,
+        };
         let (all, of_batch) = mixed.map_or((None, None), |mixed| (Some(mixed.all), mixed.of_batch));
         StepOutput { loss: value, embeddings, proxies: all, batch_proxies: of_batch, container }
     }
@@ -207,7 +234,9 @@ struct Mixed {
 }
 
 /// `share * O + (1 - share) * Z`, for all classes and for those of the batch; each of a class's K proxies with the same Z.
-fn mix(learned: Tensor<2>, states: Tensor<2>, container: Tensor<2>, classes: &[usize], share: f64) -> Mixed {
+fn mix(learned: Tensor<2>, states: Tensor<2>, container: Tensor<2>, classes: &[usize], config: &ProxyConfig) -> Mixed {
+    let share = config.learned_share;
+    let learned = if config.normalise_learned { l2_normalise(learned) } else { learned };
     let centres = learned.dims()[0] / container.dims()[0];
     let both =
         |learned: Tensor<2>, semantic: Tensor<2>| learned * share + repeat_rows(semantic, centres) * (1.0 - share);
@@ -239,11 +268,8 @@ impl ProxyTower {
         banked: Option<PromptTables>,
         config: &ProxyConfig,
     ) -> Vec<Option<PromptRows>> {
-        let visual = match config.tower_prompts {
-            TowerPrompts::None => Vec::new(),
-            TowerPrompts::Encoder => encoder.block_prompts(),
-        };
-        let device = &self.head.projection.weight.device();
+        let visual = if uses_encoder_prompts(config) { encoder.block_prompts() } else { Vec::new() };
+        let device = &encoder.backbone.norm.weight.device();
         let index = |rows: Vec<i64>| Tensor::<1, Int>::from_data(TensorData::new(rows, [labels.len()]), device);
         let of_class = match (banked, &self.prompts) {
             (Some(buffer), _) => {
@@ -258,9 +284,48 @@ impl ProxyTower {
 
     /// # Shapes
     /// tokens `[B, N, D]` to unit rows `[B, E]`
-    fn encode(&self, encoder: &Encoder, tokens: Tensor<3>, prompts: Vec<Option<PromptRows>>) -> Tensor<2> {
-        l2_normalise(self.head.forward(encoder.backbone.features(tokens, prompts, encoder.pooling)))
+    fn encode(
+        &self,
+        head: &EmbeddingHead,
+        encoder: &Encoder,
+        tokens: Tensor<3>,
+        prompts: Vec<Option<PromptRows>>,
+        config: &ProxyConfig,
+    ) -> Tensor<2> {
+        let shallow = uses_encoder_prompts(config);
+        let (tokens, appended) = if shallow { encoder.append_shallow_prompts(tokens) } else { (tokens, 0) };
+        let pooled = encoder.backbone.features_beside(tokens, appended, prompts, encoder.pooling, |_, _| ());
+        l2_normalise(head.forward(pooled))
     }
+
+    /// # Shapes
+    /// pixels `[B, 3, H, W]` to unit rows `[B, E]`
+    fn encode_fixed(&self, head: &EmbeddingHead, encoder: &Encoder, pixels: Tensor<4>) -> Tensor<2> {
+        let backbone = self.fixed.as_deref().unwrap_or(&encoder.backbone);
+        let backbone = VisionTransformer { compute: encoder.backbone.compute, ..backbone.clone() };
+        let tokens = backbone.embed(pixels);
+        l2_normalise(head.forward(backbone.features(tokens, Vec::new(), encoder.pooling)))
+    }
+}
+
+/// Whether the second pass sees the encoder's visual prompts.
+fn uses_encoder_prompts(config: &ProxyConfig) -> bool {
+    config.source == ProxySource::SameEncoder || config.tower_prompts == TowerPrompts::Encoder
+}
+
+/// A backbone without what a fine-tuning attached; its tensors share their memory with the original.
+fn bare(backbone: &VisionTransformer) -> VisionTransformer {
+    let mut bare = backbone.clone();
+    for block in &mut bare.blocks {
+        block.adapter = None;
+        for layer in [&mut block.attn.qkv, &mut block.attn.proj, &mut block.mlp.fc1, &mut block.mlp.fc2] {
+            (layer.lora, layer.ssf, layer.bias_offset) = (None, None, None);
+        }
+        (block.norm1.ssf, block.norm2.ssf) = (None, None);
+    }
+    bare.norm.ssf = None;
+    bare.patch_embed.proj.ssf = None;
+    set_trainable(bare, |_| false)
 }
 
 /// Both lists of prompts, block by block.

@@ -4,6 +4,7 @@
 
 pub mod accumulator;
 pub mod bank;
+pub mod compare;
 pub mod config;
 pub mod error;
 pub mod evaluation;
@@ -11,8 +12,10 @@ mod health;
 pub mod init;
 pub mod learner;
 pub mod loss;
+pub mod memory;
 pub mod miner;
 pub mod optim;
+pub mod prompt_spread;
 pub mod proxies;
 pub mod report;
 pub mod run;

@@ -10,6 +10,7 @@ use kinsight_train::config::{Overrides, parse_assignment};
 use kinsight_train::init::{FreshLearner, initial_container};
 use kinsight_train::learner::{Learner, TrainBatch};
 use kinsight_train::optim::{LearningRates, OptimizerConfig, OptimizerKind, OptimizerState};
+use kinsight_train::prompt_spread::PromptSpread;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -18,7 +19,7 @@ const CLASSES: usize = 5;
 /// What of the backbone a method may train, besides prompts, head and proxies.
 type Declared = fn(&str) -> bool;
 
-const METHODS: [(&str, &[&str], Declared); 12] = [
+const METHODS: &[(&str, &[&str], Declared)] = &[
     ("linear", &[], |_| false),
     ("bitfit", &[], |name| name.contains("bias")),
     ("adapter", &[], |name| name.contains(".adapter.")),
@@ -31,6 +32,30 @@ const METHODS: [(&str, &[&str], Declared); 12] = [
     ("vptsp-g", &["proxies.accumulator.kind=gru"], |_| false),
     ("vptsp-g+bitfit", &[], |name| name.contains("bias")),
     ("full", &[], |_| true),
+    ("full-layer-decay", &[], |_| true),
+    ("last-blocks", &["tuning.last_blocks=1"], |name| name.starts_with("blocks.2.") || name.starts_with("norm.")),
+    ("layer-norm", &[], |name| name.contains("norm")),
+    ("bitfit", &["tuning.bitfit_parts=[\"q\",\"mlp\",\"patch\"]"], |name| {
+        name.contains(".bias_offset.")
+            || name.contains("mlp") && name.contains("bias")
+            || name == "patch_embed.proj.bias"
+    }),
+    ("lora", &["tuning.lora.targets=[\"qkv\",\"proj\",\"mlp\"]"], |name| name.contains(".lora.")),
+    ("lora", &["tuning.lora.dropout=0.2"], |name| name.contains(".lora.")),
+    ("dora+bitfit", &[], |name| name.contains(".lora.") || name.contains("bias")),
+    ("ssf", &[], |name| name.contains(".ssf.")),
+    ("vpt-shallow", &[], |_| false),
+    ("vpt-shallow", &["tuning.pooling=avg", "proxies.source=same-encoder"], |_| false),
+    ("vpt-decreasing", &["tuning.prompts.step=1"], |_| false),
+    ("da-vpt", &[], |_| false),
+    ("vpt+lora+ssf+layer-norm", &[], |n| n.contains(".lora.") || n.contains(".ssf.") || n.contains("norm")),
+    ("vpt", &["proxies.source=samples"], |_| false),
+    ("vpt+bitfit", &["proxies.source=fixed-encoder"], |name| name.contains("bias")),
+    ("vptsp-g", &["proxies.accumulator.kind=rnn"], |_| false),
+    ("vptsp-g", &["proxies.accumulator.kind=lstm"], |_| false),
+    ("vptsp-g", &["proxies.accumulator.kind=cross-attention"], |_| false),
+    ("vptsp-g", &["proxies.accumulator.kind=none", "proxies.normalise_learned=true"], |_| false),
+    ("vptsp-g", &["variant=paper"], |_| false),
 ];
 
 #[test]
@@ -63,6 +88,11 @@ fn check((method, settings, declared): &(&str, &[&str], Declared), engine: Engin
         Learner::from_source(&mut source, &config, &settings.tuning, &settings.proxies, &settings.loss, CLASSES);
     learner.encoder.backbone.compute = Compute { engine, ..Compute::default() };
     let mut learner = learner.with_trainable(&settings.tuning);
+    if settings.prompt_spread.weight > 0.0 {
+        let (embeddings, labels) = (normal_values(&mut rng, CLASSES * 6, 1.0), [0, 1, 2, 3, 4]);
+        let spread = PromptSpread::new(&settings.prompt_spread, &embeddings, &labels, CLASSES, 4).unwrap();
+        learner.prompt_spread = Some(spread);
+    }
 
     for parameter in inventory(&learner) {
         let inner = parameter.name.strip_prefix("encoder.backbone.");

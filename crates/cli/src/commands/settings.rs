@@ -5,7 +5,7 @@ use kinsight_data::SplitRule;
 use kinsight_model::{Checkpoint, Compute, Engine, Precision};
 use kinsight_train::config::{Overrides, TrainConfig, parse_assignment};
 
-use crate::arguments::{CheckpointArg, ComputeArgs, EngineArg, PrecisionArg, SplitArg, TrainArgs};
+use crate::arguments::{BankArg, CheckpointArg, ComputeArgs, EngineArg, PrecisionArg, SplitArg, TrainArgs};
 
 /// The settings that a `train` command line amounts to.
 pub fn train_config(arguments: &TrainArgs) -> Result<TrainConfig> {
@@ -36,6 +36,10 @@ pub fn train_config(arguments: &TrainArgs) -> Result<TrainConfig> {
         if let Some(rate) = rate {
             overrides.set(key, rate);
         }
+    }
+    if let Some(bank) = arguments.bank {
+        overrides.set("proxies.memory_bank", true);
+        overrides.set("proxies.bank_storage", if matches!(bank, BankArg::Disk) { "disk" } else { "ram" });
     }
     for assignment in &arguments.set {
         overrides.assignments.push(parse_assignment(assignment)?);

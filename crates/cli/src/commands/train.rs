@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::tensor::Device;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use kinsight_train::evaluation::Measured;
 use kinsight_train::run::{ReportedRun, RunFolder, RunReport};
 use kinsight_train::trainer::{Outcome, Trainer};
 
 use super::settings::{train_config, use_threads};
-use crate::arguments::TrainArgs;
+use crate::arguments::{Cli, TrainArgs};
 use crate::progress::TrainProgress;
 use crate::{commands::eval, interrupt};
 
@@ -21,7 +23,11 @@ pub fn run(arguments: &TrainArgs) -> Result<()> {
         print!("{}", config.to_toml()?);
         return Ok(());
     }
-    let out = arguments.out.as_ref().context("--out is missing")?;
+    let Some(out) = &arguments.out else {
+        // Not for clap to require: `kinsight plan` takes the same arguments and has no use for it.
+        let message = "the run folder is missing: --out RUN\n";
+        Cli::command().error(ErrorKind::MissingRequiredArgument, message).exit()
+    };
     if config.data.path.as_os_str().is_empty() {
         anyhow::bail!("no images given: --data DIR, or data.path in the configuration");
     }

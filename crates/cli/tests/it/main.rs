@@ -3,10 +3,12 @@
 
 mod backbones;
 mod bad_input;
+mod comparing;
 mod documents;
 mod evaluating;
 mod exporting;
 mod fixture;
+mod planning;
 mod quickstart;
 mod resuming;
 mod training;

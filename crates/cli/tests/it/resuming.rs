@@ -65,6 +65,29 @@ fn an_interrupt_saves_and_the_run_goes_on() {
 }
 
 #[test]
+fn a_prompt_memory_bank_on_disk_survives_being_killed_anywhere() {
+    let fixture = Fixture::new();
+    let settings = ["--bank", "disk", "--set", "checkpoint_every_steps=3"];
+    let started = Instant::now();
+    succeed(&mut fixture.train("unbroken", &settings));
+    let whole = started.elapsed();
+    let mut rng = ChaCha8Rng::seed_from_u64(12);
+    for attempt in 0..6 {
+        let more: Vec<&str> = settings.into_iter().chain((attempt > 0).then_some("--resume")).collect();
+        let mut child = fixture.train("broken", &more).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole.mul_f64(rng.random_range(0.2..0.7)));
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+    }
+    let resume: Vec<&str> = settings.into_iter().chain(["--resume"]).collect();
+    succeed(&mut fixture.train("broken", &resume));
+    for file in ["log.jsonl", "metrics.json", "model.safetensors"] {
+        let read = |run: &str| std::fs::read(fixture.path(run).join(file)).unwrap();
+        assert!(read("unbroken") == read("broken"), "{file} differs");
+    }
+}
+
+#[test]
 fn a_prompt_memory_bank_resumes_too() {
     let fixture = Fixture::new();
     let bank = ["--set", "proxies.memory_bank=true"];

@@ -37,7 +37,9 @@ fn the_number_of_threads_and_workers_changes_nothing() {
 #[test]
 fn every_method_trains() {
     let fixture = Fixture::new();
-    for method in ["linear", "bitfit", "adapter", "vpt", "vptsp-m", "vptsp-g", "adapter+bitfit", "full"] {
+    for method in
+        ["linear", "bitfit", "adapter", "vpt", "vptsp-m", "vptsp-g", "adapter+bitfit", "full", "lora", "ssf", "da-vpt"]
+    {
         let out = format!("run-{method}");
         let mut command = kinsight();
         command.args(["train", "--epochs", "1", "--batch-size", "4", "--method", method]);
@@ -63,7 +65,8 @@ fn the_published_settings_are_valid() {
     let mut seen = 0;
     for entry in std::fs::read_dir(configs).unwrap() {
         let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_string_lossy().starts_with("pretrain") {
+        let name = path.file_name().unwrap().to_string_lossy().to_string();
+        if name.starts_with("pretrain") || name.starts_with("compare") {
             continue;
         }
         succeed(kinsight().args(["train", "--print-config", "--config"]).arg(&path));

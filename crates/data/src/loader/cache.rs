@@ -44,6 +44,12 @@ impl ImageCache {
         Ok(image)
     }
 
+    /// Pictures kept, and their bytes.
+    pub(super) fn kept(&self) -> (usize, u64) {
+        let kept = self.slots.iter().filter(|slot| slot.get().is_some()).count();
+        (kept, self.used_bytes.load(Ordering::Relaxed))
+    }
+
     fn reserve(&self, bytes: u64) -> bool {
         let fits = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= self.max_bytes);
         self.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()

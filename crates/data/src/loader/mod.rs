@@ -165,6 +165,11 @@ impl Loader {
         Batches::start(Arc::clone(&self.shared), plan)
     }
 
+    /// How many decoded pictures are kept, and their bytes.
+    pub fn cached(&self) -> (usize, u64) {
+        self.shared.cache.kept()
+    }
+
     /// The unreadable files met so far, each once, in the order of the plans.
     pub fn unreadable(&self) -> UnreadableReport {
         let ledger = self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);

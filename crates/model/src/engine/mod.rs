@@ -71,5 +71,8 @@ pub(crate) fn block_forward(
 
 /// Whether the fused kernel computes blocks of this kind; see `VitConfig::runs_fused`.
 fn fuses(block: &Block) -> bool {
-    block.mlp.activation == Activation::Gelu && !block.mlp.gated && block.attn.rotary.is_none()
+    !block.needs_composed()
+        && block.mlp.activation == Activation::Gelu
+        && !block.mlp.gated
+        && block.attn.rotary.is_none()
 }

@@ -2,6 +2,7 @@
 //! written as other weights of the same architecture, and how.
 
 use super::export_error;
+use crate::attach::fold;
 use crate::encoder::Encoder;
 use crate::error::ModelError;
 use crate::tuning::Tuning;
@@ -17,8 +18,23 @@ const HINT: &str =
 /// [`ModelError::Export`] names the part that has no place in a plain backbone.
 pub fn folded_backbone(encoder: &Encoder, tuning: &Tuning) -> Result<VisionTransformer, ModelError> {
     // Every field is named, so that a new method does not compile before it says here how it folds.
-    let Tuning { full: _, bitfit: _, prompts, adapter, pooling: _, embedding: _ } = tuning;
-    // `full` and `bitfit` change the backbone's own weights: nothing is left to do.
+    let Tuning {
+        full: _,
+        bitfit: _,
+        bitfit_parts: _,
+        layer_norm: _,
+        last_blocks: _,
+        first_trained_block: _,
+        prompts,
+        shallow_prompts: _,
+        adapter,
+        lora: _,
+        ssf: _,
+        pooling: _,
+        embedding: _,
+    } = tuning;
+    // `full`, `bitfit`, `layer_norm` and `last_blocks` change the backbone's own weights; LoRA, SSF and offsets of single
+    // biases fold into them.
     if prompts.is_some() {
         return Err(export_error(
             "visual prompts are tokens, not weights: they cannot be folded into a backbone",
@@ -28,5 +44,5 @@ pub fn folded_backbone(encoder: &Encoder, tuning: &Tuning) -> Result<VisionTrans
     if adapter.is_some() {
         return Err(export_error("adapters are layers of their own: they cannot be folded into a backbone", HINT));
     }
-    Ok(encoder.backbone.clone())
+    Ok(fold(&encoder.backbone))
 }

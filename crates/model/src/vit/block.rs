@@ -7,6 +7,7 @@ use super::adapter::{Adapter, AdapterConfig, AdapterPlacement};
 use super::attention::Attention;
 use super::config::VitConfig;
 use super::layer_norm::LayerNorm;
+use super::linear::Linear;
 use super::mlp::Mlp;
 use crate::engine::{self, Compute};
 use crate::parameters::ParameterSource;
@@ -70,6 +71,11 @@ impl Block {
     /// the last block need not compute what nobody looks at
     pub fn forward(&self, x: Tensor<3>, prompts: Option<PromptRows>, outputs: usize, compute: Compute) -> Tensor<3> {
         engine::block_forward(self, x, prompts, outputs, compute)
+    }
+
+    /// Whether something attached to the block can only run composed.
+    pub fn needs_composed(&self) -> bool {
+        [&self.attn.qkv, &self.attn.proj, &self.mlp.fc1, &self.mlp.fc2].into_iter().any(Linear::needs_composed)
     }
 
     /// The block composed from tensor operations: what runs on every back end, and the fused kernel's oracle.

@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 
+use super::scale_shift::ScaleShift;
 use crate::parameters::ParameterSource;
 
 /// The counterpart of `torch.nn.LayerNorm` with an affine part.
@@ -12,6 +13,8 @@ pub struct LayerNorm {
     pub weight: Param<Tensor<1>>,
     /// `[D]`
     pub bias: Param<Tensor<1>>,
+    /// Scale and shift of the output.
+    pub ssf: Option<ScaleShift>,
     /// Added to the variance.
     #[module(skip)]
     pub eps: f64,
@@ -23,7 +26,16 @@ impl LayerNorm {
         Self {
             weight: source.parameter(&format!("{name}.weight"), [width]),
             bias: source.parameter(&format!("{name}.bias"), [width]),
+            ssf: None,
             eps,
+        }
+    }
+
+    /// Weight and bias with scale and shift folded in, `[D]` each.
+    pub fn folded(&self) -> (Tensor<1>, Tensor<1>) {
+        match &self.ssf {
+            None => (self.weight.val(), self.bias.val()),
+            Some(ssf) => (self.weight.val() * ssf.scale.val(), ssf.apply(self.bias.val())),
         }
     }
 
@@ -32,6 +44,7 @@ impl LayerNorm {
     /// # Shapes
     /// `[.., D]` to `[.., D]`
     pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
-        module::layer_norm(x, self.weight.val(), Some(self.bias.val()), self.eps)
+        let (weight, bias) = self.folded();
+        module::layer_norm(x, weight, Some(bias), self.eps)
     }
 }

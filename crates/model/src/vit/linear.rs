@@ -3,6 +3,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 
+use super::lora::Lora;
+use super::scale_shift::ScaleShift;
 use crate::parameters::ParameterSource;
 
 /// `y = x Wᵀ + b`; the counterpart of `torch.nn.Linear`.
@@ -12,6 +14,46 @@ pub struct Linear {
     pub weight: Param<Tensor<2>>,
     /// `[out]`
     pub bias: Option<Param<Tensor<1>>>,
+    /// Low-rank update of the weight.
+    pub lora: Option<Lora>,
+    /// Scale and shift of the output.
+    pub ssf: Option<ScaleShift>,
+    /// What is added to a part of the bias, when the rest of it must stay as it is.
+    pub bias_offset: Option<BiasOffset>,
+}
+
+/// Trained additions to some of the equal parts of a bias: the query part of a fused qkv bias, without the others.
+#[derive(Module, Debug)]
+pub struct BiasOffset {
+    /// The parts that train, one after the other.
+    pub value: Param<Tensor<1>>,
+    /// Which of the equal parts of the bias they are.
+    #[module(skip)]
+    pub parts: Vec<bool>,
+}
+
+impl BiasOffset {
+    /// Reads `name.value`; the bias has `size` numbers in `parts.len()` equal parts.
+    pub fn from_source(source: &mut impl ParameterSource, name: &str, size: usize, parts: &[bool]) -> Self {
+        let trained = parts.iter().filter(|trains| **trains).count();
+        let length = size / parts.len() * trained;
+        Self { value: source.parameter(&format!("{name}.value"), [length]), parts: parts.to_vec() }
+    }
+
+    fn spread(&self) -> Tensor<1> {
+        let value = self.value.val();
+        let trained = self.parts.iter().filter(|trains| **trains).count();
+        let size = value.dims()[0] / trained.max(1);
+        let mut next = 0;
+        let part = |trains: &bool| {
+            if !trains {
+                return Tensor::zeros([size], &value.device());
+            }
+            next += 1;
+            value.clone().narrow(0, (next - 1) * size, size)
+        };
+        Tensor::cat(self.parts.iter().map(part).collect(), 0)
+    }
 }
 
 impl Linear {
@@ -20,7 +62,34 @@ impl Linear {
         Self {
             weight: source.parameter(&format!("{name}.weight"), [output, input]),
             bias: bias.then(|| source.parameter(&format!("{name}.bias"), [output])),
+            lora: None,
+            ssf: None,
+            bias_offset: None,
         }
+    }
+
+    /// Weight and bias with everything that is attached to the layer folded in.
+    ///
+    /// # Shapes
+    /// `[out, in]` and `[out]`
+    pub fn folded(&self) -> (Tensor<2>, Option<Tensor<1>>) {
+        let weight = match &self.lora {
+            Some(lora) if !lora.drops() => lora.apply(self.weight.val()),
+            _ => self.weight.val(),
+        };
+        let bias = match (&self.bias, &self.bias_offset) {
+            (Some(bias), Some(offset)) => Some(bias.val() + offset.spread()),
+            (bias, _) => bias.as_ref().map(|bias| bias.val()),
+        };
+        match &self.ssf {
+            None => (weight, bias),
+            Some(ssf) => (ssf.scale_rows(weight), Some(ssf.shift_bias(bias))),
+        }
+    }
+
+    /// Whether a part of the layer is not a weight, so that only [`Self::forward`] computes it.
+    pub fn needs_composed(&self) -> bool {
+        self.lora.as_ref().is_some_and(Lora::drops)
     }
 
     /// Applies the layer to the last dimension.
@@ -28,6 +97,18 @@ impl Linear {
     /// # Shapes
     /// `[.., in]` to `[.., out]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        module::linear(x, self.weight.val().transpose(), self.bias.as_ref().map(|bias| bias.val()))
+        let (weight, bias) = self.folded();
+        let dropping = self.lora.as_ref().filter(|lora| lora.drops()).map(|lora| {
+            let update = lora.forward_dropping(x.clone());
+            match &self.ssf {
+                None => update,
+                Some(ssf) => update * ssf.scale.val().unsqueeze(),
+            }
+        });
+        let y = module::linear(x, weight.transpose(), bias);
+        match dropping {
+            None => y,
+            Some(update) => y + update,
+        }
     }
 }

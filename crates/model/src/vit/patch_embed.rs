@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 
 use super::config::VitConfig;
+use super::scale_shift::ScaleShift;
 use crate::parameters::ParameterSource;
 
 /// Projects non-overlapping patches to tokens; weights have the layout of `torch.nn.Conv2d`.
@@ -20,6 +21,8 @@ pub struct PatchProjection {
     pub weight: Param<Tensor<4>>,
     /// `[D]`; CLIP has none.
     pub bias: Option<Param<Tensor<1>>>,
+    /// Scale and shift of the patch tokens.
+    pub ssf: Option<ScaleShift>,
 }
 
 impl PatchEmbed {
@@ -30,6 +33,7 @@ impl PatchEmbed {
             proj: PatchProjection {
                 weight: source.parameter(&format!("{name}.proj.weight"), [config.width, 3, patch, patch]),
                 bias: config.patch_bias.then(|| source.parameter(&format!("{name}.proj.bias"), [config.width])),
+                ssf: None,
             },
         }
     }
@@ -47,6 +51,11 @@ impl PatchEmbed {
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, rows * columns, channels * patch * patch]);
         let kernel = self.proj.weight.val().reshape([features, channels * patch * patch]);
-        module::linear(patches, kernel.transpose(), self.proj.bias.as_ref().map(|bias| bias.val()))
+        let bias = self.proj.bias.as_ref().map(|bias| bias.val());
+        let (kernel, bias) = match &self.proj.ssf {
+            None => (kernel, bias),
+            Some(ssf) => (ssf.scale_rows(kernel), Some(ssf.shift_bias(bias))),
+        };
+        module::linear(patches, kernel.transpose(), bias)
     }
 }

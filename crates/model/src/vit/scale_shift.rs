@@ -34,6 +34,11 @@ impl ScaleShift {
         weight * self.scale.val().unsqueeze_dim(1)
     }
 
+    /// A bias `[out]`, scaled and shifted; the shift alone where there is none.
+    pub fn shift_bias(&self, bias: Option<Tensor<1>>) -> Tensor<1> {
+        bias.map_or_else(|| self.shift.val(), |bias| self.apply(bias))
+    }
+
     /// A vector `[out]`, scaled and shifted.
     pub fn apply(&self, vector: Tensor<1>) -> Tensor<1> {
         vector * self.scale.val() + self.shift.val()

@@ -137,7 +137,7 @@ impl VisionTransformer {
     /// `[B, N, D]` to `[B, N, D]`, before the final norm
     pub fn run_blocks(&self, tokens: Tensor<3>, prompts: Vec<Option<PromptRows>>) -> Tensor<3> {
         let outputs = tokens.dims()[1];
-        self.run_blocks_for(tokens, prompts, outputs)
+        self.run_blocks_for(tokens, prompts, outputs, |_, _| ())
     }
 
     /// One vector an image: blocks, final norm, pooling.
@@ -145,18 +145,41 @@ impl VisionTransformer {
     /// # Shapes
     /// `[B, N, D]` to `[B, D]`
     pub fn features(&self, tokens: Tensor<3>, prompts: Vec<Option<PromptRows>>, pooling: Pooling) -> Tensor<2> {
-        let outputs = match pooling {
-            Pooling::Class => 1,
-            Pooling::Avg | Pooling::Map => tokens.dims()[1],
-        };
-        self.pool(self.run_blocks_for(tokens, prompts, outputs), pooling)
+        self.features_beside(tokens, 0, prompts, pooling, |_, _| ())
     }
 
-    fn run_blocks_for(&self, tokens: Tensor<3>, prompts: Vec<Option<PromptRows>>, outputs: usize) -> Tensor<3> {
+    /// As [`Self::features`], when the last `appended` tokens are not the image's and take no part in pooling; `watch` sees
+    /// the tokens that enter each block.
+    ///
+    /// # Shapes
+    /// `[B, N + appended, D]` to `[B, D]`
+    pub fn features_beside(
+        &self,
+        tokens: Tensor<3>,
+        appended: usize,
+        prompts: Vec<Option<PromptRows>>,
+        pooling: Pooling,
+        watch: impl FnMut(usize, &Tensor<3>),
+    ) -> Tensor<2> {
+        let outputs = match pooling {
+            Pooling::Class => 1,
+            Pooling::Avg | Pooling::Map => tokens.dims()[1] - appended,
+        };
+        self.pool(self.run_blocks_for(tokens, prompts, outputs, watch), pooling)
+    }
+
+    fn run_blocks_for(
+        &self,
+        tokens: Tensor<3>,
+        prompts: Vec<Option<PromptRows>>,
+        outputs: usize,
+        mut watch: impl FnMut(usize, &Tensor<3>),
+    ) -> Tensor<3> {
         let last = self.blocks.len() - 1;
         let mut prompts = prompts.into_iter();
         self.blocks.iter().enumerate().fold(tokens, |x, (i, block)| {
             let outputs = if i == last { outputs } else { x.dims()[1] };
+            watch(i, &x);
             block.forward(x, prompts.next().flatten(), outputs, self.compute)
         })
     }

@@ -7,12 +7,13 @@
 //! Differs from the paper, which writes `h' = (1 - z) * h + z * n` and normalises each state: [`GruGate::Paper`].
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, TensorData, activation};
+use burn::tensor::{Tensor, activation};
 use kinsight_model::head::l2_normalise;
 use kinsight_model::parameters::ParameterSource;
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+
+use super::dropout::drop_out;
 
 /// Activation of the candidate state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,17 +109,4 @@ impl Gru {
             GruGate::Paper => l2_normalise(take * h + keep * n),
         }
     }
-}
-
-/// Inverted dropout with a mask drawn from `rng`.
-fn drop_out(x: Tensor<2>, probability: f64, rng: &mut ChaCha8Rng) -> Tensor<2> {
-    if probability <= 0.0 {
-        return x;
-    }
-    let shape = x.dims();
-    let kept = (1.0 / (1.0 - probability)) as f32;
-    let mask: Vec<f32> =
-        (0..shape[0] * shape[1]).map(|_| if rng.random::<f64>() < probability { 0.0 } else { kept }).collect();
-    let mask = Tensor::from_data(TensorData::new(mask, shape), &x.device());
-    x * mask
 }

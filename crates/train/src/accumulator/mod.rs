@@ -3,8 +3,12 @@
 //! The container Z `[C, E]` is state, not a parameter: it is passed in, the new one is returned, and no gradient
 //! crosses from batch to batch.
 
+mod cross_attention;
+mod dropout;
 mod ema;
 mod gru;
+mod lstm;
+mod rnn;
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -13,13 +17,18 @@ use kinsight_model::parameters::ParameterSource;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+pub use cross_attention::CrossAttention;
 pub use ema::EmaUpdate;
 pub use gru::{Gru, GruActivation, GruGate};
+pub use lstm::Lstm;
+pub use rnn::Rnn;
 
 /// Which accumulator, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccumulatorKind {
+    /// No memory: the mean of the class's samples in this batch.
+    None,
     /// Exponential moving average (VPTSP-M).
     Ema,
     /// GRU with tanh.
@@ -27,6 +36,13 @@ pub enum AccumulatorKind {
     /// GRU with ReLU (VPTSP-G).
     #[default]
     GruRelu,
+    /// Plain recurrent cell.
+    Rnn,
+    /// Long short-term memory.
+    Lstm,
+    /// Attention of the state to the samples.
+    #[serde(rename = "cross-attention")]
+    CrossAttention,
 }
 
 /// Options of the accumulator.
@@ -41,7 +57,7 @@ pub struct AccumulatorConfig {
     pub ema_update: EmaUpdate,
     /// Which side of the GRU's update gate keeps the old state.
     pub gru_gate: GruGate,
-    /// Dropout on each state of the GRU.
+    /// Dropout on each state of a recurrent cell, and on what attention adds.
     pub dropout: f64,
 }
 
@@ -63,6 +79,12 @@ impl Default for AccumulatorConfig {
 pub struct Accumulator {
     /// The recurrent cell of the GRU variants.
     pub gru: Option<Gru>,
+    /// The plain recurrent cell.
+    pub rnn: Option<Rnn>,
+    /// The long short-term memory.
+    pub lstm: Option<Lstm>,
+    /// Attention to the samples.
+    pub attention: Option<CrossAttention>,
     /// Options.
     #[module(skip)]
     pub config: AccumulatorConfig,
@@ -78,7 +100,7 @@ pub struct Accumulated {
 }
 
 impl Accumulator {
-    /// Reads the cell's parameters under `name.gru`.
+    /// Reads the parameters under `name.gru`, `name.rnn`, `name.lstm` or `name.attention`.
     pub fn from_source(
         source: &mut impl ParameterSource,
         name: &str,
@@ -86,13 +108,18 @@ impl Accumulator {
         config: &AccumulatorConfig,
     ) -> Self {
         let activation = match config.kind {
-            AccumulatorKind::Ema => None,
             AccumulatorKind::Gru => Some(GruActivation::Tanh),
             AccumulatorKind::GruRelu => Some(GruActivation::Relu),
+            _ => None,
         };
         let gru =
             activation.map(|act| Gru::from_source(source, &format!("{name}.gru"), embedding, act, config.gru_gate));
-        Self { gru, config: config.clone() }
+        let is = |kind| config.kind == kind;
+        let rnn = is(AccumulatorKind::Rnn).then(|| Rnn::from_source(source, &format!("{name}.rnn"), embedding));
+        let lstm = is(AccumulatorKind::Lstm).then(|| Lstm::from_source(source, &format!("{name}.lstm"), embedding));
+        let attention = is(AccumulatorKind::CrossAttention)
+            .then(|| CrossAttention::from_source(source, &format!("{name}.attention"), embedding));
+        Self { gru, rnn, lstm, attention, config: config.clone() }
     }
 
     /// Folds the batch's samples into the container.
@@ -111,12 +138,22 @@ impl Accumulator {
         let samples = samples.reshape([groups, rows / groups, embedding]);
         let index = class_index(classes, &container);
         let old = container.clone().select(0, index.clone());
-        let states = match &self.gru {
-            None => ema::update(old.clone(), samples, &self.config),
-            Some(gru) => gru.run(old.clone(), samples, self.config.dropout, dropout),
-        };
+        let states = self.states(old, samples, dropout);
         let replaced = replace_rows(container, classes, &index, states.clone());
         Accumulated { states, container: l2_normalise(replaced) }
+    }
+
+    /// New states `[G, E]` from old ones and `samples` `[G, k, E]`.
+    fn states(&self, old: Tensor<2>, samples: Tensor<3>, rng: &mut ChaCha8Rng) -> Tensor<2> {
+        let dropout = self.config.dropout;
+        match (&self.gru, &self.rnn, &self.lstm, &self.attention) {
+            (Some(gru), ..) => gru.run(old, samples, dropout, rng),
+            (_, Some(rnn), ..) => rnn.run(old, samples, dropout, rng),
+            (_, _, Some(lstm), _) => lstm.run(old, samples, dropout, rng),
+            (_, _, _, Some(attention)) => attention.run(old, samples, dropout, rng),
+            _ if self.config.kind == AccumulatorKind::Ema => ema::update(old, samples, &self.config),
+            _ => samples.mean_dim(1).squeeze_dim::<2>(1),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{TrainConfig, method};
+use super::{TrainConfig, Variant, method};
 use crate::error::TrainError;
 
 /// Settings above the defaults: a file, then assignments in order.
@@ -50,13 +50,16 @@ impl Overrides {
         }
         let method = match above.get("method") {
             Some(Value::String(name)) => name.clone(),
+            Some(Value::Array(parts)) => parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("+"),
             _ => TrainConfig::default().method,
         };
+        let variant = above.get("variant").cloned().and_then(|value| value.try_into::<Variant>().ok());
         let mut settings = Table::try_from(TrainConfig::default())
             .map_err(|error| TrainError::Config { message: error.to_string(), hint: String::new() })?;
         for preset in method::parse_method(&method)? {
             merge(&mut settings, preset);
         }
+        merge(&mut settings, variant.unwrap_or_default().preset());
         settings.insert("method".into(), Value::String(method));
         merge(&mut settings, above);
         Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
@@ -143,6 +146,23 @@ mod tests {
         let prompts = config.tuning.prompts.unwrap();
         assert_eq!((prompts.count, prompts.depth, prompts.step), (4, 2, 1));
         assert!(config.tuning.bitfit);
+    }
+
+    #[test]
+    fn the_paper_is_one_switch_and_its_points_can_be_set_apart() {
+        let config = load("variant = \"paper\"", &["proxies.tower_prompts=none"]).unwrap();
+        assert_eq!(config.proxies.accumulator.gru_gate, crate::accumulator::GruGate::Paper);
+        assert_eq!(config.loss.proxy_anchor.positive_mean, crate::loss::PositiveMean::Present);
+        assert_eq!(config.proxies.tower_prompts, crate::proxies::TowerPrompts::None);
+        assert_eq!(load("", &[]).unwrap().proxies.accumulator.gru_gate, crate::accumulator::GruGate::Reference);
+    }
+
+    #[test]
+    fn a_method_may_be_a_list_of_parts() {
+        let config = load("method = [\"vpt-deep\", \"bitfit\"]", &[]).unwrap();
+        assert_eq!(config.method, "vpt-deep+bitfit");
+        assert!(config.tuning.bitfit && config.tuning.prompts.is_some());
+        assert!(load("method = [\"vpt-deep\", 3]", &[]).is_err());
     }
 
     #[test]

@@ -4,6 +4,25 @@ use toml::{Table, toml};
 
 use crate::error::TrainError;
 
+/// How the blocks of a method are computed on the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MethodEngine {
+    /// The fused block computes the gradients of what trains, and no others.
+    Fused,
+    /// The fused block with the gradients of whole weights, as for full fine-tuning, even where less than that trains.
+    FusedWholeWeights,
+}
+
+impl MethodEngine {
+    /// In a word or two.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fused => "fused",
+            Self::FusedWholeWeights => "fused, dW",
+        }
+    }
+}
+
 /// One part of a method's name and what it means.
 #[derive(Clone, Copy, Debug)]
 pub struct MethodPart {
@@ -11,16 +30,32 @@ pub struct MethodPart {
     pub name: &'static str,
     /// One line for `--help` and the documentation.
     pub about: &'static str,
+    /// How its blocks are computed.
+    pub engine: MethodEngine,
     preset: fn() -> Table,
 }
 
+use MethodEngine::{Fused, FusedWholeWeights};
+
 /// All parts. They combine with `+`: later ones add to earlier ones.
-pub const METHODS: [MethodPart; 7] = [
-    MethodPart { name: "linear", about: "the embedding head alone", preset: Table::new },
-    MethodPart { name: "bitfit", about: "every bias of the backbone", preset: || toml! { tuning.bitfit = true } },
+pub const METHODS: &[MethodPart] = &[
+    MethodPart { name: "linear", about: "the embedding head alone", engine: Fused, preset: Table::new },
+    MethodPart {
+        name: "bitfit",
+        about: "every bias of the backbone; tuning.bitfit_parts chooses among q, k, v, proj, mlp, norm, patch",
+        engine: Fused,
+        preset: || toml! { tuning.bitfit = true },
+    },
+    MethodPart {
+        name: "layer-norm",
+        about: "weight and bias of every LayerNorm",
+        engine: Fused,
+        preset: || toml! { tuning.layer_norm = true },
+    },
     MethodPart {
         name: "adapter",
         about: "bottleneck adapters beside the MLP of the last blocks",
+        engine: Fused,
         preset: || {
             toml! {
                 [tuning.adapter]
@@ -33,13 +68,62 @@ pub const METHODS: [MethodPart; 7] = [
         },
     },
     MethodPart {
+        name: "lora",
+        about: "low-rank updates of qkv and proj (tuning.lora: rank, alpha, targets; with dropout it runs composed)",
+        engine: FusedWholeWeights,
+        preset: || toml! { tuning.lora = { rank = 8, alpha = 16.0, dropout = 0.0, targets = ["qkv", "proj"], dora = false } },
+    },
+    MethodPart {
+        name: "dora",
+        about: "as lora, with length and direction of each weight row apart",
+        engine: FusedWholeWeights,
+        preset: || toml! { tuning.lora = { rank = 8, alpha = 16.0, dropout = 0.0, targets = ["qkv", "proj"], dora = true } },
+    },
+    MethodPart {
+        name: "ssf",
+        about: "scale and shift behind every layer",
+        engine: FusedWholeWeights,
+        preset: || toml! { tuning.ssf = true },
+    },
+    MethodPart {
+        name: "vpt-shallow",
+        about: "visual prompts beside the tokens that enter the first block",
+        engine: Fused,
+        preset: || toml! { tuning = { prompts = { count = 10, depth = 1 }, shallow_prompts = true } },
+    },
+    MethodPart {
         name: "vpt",
-        about: "visual prompts in every block (VPT deep)",
+        about: "visual prompts of its own in every block (VPT deep)",
+        engine: Fused,
         preset: || toml! { tuning.prompts = { count = 10, depth = 12 } },
+    },
+    MethodPart {
+        name: "vpt-deep",
+        about: "the same as vpt",
+        engine: Fused,
+        preset: || toml! { tuning.prompts = { count = 10, depth = 12 } },
+    },
+    MethodPart {
+        name: "vpt-decreasing",
+        about: "visual prompts, fewer from block to block",
+        engine: Fused,
+        preset: || toml! { tuning.prompts = { count = 24, depth = 12, step = 2 } },
+    },
+    MethodPart {
+        name: "da-vpt",
+        about: "vpt with prompts drawn to the classes they stand for inside deep layers (prompt_spread)",
+        engine: Fused,
+        preset: || {
+            toml! {
+                tuning.prompts = { count = 10, depth = 12 }
+                prompt_spread.weight = 0.1
+            }
+        },
     },
     MethodPart {
         name: "vptsp-m",
         about: "visual prompts, and semantic proxies from class prompts by moving average",
+        engine: Fused,
         preset: || {
             toml! {
                 tuning.prompts = { count = 10, depth = 12 }
@@ -51,6 +135,7 @@ pub const METHODS: [MethodPart; 7] = [
     MethodPart {
         name: "vptsp-g",
         about: "visual prompts, and semantic proxies from class prompts by a ReLU-GRU: the method",
+        engine: Fused,
         preset: || {
             toml! {
                 tuning.prompts = { count = 10, depth = 12 }
@@ -59,7 +144,29 @@ pub const METHODS: [MethodPart; 7] = [
             }
         },
     },
-    MethodPart { name: "full", about: "every parameter of the backbone", preset: || toml! { tuning.full = true } },
+    MethodPart {
+        name: "last-blocks",
+        about: "the last two blocks and the final norm (tuning.last_blocks)",
+        engine: Fused,
+        preset: || toml! { tuning.last_blocks = 2 },
+    },
+    MethodPart {
+        name: "full",
+        about: "every parameter of the backbone",
+        engine: FusedWholeWeights,
+        preset: || toml! { tuning.full = true },
+    },
+    MethodPart {
+        name: "full-layer-decay",
+        about: "as full, with learning rates that fall towards the input (optimizer.layer_decay)",
+        engine: FusedWholeWeights,
+        preset: || {
+            toml! {
+                tuning.full = true
+                optimizer.layer_decay = 0.75
+            }
+        },
+    },
 ];
 
 /// The presets that a method's name stands for, to be merged in order.
@@ -71,8 +178,25 @@ pub fn parse_method(method: &str) -> Result<Vec<Table>, TrainError> {
         Some(found) => Ok((found.preset)()),
         None => Err(TrainError::Config {
             message: format!("unknown method {part}"),
-            hint: format!("methods: {}; join several with +", METHODS.map(|m| m.name).join(", ")),
+            hint: format!(
+                "methods: {}; join several with +",
+                METHODS.iter().map(|m| m.name).collect::<Vec<_>>().join(", ")
+            ),
         }),
     };
     method.split('+').map(|part| preset(part.trim())).collect()
+}
+
+/// Reads a method written as one name, or as a list of its parts.
+pub(super) fn name_or_parts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged, expecting = "a method's name, or a list of names")]
+    enum Method {
+        Name(String),
+        Parts(Vec<String>),
+    }
+    Ok(match serde::Deserialize::deserialize(deserializer)? {
+        Method::Name(name) => name,
+        Method::Parts(parts) => parts.join("+"),
+    })
 }

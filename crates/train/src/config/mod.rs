@@ -4,6 +4,7 @@
 
 mod layers;
 mod method;
+mod variant;
 
 use std::path::PathBuf;
 
@@ -16,18 +17,23 @@ use crate::error::TrainError;
 use crate::loss::LossConfig;
 use crate::miner::MinerKind;
 use crate::optim::OptimizerConfig;
+use crate::prompt_spread::PromptSpreadConfig;
 use crate::proxies::{ProxyConfig, ProxySource};
 use crate::sampler::SamplingConfig;
 
 pub use layers::{Overrides, parse_assignment};
-pub use method::{METHODS, MethodPart, parse_method};
+pub use method::{METHODS, MethodEngine, MethodPart, parse_method};
+pub use variant::Variant;
 
 /// Everything that decides a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// Method by name, parts joined by `+`, as `vptsp-g+bitfit`; sets `tuning` and `proxies`.
+    #[serde(deserialize_with = "method::name_or_parts")]
     pub method: String,
+    /// Whether the authors' code or the paper is followed where they disagree.
+    pub variant: Variant,
     /// Registry name or path of the backbone.
     pub backbone: String,
     /// Seed of every random choice.
@@ -48,6 +54,8 @@ pub struct TrainConfig {
     pub proxies: ProxyConfig,
     /// Loss.
     pub loss: LossConfig,
+    /// Drawing prompts to the classes they stand for (DA-VPT).
+    pub prompt_spread: PromptSpreadConfig,
     /// Optimiser and schedule.
     pub optimizer: OptimizerConfig,
     /// Batch make-up.
@@ -97,6 +105,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             method: "vptsp-g+bitfit".into(),
+            variant: Variant::default(),
             backbone: "vit_small_patch16_224_in21k".into(),
             seed: 0,
             epochs: 20,
@@ -107,6 +116,7 @@ impl Default for TrainConfig {
             tuning: Tuning::default(),
             proxies: ProxyConfig::default(),
             loss: LossConfig::default(),
+            prompt_spread: PromptSpreadConfig::default(),
             optimizer: OptimizerConfig::default(),
             sampling: SamplingConfig::default(),
             compute: Compute::default(),
@@ -127,6 +137,7 @@ impl TrainConfig {
         };
         backbone.check_pooling(*self.tuning.pooling.get_or_insert(pooling))?;
         self.tuning.embedding.get_or_insert(backbone.width.min(512));
+        self.check_methods(backbone)?;
         for schedule in self.tuning.prompts.iter_mut().chain([&mut self.proxies.class_prompts]) {
             schedule.depth = schedule.depth.min(backbone.depth);
         }
@@ -171,6 +182,49 @@ impl TrainConfig {
             return fail("proxies.accumulator.dropout is outside 0 to below 1", "");
         }
         Ok(self)
+    }
+
+    /// Fits what a method attaches to the backbone, and checks it.
+    fn check_methods(&mut self, backbone: &VitConfig) -> Result<(), TrainError> {
+        let fail = |message: String, hint: &str| Err(TrainError::Config { message, hint: hint.to_string() });
+        if let Some(lora) = &self.tuning.lora {
+            let largest = backbone.width;
+            if lora.rank == 0 || lora.rank > largest {
+                let message = format!("tuning.lora.rank is {}, expected 1 to the width {largest}", lora.rank);
+                return fail(message, "4 to 16 is usual");
+            }
+            if lora.targets.is_empty() {
+                return fail("tuning.lora.targets names no layer".into(), "choose among qkv, proj and mlp");
+            }
+            if !(0.0..1.0).contains(&lora.dropout) {
+                return fail("tuning.lora.dropout is outside 0 to below 1".into(), "");
+            }
+            if lora.dora && lora.dropout > 0.0 {
+                return fail("tuning.lora.dropout does not go with dora".into(), "set it to 0, or use method lora");
+            }
+        }
+        self.tuning.last_blocks = self.tuning.last_blocks.min(backbone.depth);
+        let last = self.tuning.last_blocks;
+        self.tuning.first_trained_block = (last > 0).then(|| backbone.depth - last);
+        if self.tuning.shallow_prompts {
+            let Some(prompts) = &mut self.tuning.prompts else {
+                let hint = "set tuning.prompts.count and depth, or use method vpt-shallow";
+                return fail("tuning.shallow_prompts without tuning.prompts".into(), hint);
+            };
+            (prompts.depth, prompts.step) = (1, 0);
+            if backbone.rotary_theta.is_some() {
+                let message = "shallow prompts have no place among rotary positions".to_string();
+                return fail(message, "use method vpt, whose prompts every block adds anew");
+            }
+        }
+        if self.prompt_spread.weight != 0.0 && (self.tuning.prompts.is_none() || self.tuning.shallow_prompts) {
+            return fail("prompt_spread needs prompts inside the blocks".into(), "use method da-vpt, or vpt with it");
+        }
+        if !(self.optimizer.layer_decay > 0.0 && self.optimizer.layer_decay <= 1.0) {
+            let message = format!("optimizer.layer_decay is {}, expected above 0 to 1", self.optimizer.layer_decay);
+            return fail(message, "0.65 to 0.85 is usual for a ViT");
+        }
+        Ok(())
     }
 
     /// The settings as TOML.

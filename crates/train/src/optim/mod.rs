@@ -3,6 +3,7 @@
 //! The rules work on flat tensors with explicit state, so that the same code updates a whole parameter, or only the
 //! rows of a prompt memory bank that a batch touched, and so that state is saved and restored by parameter name.
 
+mod layer_decay;
 mod rule;
 mod schedule;
 
@@ -13,6 +14,7 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kinsight_model::parameters::{MapByName, map_by_name};
 use kinsight_model::weights::TensorMap;
 
+use self::layer_decay::LayerDecay;
 pub use rule::{OptimizerConfig, OptimizerKind, Slots};
 pub use schedule::CosineSchedule;
 
@@ -42,7 +44,8 @@ impl OptimizerState {
         config: &OptimizerConfig,
         rates: LearningRates,
     ) -> M {
-        map_by_name(module, &mut Step { state: self, gradients, config, rates })
+        let decay = LayerDecay::new(&module, config.layer_decay);
+        map_by_name(module, &mut Step { state: self, gradients, config, rates, decay })
     }
 
     /// The state as named tensors, for a checkpoint.
@@ -67,6 +70,7 @@ struct Step<'a> {
     gradients: &'a mut Gradients,
     config: &'a OptimizerConfig,
     rates: LearningRates,
+    decay: LayerDecay,
 }
 
 impl MapByName for Step<'_> {
@@ -77,7 +81,7 @@ impl MapByName for Step<'_> {
         let Some(gradient) = tensor.grad_remove(self.gradients) else { return tensor };
         let shape = tensor.dims();
         let count = shape.iter().product::<usize>();
-        let rate = if is_of_loss(name) { self.rates.proxies } else { self.rates.base };
+        let rate = if is_of_loss(name) { self.rates.proxies } else { self.rates.base * self.decay.factor(name) };
         let slots = self.state.slots.entry(name.to_string()).or_default();
         let updated =
             slots.update(tensor.without_autodiff().reshape([count]), gradient.reshape([count]), rate, self.config);

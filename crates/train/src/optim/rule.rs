@@ -38,6 +38,8 @@ pub struct OptimizerConfig {
     pub beta2: f64,
     /// Added to Adam's denominator.
     pub eps: f64,
+    /// Factor of the learning rate from each block to the one before it; 1 for the same rate everywhere.
+    pub layer_decay: f64,
     /// Epochs from the full rate to the floor; `None` takes the number of epochs.
     pub cosine_length: Option<usize>,
     /// Floor of the cosine schedule.
@@ -47,6 +49,14 @@ pub struct OptimizerConfig {
 }
 
 impl OptimizerConfig {
+    /// Numbers of state for each trained one.
+    pub fn moments(&self) -> usize {
+        match self.kind {
+            OptimizerKind::Sgd => 1,
+            OptimizerKind::Adam | OptimizerKind::AdamW => 2,
+        }
+    }
+
     /// The rates of the step after `step` others, in `epoch` of `epochs`.
     pub fn rates(&self, step: u64, epoch: usize, epochs: usize) -> LearningRates {
         let schedule = CosineSchedule { length: self.cosine_length.unwrap_or(epochs), floor: self.cosine_min };
@@ -70,6 +80,7 @@ impl Default for OptimizerConfig {
             beta1: 0.9,
             beta2: 0.999,
             eps: 1e-8,
+            layer_decay: 1.0,
             cosine_length: None,
             cosine_min: 1e-8,
             warmup_steps: 0,

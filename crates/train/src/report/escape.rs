@@ -11,7 +11,7 @@ use std::fmt::{self, Display, Formatter, Write};
 /// Besides the five characters with a meaning in HTML it replaces control characters, which HTML forbids, and the
 /// bidirectional overrides, with which a name could change how the text around it reads.
 #[derive(Clone, Copy)]
-pub(super) struct Text<'a>(pub(super) &'a str);
+pub(crate) struct Text<'a>(pub(crate) &'a str);
 
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -18,10 +18,10 @@
 mod chart;
 mod classes;
 mod details;
-mod escape;
+pub(crate) mod escape;
 mod methods;
 mod model;
-mod number;
+pub(crate) mod number;
 mod page;
 mod pictures;
 mod retrieval;
@@ -30,7 +30,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod wellformed;
+pub(crate) mod wellformed;
 
 pub use model::{
     Chart, ClassScore, ClassScores, Curve, DataFacts, DataPart, Hit, MethodRole, MethodRow, NextStep, Picture,

@@ -68,7 +68,7 @@ impl Display for Fixed {
 }
 
 /// Displays a count in groups of three digits: `118,272`.
-pub(super) struct Count(pub(super) u64);
+pub(crate) struct Count(pub(crate) u64);
 
 impl Display for Count {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One element with its attributes, its ancestors' names, and all text inside it.
 #[derive(Debug, Default)]
-pub(super) struct Element {
+pub(crate) struct Element {
     pub(super) name: String,
     pub(super) attributes: BTreeMap<String, String>,
     pub(super) ancestors: Vec<String>,
@@ -32,7 +32,7 @@ const RAW: [&str; 2] = ["script", "style"];
 const ENTITIES: [(&str, char); 5] = [("&amp;", '&'), ("&lt;", '<'), ("&gt;", '>'), ("&quot;", '"'), ("&#39;", '\'')];
 
 /// All elements of a document in order, or what is wrong with it.
-pub(super) fn read(html: &str) -> Result<Vec<Element>, String> {
+pub(crate) fn read(html: &str) -> Result<Vec<Element>, String> {
     let mut rest = html.strip_prefix("<!doctype html>").ok_or("no doctype")?;
     let mut elements: Vec<Element> = Vec::new();
     let mut open: Vec<usize> = Vec::new();

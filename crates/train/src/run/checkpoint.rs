@@ -50,7 +50,10 @@ impl TrainingState {
     ///
     /// # Errors
     /// [`TrainError::Model`] if the file cannot be written; the previous checkpoint is untouched then.
-    pub fn save(&self, path: &Path, progress: &Progress) -> Result<(), TrainError> {
+    pub fn save(&mut self, path: &Path, progress: &Progress) -> Result<(), TrainError> {
+        if let Some(bank) = &self.bank {
+            bank.flush()?;
+        }
         let trained: Vec<String> = inventory(&self.learner).into_iter().filter(|p| p.trains).map(|p| p.name).collect();
         let all = named_tensors(&self.learner);
         let mut tensors = TensorMap::new();
@@ -68,7 +71,11 @@ impl TrainingState {
             add("bank", &name, data);
         }
         let json = serde_json::to_string(progress).unwrap_or_default();
-        Ok(write_safetensors(path, &tensors, BTreeMap::from([(PROGRESS_KEY.to_string(), json)]))?)
+        write_safetensors(path, &tensors, BTreeMap::from([(PROGRESS_KEY.to_string(), json)]))?;
+        if let Some(bank) = &mut self.bank {
+            bank.checkpointed();
+        }
+        Ok(())
     }
 
     /// Puts the checkpoint at `path` into this freshly built state.

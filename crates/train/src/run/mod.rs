@@ -4,11 +4,13 @@
 //! RUN/config.toml         resolved settings        RUN/model.safetensors   the fine-tuning alone
 //! RUN/log.jsonl           one line an event        RUN/metrics.json        the final evaluation
 //! RUN/checkpoints/latest  everything to continue   RUN/README.md           model card
+//! RUN/cost.json           what the run took        RUN/queries.json        the final evaluation, query by query
 //! ```
 //! Every file is written beside its target, synced and renamed; the log is appended and cut back on resuming.
 
 mod card;
 mod checkpoint;
+mod cost;
 mod log;
 mod report;
 
@@ -22,6 +24,7 @@ use crate::error::TrainError;
 
 pub use card::ModelCard;
 pub use checkpoint::{Progress, TrainingState};
+pub use cost::{RunCost, RunQueries};
 pub use log::{LogRecord, RunLog, read as read_log};
 pub use report::{ReportedRun, RunReport};
 
@@ -126,6 +129,10 @@ impl RunFolder {
     pub fn latest_checkpoint(&self) -> PathBuf {
         self.checkpoints().join("latest.safetensors")
     }
+    /// Class prompts, when the memory bank is on disk.
+    pub fn bank(&self) -> PathBuf {
+        self.checkpoints().join("bank.bin")
+    }
     /// The fine-tuning alone.
     pub fn model(&self) -> PathBuf {
         self.root.join("model.safetensors")
@@ -133,6 +140,14 @@ impl RunFolder {
     /// The final evaluation.
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.json")
+    }
+    /// What the run took.
+    pub fn cost(&self) -> PathBuf {
+        self.root.join("cost.json")
+    }
+    /// Scores of each query of the final evaluation.
+    pub fn queries(&self) -> PathBuf {
+        self.root.join("queries.json")
     }
     /// The report.
     pub fn report(&self) -> PathBuf {

@@ -2,6 +2,7 @@
 
 use kinsight_model::Encoder;
 
+use crate::bank::BankCost;
 use crate::evaluation::Measured;
 
 /// What a run tells whoever watches it.
@@ -48,6 +49,8 @@ pub struct RunFacts {
     pub trainable: usize,
     /// Scalars that train and are kept in `model.safetensors`.
     pub kept: usize,
+    /// What the prompt memory bank takes, if there is one.
+    pub bank: Option<BankCost>,
     /// Steps of the whole run.
     pub total_steps: u64,
     /// Steps that were already done.

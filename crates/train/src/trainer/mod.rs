@@ -1,6 +1,7 @@
 //! The trainer: sets up a run from settings, and runs it.
 
 mod event;
+mod rehearse;
 mod run;
 
 use std::path::Path;
@@ -8,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use kinsight_data::{Dataset, Loader, LoaderOptions, Preprocess, Split};
-use kinsight_model::embedder::EmbedOptions;
+use kinsight_data::{Dataset, Loader, LoaderOptions, Preprocess, Split, Unreadable};
+use kinsight_model::embedder::{EmbedOptions, embed_dataset};
 use kinsight_model::finetuned::FineTuningInfo;
 use kinsight_model::parameters::inventory;
 use kinsight_model::{Backbone, Encoder};
@@ -17,18 +18,20 @@ use kinsight_retrieval::EvalConfig;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::bank::PromptBank;
+use crate::bank::{BankStorage, PromptBank};
 use crate::config::{DataConfig, TrainConfig};
 use crate::error::TrainError;
 use crate::evaluation::{Measured, measure};
 use crate::init::{FreshLearner, bank_values, initial_container};
 use crate::learner::Learner;
 use crate::optim::OptimizerState;
+use crate::prompt_spread::PromptSpread;
 use crate::proxies::ProxySource;
 use crate::run::{Progress, RunFolder, RunLog, TrainingState};
 use crate::sampler::Sampler;
 
 pub use event::{Event, Outcome, RunFacts};
+pub use rehearse::Rehearsal;
 use run::Run;
 
 /// A run that is set up: model, data, settings.
@@ -123,8 +126,9 @@ impl Trainer {
             backbone_fingerprint: self.backbone.fingerprint.clone(),
             data_fingerprint: self.train.fingerprint(),
         };
-        let state = self.initial_state()?;
-        let (state, progress) = match resume && folder.latest_checkpoint().is_file() {
+        let resuming = resume && folder.latest_checkpoint().is_file();
+        let state = self.initial_state(&folder, resuming)?;
+        let (state, progress) = match resuming {
             true => state.restore(&folder.latest_checkpoint(), &fresh, &self.device)?,
             false => (state, fresh),
         };
@@ -152,7 +156,7 @@ impl Trainer {
         measure(encoder, &self.test, self.preprocess, options, &EvalConfig::default(), &self.device, |_| {})
     }
 
-    fn initial_state(&self) -> Result<TrainingState, TrainError> {
+    fn initial_state(&self, folder: &RunFolder, resuming: bool) -> Result<TrainingState, TrainError> {
         let TrainConfig { tuning, proxies, loss, seed, .. } = &self.config;
         let classes = self.train.num_classes();
         let embedding = tuning.embedding.unwrap_or(self.backbone.config.width);
@@ -163,14 +167,31 @@ impl Trainer {
         weights.finish()?;
         learner.encoder.backbone.compute = self.config.compute;
         let container = initial_container(&mut rng, classes, embedding, &self.device);
-        let bank = (proxies.memory_bank && proxies.source == ProxySource::Semantic).then(|| {
-            let width = self.backbone.config.width;
-            PromptBank::new(classes, width, proxies.class_prompts, |_| {
-                bank_values(&mut rng, classes, proxies.class_prompts, width)
-            })
-        });
-        let learner = learner.with_trainable(tuning);
+        let has_bank = proxies.memory_bank && proxies.source == ProxySource::Semantic;
+        let (width, schedule, moments) =
+            (self.backbone.config.width, proxies.class_prompts, self.config.optimizer.moments());
+        let values = |_| bank_values(&mut rng, classes, schedule, width);
+        let bank = match proxies.bank_storage {
+            _ if !has_bank => None,
+            BankStorage::Ram => Some(PromptBank::new(classes, width, schedule, values)),
+            BankStorage::Disk if resuming => Some(PromptBank::open(&folder.bank(), classes, width, schedule, moments)?),
+            BankStorage::Disk => Some(PromptBank::create(&folder.bank(), classes, width, schedule, moments, values)?),
+        };
+        let mut learner = learner.with_trainable(tuning);
+        learner.prompt_spread = self.prompt_spread()?;
         Ok(TrainingState { learner, container, optimizer: OptimizerState::default(), bank })
+    }
+
+    /// The prompt of each class, from the mean embeddings of the untrained backbone.
+    fn prompt_spread(&self) -> Result<Option<PromptSpread>, TrainError> {
+        let config = &self.config.prompt_spread;
+        let Some(prompts) = self.config.tuning.prompts.filter(|_| config.weight != 0.0) else { return Ok(None) };
+        let mut encoder = Encoder::bare(&self.backbone, self.config.tuning.pooling, &self.device)?;
+        encoder.backbone.compute = self.config.compute;
+        let options = EmbedOptions { loader: self.loader_options(LoaderOptions::eval()), ..EmbedOptions::default() };
+        let found = embed_dataset(&encoder, &self.train, self.preprocess, options, &self.device, |_| {})?;
+        let classes = self.train.num_classes();
+        Ok(Some(PromptSpread::new(config, &found.values, &found.labels, classes, prompts.count)?))
     }
 
     fn facts(&self, state: &TrainingState, sampler: &Sampler, resumed_at: u64) -> RunFacts {
@@ -188,13 +209,19 @@ impl Trainer {
             parameters: count(&|_, _| true) + banked,
             trainable: count(&|_, trains| trains) + banked,
             kept: count(&|name, trains| trains && name.starts_with("encoder.")),
+            bank: state.bank.as_ref().map(|_| {
+                let moments = self.config.optimizer.moments();
+                PromptBank::cost(self.train.num_classes(), width, schedule, moments, self.config.proxies.bank_storage)
+            }),
             total_steps: (self.config.epochs * sampler.batches()) as u64,
             resumed_at,
         }
     }
 
     fn loader_options(&self, base: LoaderOptions) -> LoaderOptions {
-        let cache_bytes = (self.config.data.cache_gb.max(0.0) * (1u64 << 30) as f64) as u64;
+        // An evaluation reads every image once and then lets go of its loader: a cache would only take memory.
+        let kept_gb = if base.unreadable == Unreadable::Skip { 0.0 } else { self.config.data.cache_gb.max(0.0) };
+        let cache_bytes = (kept_gb * (1u64 << 30) as f64) as u64;
         let DataConfig { workers, min_crop_area, .. } = self.config.data;
         LoaderOptions { workers, cache_bytes, min_crop_area, ..base }
     }

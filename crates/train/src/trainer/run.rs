@@ -15,7 +15,8 @@ use crate::error::TrainError;
 use crate::evaluation::Measured;
 use crate::health::Health;
 use crate::learner::TrainBatch;
-use crate::run::{LogRecord, ModelCard, Progress, RunFolder, RunLog, TrainingState};
+use crate::memory::peak_memory_bytes;
+use crate::run::{LogRecord, ModelCard, Progress, RunCost, RunFolder, RunLog, TrainingState};
 use crate::sampler::Sampler;
 
 /// Everything a run holds while it trains.
@@ -73,7 +74,7 @@ impl Run<'_> {
     }
 
     /// One optimiser step; the loss, and what is worth warning about.
-    fn step(&mut self, batch: Batch, health: &mut Health) -> Result<(f64, Option<String>), TrainError> {
+    pub fn step(&mut self, batch: Batch, health: &mut Health) -> Result<(f64, Option<String>), TrainError> {
         let config = &self.trainer.config;
         let device = &self.trainer.device;
         let shape = batch.shape();
@@ -86,6 +87,10 @@ impl Run<'_> {
 
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
         random.set_stream(u64::MAX - self.progress.step);
+        if config.tuning.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0) {
+            // Dropout inside the blocks draws from the device; every step starts it anew, so that resuming draws the same.
+            device.seed(config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.progress.step);
+        }
         let state = &mut self.state;
         let output = state.learner.forward(input, &state.container, &config.proxies, &config.loss, &mut random);
         let mut gradients = output.loss.backward();
@@ -152,12 +157,26 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn save_checkpoint(&self) -> Result<(), TrainError> {
+    pub fn save_checkpoint(&mut self) -> Result<(), TrainError> {
         let mut progress = self.progress.clone();
         if self.trainer.config.deterministic {
             progress.seconds = 0.0;
         }
         self.state.save(&self.folder.latest_checkpoint(), &progress)
+    }
+
+    fn cost(&self, facts: &RunFacts) -> RunCost {
+        let config = &self.trainer.config;
+        let images = (self.progress.step * config.sampling.batch_size as u64) as f64;
+        let seconds = (!config.deterministic).then_some(self.progress.seconds);
+        RunCost {
+            parameters: facts.parameters,
+            trainable: facts.trainable,
+            kept: facts.kept,
+            seconds,
+            images_per_second: seconds.filter(|seconds| *seconds > 0.0).map(|seconds| images / seconds),
+            peak_memory_bytes: peak_memory_bytes().filter(|_| !config.deterministic),
+        }
     }
 
     /// Writes what a finished run leaves behind.
@@ -183,6 +202,10 @@ impl Run<'_> {
                 sizes: [facts.train, facts.test],
             };
             self.folder.write(&self.folder.card(), card.to_markdown().as_bytes())?;
+            let queries = measured.query_scores()?;
+            self.folder.write(&self.folder.queries(), &serde_json::to_vec(&queries).unwrap_or_default())?;
+            let cost = self.cost(&facts);
+            self.folder.write(&self.folder.cost(), &serde_json::to_vec_pretty(&cost).unwrap_or_default())?;
             self.measured = Some(measured);
         }
         Ok(Outcome { facts, measured: self.measured, encoder, seconds: self.progress.seconds })

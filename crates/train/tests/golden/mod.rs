@@ -225,6 +225,7 @@ impl GoldenRun {
             adapter,
             pooling: Some(if self.text("vit_global_pooling") == "avg" { Pooling::Avg } else { Pooling::Class }),
             embedding: Some(self.size("embed_dim")),
+            ..Tuning::default()
         }
     }
 

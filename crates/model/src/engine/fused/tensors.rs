@@ -7,8 +7,8 @@ use kinsight_kernels::{AdapterNorm, AdapterPlacement, Keep, Precision};
 
 use crate::engine::{Checkpoint, Compute, Precision as ModelPrecision};
 use crate::prompts::PromptRows;
-use crate::vit::Block;
 use crate::vit::adapter::{Adapter, AdapterNorm as ModelAdapterNorm, AdapterPlacement as ModelPlacement};
+use crate::vit::{Block, LayerNorm, Linear};
 
 /// Place of each tensor in the operation's list.
 #[derive(Clone, Copy)]
@@ -188,18 +188,12 @@ pub fn gather(
     device: &Device,
 ) -> (BlockTensors<Dispatch>, BlockCall) {
     let mut list = TensorList::new(device);
-    list.put(Role::Norm1Weight, block.norm1.weight.val());
-    list.put(Role::Norm1Bias, block.norm1.bias.val());
-    list.put(Role::QkvWeight, block.attn.qkv.weight.val());
-    list.put_optional(Role::QkvBias, block.attn.qkv.bias.as_ref().map(|p| p.val()));
-    list.put(Role::ProjWeight, block.attn.proj.weight.val());
-    list.put_optional(Role::ProjBias, block.attn.proj.bias.as_ref().map(|p| p.val()));
-    list.put(Role::Norm2Weight, block.norm2.weight.val());
-    list.put(Role::Norm2Bias, block.norm2.bias.val());
-    list.put(Role::Fc1Weight, block.mlp.fc1.weight.val());
-    list.put_optional(Role::Fc1Bias, block.mlp.fc1.bias.as_ref().map(|p| p.val()));
-    list.put(Role::Fc2Weight, block.mlp.fc2.weight.val());
-    list.put_optional(Role::Fc2Bias, block.mlp.fc2.bias.as_ref().map(|p| p.val()));
+    list.put_norm([Role::Norm1Weight, Role::Norm1Bias], &block.norm1);
+    list.put_linear([Role::QkvWeight, Role::QkvBias], &block.attn.qkv);
+    list.put_linear([Role::ProjWeight, Role::ProjBias], &block.attn.proj);
+    list.put_norm([Role::Norm2Weight, Role::Norm2Bias], &block.norm2);
+    list.put_linear([Role::Fc1Weight, Role::Fc1Bias], &block.mlp.fc1);
+    list.put_linear([Role::Fc2Weight, Role::Fc2Bias], &block.mlp.fc2);
     list.put_optional(Role::Scale1, block.ls1.as_ref().map(|scale| scale.gamma.val()));
     list.put_optional(Role::Scale2, block.ls2.as_ref().map(|scale| scale.gamma.val()));
     let prompts_per_image = matches!(prompts, Some(PromptRows::PerImage(_)));
@@ -261,6 +255,19 @@ impl TensorList {
         if let Some(tensor) = tensor {
             self.put(role, tensor);
         }
+    }
+
+    /// What is attached to a layer is folded into its weight and bias; gradients pass on from there.
+    fn put_linear(&mut self, [weight, bias]: [Role; 2], layer: &Linear) {
+        let folded = layer.folded();
+        self.put(weight, folded.0);
+        self.put_optional(bias, folded.1);
+    }
+
+    fn put_norm(&mut self, [weight, bias]: [Role; 2], norm: &LayerNorm) {
+        let folded = norm.folded();
+        self.put(weight, folded.0);
+        self.put(bias, folded.1);
     }
 
     fn put_adapter(&mut self, adapter: &Adapter) {

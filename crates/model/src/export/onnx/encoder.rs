@@ -4,6 +4,7 @@ use burn::module::Param;
 use burn::tensor::Tensor;
 
 use super::graph::{Attribute, Graph};
+use crate::attach::fold;
 use crate::encoder::Encoder;
 use crate::prompts::PromptRows;
 use crate::vit::adapter::{Adapter, AdapterNorm, AdapterPlacement};
@@ -14,7 +15,8 @@ use crate::vit::{
 
 /// Adds the whole encoder, which reads `images`; the name of its result.
 pub fn write(graph: &mut Graph, encoder: &Encoder) -> String {
-    let backbone = &encoder.backbone;
+    // What is attached to layers has no operators of its own.
+    let backbone = &fold(&encoder.backbone);
     let batch = batch_size(graph);
     let mut x = embed(graph, backbone, &batch);
     let mut prompts = encoder.block_prompts().into_iter();

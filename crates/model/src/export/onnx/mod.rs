@@ -25,7 +25,7 @@ const MAX_BYTES: usize = (1 << 31) - (1 << 20);
 /// model's metadata), output `embeddings` `[batch, E]`, unit rows.
 ///
 /// # Errors
-/// [`ModelError::Export`] if the model is too large for one file; [`ModelError::Io`].
+/// [`ModelError::Export`] if the model is too large for one file or has shallow prompts; [`ModelError::Io`].
 pub fn write_onnx(path: &Path, encoder: &Encoder, preprocess: &Preprocess) -> Result<(), ModelError> {
     let bytes_needed = 4 * crate::parameters::inventory(encoder).iter().map(|p| p.count()).sum::<usize>();
     if bytes_needed > MAX_BYTES {
@@ -36,6 +36,12 @@ pub fn write_onnx(path: &Path, encoder: &Encoder, preprocess: &Preprocess) -> Re
                 MAX_BYTES >> 20
             ),
             "export it with --format timm or --format hf, or take a smaller backbone",
+        ));
+    }
+    if encoder.shallow_prompts {
+        return Err(export_error(
+            "shallow prompts, which stay among the tokens, are not written as ONNX",
+            "train with method vpt, whose prompts every block has anew",
         ));
     }
     let mut graph = Graph::default();

@@ -1,0 +1,222 @@
+//! `kinsight compare`: methods and seeds on one data set, and what they show together.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use kinsight_train::TrainConfig;
+use kinsight_train::compare::{CompareFolder, CompareSpec, Comparison, PlannedRun, RunFigures, ZeroShot};
+use kinsight_train::config::{Overrides, parse_assignment};
+use kinsight_train::run::{RunCost, RunFolder};
+use kinsight_train::trainer::Trainer;
+use toml::Table;
+
+use crate::interrupt;
+
+const EXAMPLES: &str = "\
+Examples:
+  Which way is best for these photos, three seeds each:
+    kinsight compare --methods linear,bitfit,vpt+bitfit,vptsp-g+bitfit --backbone deit_small --data photos/ --out compare
+
+  The paper's table of methods:
+    kinsight compare --config configs/compare_methods.toml --backbone deit_tiny --data photos/ --out compare
+
+  Stopped, or more seeds wanted: the same command again trains what is missing.";
+
+/// Arguments of `compare`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CompareArgs {
+    /// TOML with title, seeds, [settings] and [[entry]]
+    #[arg(long, required_unless_present = "methods")]
+    pub config: Option<PathBuf>,
+    /// Methods to compare, in place of a TOML
+    #[arg(long, value_delimiter = ',', value_name = "METHOD,..", conflicts_with = "config")]
+    pub methods: Vec<String>,
+    /// Seeds of each entry [default: those of the TOML, or 0,1,2]
+    #[arg(long, value_delimiter = ',', value_name = "SEED,..")]
+    pub seeds: Vec<u64>,
+    /// Registry name or path of the backbone
+    #[arg(long)]
+    pub backbone: Option<String>,
+    /// Images, as for `kinsight train`
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Folder for the runs and the tables
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Passes over the training images
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Any setting of all runs, as optimizer.lr=0.001; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Threads to compute with; one a core if not given
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Train nothing: make the tables of the runs that are finished
+    #[arg(long)]
+    pub tables_only: bool,
+    /// Print the comparison as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Trains what is missing, then writes and prints the tables.
+pub fn run(arguments: &CompareArgs) -> Result<()> {
+    let mut spec = match &arguments.config {
+        Some(path) => CompareSpec::read(path)?,
+        None => CompareSpec::of_methods(&arguments.methods)?,
+    };
+    if !arguments.seeds.is_empty() {
+        spec.seeds.clone_from(&arguments.seeds);
+    }
+    let runs = spec.runs(&above(arguments)?)?;
+    let configs = runs.iter().map(config_of).collect::<Result<Vec<TrainConfig>>>()?;
+    if configs[0].data.path.as_os_str().is_empty() {
+        bail!("no images given: --data DIR, or data.path among the settings");
+    }
+    let folder = CompareFolder::at(&arguments.out);
+    let zero_shot = zero_shot(&folder, &configs[0])?;
+    let mut missing = Vec::new();
+    if !arguments.tables_only {
+        let stop = interrupt::stop_flag()?;
+        for (i, planned) in runs.iter().enumerate() {
+            eprintln!("[{}/{}] {}, seed {}", i + 1, runs.len(), planned.name, planned.seed);
+            if let Err(reason) = train(&folder, planned, arguments.threads, &stop) {
+                eprintln!("warning: {}, seed {}: {reason:#}", planned.name, planned.seed);
+                missing.push((format!("{}, seed {}", planned.name, planned.seed), format!("{reason:#}")));
+            }
+            if stop.load(Ordering::Relaxed) {
+                eprintln!("stopped; the same command goes on");
+                break;
+            }
+        }
+    }
+    let comparison = gather(&spec, &folder, &runs, &configs[0], zero_shot, missing)?;
+    let written = folder.write(&comparison)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&comparison)?);
+    } else {
+        print!("{}", std::fs::read_to_string(&written[0]).context("cannot read the table back")?);
+    }
+    for path in &written {
+        eprintln!("wrote {}", path.display());
+    }
+    if !comparison.missing.is_empty() {
+        bail!("{} of {} runs are missing", comparison.missing.len(), runs.len());
+    }
+    Ok(())
+}
+
+/// What the command line sets in all runs.
+fn above(arguments: &CompareArgs) -> Result<Vec<Table>> {
+    let mut overrides = Overrides::default();
+    if let Some(backbone) = &arguments.backbone {
+        overrides.set("backbone", backbone.clone());
+    }
+    if let Some(data) = &arguments.data {
+        overrides.set("data.path", data.display().to_string());
+    }
+    if let Some(epochs) = arguments.epochs {
+        overrides.set("epochs", epochs as i64);
+    }
+    for assignment in &arguments.set {
+        overrides.assignments.push(parse_assignment(assignment)?);
+    }
+    Ok(overrides.assignments)
+}
+
+fn config_of(run: &PlannedRun) -> Result<TrainConfig> {
+    toml::from_str(&run.settings).with_context(|| format!("settings of {}", run.name))
+}
+
+/// The bare backbone's figures, measured once.
+fn zero_shot(folder: &CompareFolder, config: &TrainConfig) -> Result<RunFigures> {
+    let path = folder.zero_shot();
+    let of = format!("{} on {:?}, pooling {:?}", config.backbone, config.data, config.tuning.pooling);
+    if path.is_file() {
+        let known = ZeroShot::read(&path)?;
+        if known.of == of {
+            return Ok(known.figures);
+        }
+    }
+    eprintln!("measuring the backbone as it comes (zero-shot)");
+    let trainer = Trainer::new(config.clone(), &Device::flex())?;
+    let measured = trainer.measure_zero_shot()?;
+    let figures = RunFigures {
+        metrics: measured.evaluation.metrics.clone(),
+        queries: measured.query_scores()?,
+        cost: RunCost::default(),
+    };
+    write(&path, &serde_json::to_vec(&ZeroShot { of, figures: figures.clone() })?)?;
+    Ok(figures)
+}
+
+/// Trains one run in a process of its own, so that its peak memory is its own; nothing if it is finished.
+fn train(folder: &CompareFolder, run: &PlannedRun, threads: Option<usize>, stop: &AtomicBool) -> Result<()> {
+    let (settings, out) = (folder.settings(run), folder.run(run));
+    let unchanged = std::fs::read_to_string(&settings).is_ok_and(|text| text == run.settings);
+    if unchanged && RunFigures::of_run(&RunFolder::at(&out))?.is_some() {
+        return Ok(());
+    }
+    write(&settings, run.settings.as_bytes())?;
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+    command.arg("train").arg("--config").arg(&settings).arg("--out").arg(&out).arg("--resume");
+    if let Some(threads) = threads {
+        command.args(["--threads", &threads.to_string()]);
+    }
+    // The run's own table would mix with the comparison's.
+    let status = command.stdout(std::process::Stdio::null()).status().context("cannot start the run")?;
+    if !status.success() {
+        bail!("the run failed ({status}); see the message above");
+    }
+    if !stop.load(Ordering::Relaxed) && RunFigures::of_run(&RunFolder::at(&out))?.is_none() {
+        bail!("the run stopped before its end");
+    }
+    Ok(())
+}
+
+fn write(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    Ok(kinsight_model::weights::write_atomically(path, bytes)?)
+}
+
+/// The comparison of all finished runs.
+fn gather(
+    spec: &CompareSpec,
+    folder: &CompareFolder,
+    runs: &[PlannedRun],
+    config: &TrainConfig,
+    zero_shot: RunFigures,
+    mut missing: Vec<(String, String)>,
+) -> Result<Comparison> {
+    let mut entries = Vec::new();
+    for entry in &spec.entries {
+        let mut figures = Vec::new();
+        for run in runs.iter().filter(|run| run.name == entry.name) {
+            let name = format!("{}, seed {}", run.name, run.seed);
+            match RunFigures::of_run(&RunFolder::at(&folder.run(run)))? {
+                Some(found) if !missing.iter().any(|(run, _)| *run == name) => figures.push(found),
+                Some(_) => {}
+                None if missing.iter().any(|(run, _)| *run == name) => {}
+                None => missing.push((name, "not trained yet".into())),
+            }
+        }
+        entries.push((entry.name.clone(), figures));
+    }
+    let seeds = spec.seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let facts = vec![
+        ("backbone".to_string(), config.backbone.clone()),
+        ("images".to_string(), config.data.path.display().to_string()),
+        ("queries".to_string(), zero_shot.queries.scores.len().to_string()),
+        ("epochs".to_string(), config.epochs.to_string()),
+        ("seeds".to_string(), seeds),
+        ("program".to_string(), format!("kinsight {}", env!("CARGO_PKG_VERSION"))),
+    ];
+    Ok(Comparison::new(&spec.title, facts, zero_shot, entries, missing))
+}

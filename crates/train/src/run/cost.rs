@@ -1,0 +1,30 @@
+//! What a run took, and what each query scored: kept beside its metrics, so that runs can be compared.
+
+use kinsight_retrieval::QueryScore;
+use serde::{Deserialize, Serialize};
+
+/// What a run took; timings are left out of deterministic runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunCost {
+    /// Scalars of the whole learner.
+    pub parameters: usize,
+    /// Scalars that train, proxies and class prompts included.
+    pub trainable: usize,
+    /// Scalars that train and are kept in `model.safetensors`.
+    pub kept: usize,
+    /// Seconds of training, evaluations left out.
+    pub seconds: Option<f64>,
+    /// Images trained on a second.
+    pub images_per_second: Option<f64>,
+    /// Largest resident size of the process that finished the run, evaluation included.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// Scores of each query of the final evaluation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunQueries {
+    /// Index in the test set of each query.
+    pub indices: Vec<usize>,
+    /// Its scores.
+    pub scores: Vec<QueryScore>,
+}
