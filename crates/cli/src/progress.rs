@@ -107,14 +107,6 @@ pub fn grouped(number: usize) -> String {
     groups.join(",")
 }
 
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn numbers_are_grouped_in_threes() {
-        assert_eq!([1, 999, 1000, 1234567].map(super::grouped), ["1", "999", "1,000", "1,234,567"]);
-    }
-}
-
 /// What the prompt memory bank will take.
 fn bank_line(bank: &BankCost) -> String {
     match bank.storage {
@@ -132,5 +124,13 @@ pub fn bytes(count: u64) -> String {
     match unit {
         0 => format!("{count} B"),
         _ => format!("{:.1} {}", count as f64 / 1000f64.powi(unit as i32), UNITS[unit]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn numbers_are_grouped_in_threes() {
+        assert_eq!([1, 999, 1000, 1234567].map(super::grouped), ["1", "999", "1,000", "1,234,567"]);
     }
 }

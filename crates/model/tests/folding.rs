@@ -1,5 +1,4 @@
 //! What is attached to layers folds into plain weights: the folded backbone computes the same.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinsight_model::export::folded_backbone;

@@ -35,7 +35,7 @@ pub fn query_scores(embeddings: &UnitEmbeddings, labels: &[i64], max_memory_byte
         *sizes.entry(*label).or_insert(0usize) += 1;
     }
     let largest = sizes.values().copied().max().unwrap_or(1);
-    let config = KnnConfig { k: (largest - 1).max(1), max_memory_bytes, ..KnnConfig::default() };
+    let config = KnnConfig { k: (largest - 1).max(1), max_memory_bytes };
     let neighbours = search_self(embeddings, &config)?;
     let score = |(query, found): (usize, &[crate::Neighbour])| {
         let relevant = sizes.get(&labels[query]).map_or(0, |size| size - 1);

@@ -92,8 +92,7 @@ fn a_loss_between_samples_has_no_learned_proxies_unless_there_is_a_tower() {
 #[test]
 fn every_miner_works_with_every_loss_between_samples() {
     let is_pair_loss = |kind: &&LossKind| {
-        let mut config = kinsight_train::loss::LossConfig::default();
-        config.kind = **kind;
+        let config = kinsight_train::loss::LossConfig { kind: **kind, ..Default::default() };
         !config.compares_proxies()
     };
     for kind in LossKind::ALL.iter().filter(is_pair_loss) {

@@ -135,7 +135,6 @@ pub enum Chosen<'a> {
     Samples(&'a dyn PairLoss),
 }
 
-#[expect(clippy::derivable_impls, reason = "the enum is declared by a macro, which cannot mark one of its variants")]
 impl Default for LossKind {
     /// The method's loss.
     fn default() -> Self {

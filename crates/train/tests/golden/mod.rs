@@ -259,6 +259,7 @@ impl GoldenRun {
                 ..defaults
             },
             memory_bank: self.flag("prompt_memory_bank"),
+            ..ProxyConfig::default()
         }
     }
 
