@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::backbones::BackbonesArgs;
-use crate::commands::device::DeviceArg;
-use crate::commands::export::ExportArgs;
 use crate::commands::conveniences::ConvenienceArgs;
 use crate::commands::data::DataArgs;
+use crate::commands::device::DeviceArg;
 use crate::commands::embed::EmbedArgs;
 use crate::commands::eval::EvalArgs;
+use crate::commands::export::ExportArgs;
 
 /// Teach a frozen vision transformer your notion of similarity, then search with it.
 #[derive(Debug, Parser)]

@@ -3,11 +3,11 @@
 pub mod audit;
 pub mod backbones;
 pub mod calibrate;
-pub mod device;
+pub mod compare;
 pub mod conveniences;
 pub mod data;
+pub mod device;
 pub mod embed;
-pub mod compare;
 pub mod eval;
 pub mod explain;
 pub mod export;

@@ -12,9 +12,10 @@ use rayon::prelude::*;
 
 use super::forward::Forward;
 use super::params::{AdapterParams, BlockDims, BlockParams, Prompts};
+use super::weight_cache::Cached;
 use super::weights::Matrices;
 use crate::cpu::Cpu;
-use crate::element::{Bf16, Element};
+use crate::element::Bf16;
 use crate::error::{KernelError, check_length};
 use crate::linear::LinearParams;
 use crate::norm::LayerNormParams;
@@ -122,7 +123,7 @@ pub fn block_forward_mixed(packed: &PackedBlock, groups: &mut [BlockGroup<'_>]) 
 }
 
 /// Groups are tasks that split further by image: threads with nothing left of one group help with the next.
-fn run<E: Element>(matrices: &Matrices<E>, groups: &mut [BlockGroup<'_>]) {
+fn run<E: Cached>(matrices: &Matrices<E>, groups: &mut [BlockGroup<'_>]) {
     let cpu = Cpu::detect();
     let total: usize = groups.iter().map(|group| group.dims.batch).sum();
     groups.par_iter_mut().for_each(|group| {
@@ -146,6 +147,7 @@ impl<'a> BlockVariant<'a> {
             layer_scale2: self.layer_scale2,
             adapter: self.adapter,
             prompts: self.prompts,
+            cache: None,
         }
     }
 }

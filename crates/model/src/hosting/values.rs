@@ -84,7 +84,7 @@ impl BlockValues {
 
     fn of_block(block: &Block, prompts: Option<PromptRows>) -> Option<Self> {
         // Taken apart field by field, so that whatever a block learns to hold has to be thought of here.
-        let Block { norm1, attn, ls1, norm2, mlp, ls2, adapter } = block;
+        let Block { norm1, attn, ls1, norm2, mlp, ls2, adapter, packed: _ } = block;
         let Attention { qkv, proj, heads: _, rotary: _ } = attn;
         let Mlp { fc1, fc2, activation: _, gated: _ } = mlp;
         if !fuses(block) {

@@ -5,7 +5,6 @@ use kinsight_model::weights::{TensorMap, read_tensors};
 use super::RunFolder;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::proxies::ProxySource;
 
 impl RunFolder {
     /// The unit proxy of each training class, in the order of the training set's class names, from the last checkpoint.
@@ -13,25 +12,19 @@ impl RunFolder {
     /// ```text
     /// normalise(share * O + (1 - share) * Z)    O learned, Z the container; O alone without a proxy tower
     /// ```
-    /// `None` if the checkpoint was removed.
+    /// `None` if the checkpoint was removed, or the loss had no proxies.
     ///
     /// # Errors
-    /// [`TrainError::Model`] if it cannot be read; [`TrainError::RunFolder`] if it is no checkpoint.
+    /// [`TrainError::Model`] if it cannot be read.
     pub fn class_proxies(&self, config: &TrainConfig) -> Result<Option<Vec<Vec<f32>>>, TrainError> {
         let path = self.latest_checkpoint();
         if !path.is_file() {
             return Ok(None);
         }
         let (tensors, _) = read_tensors(&path)?;
-        let learned = rows(&tensors, "parameter:proxies").ok_or_else(|| TrainError::RunFolder {
-            path,
-            message: "has no tensor parameter:proxies: it is not a checkpoint of kinsight".into(),
-            hint: "remove it to judge labels without proxies".into(),
-        })?;
-        let container = match config.proxies.source {
-            ProxySource::Learned => None,
-            ProxySource::Simple | ProxySource::Semantic => rows(&tensors, "state:container"),
-        };
+        let Some(learned) = rows(&tensors, "parameter:proxies") else { return Ok(None) };
+        let accumulates = config.proxies.source.accumulates();
+        let container = accumulates.then(|| rows(&tensors, "state:container")).flatten();
         let share = if container.is_some() { config.proxies.learned_share as f32 } else { 1.0 };
         let mixed = learned.into_iter().enumerate().map(|(class, row)| {
             let of_container = |column: usize| {

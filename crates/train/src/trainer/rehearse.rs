@@ -78,8 +78,18 @@ impl Trainer {
         let log = RunLog::open_at(&folder.log(), 0, 0)?;
         let mut silent = |_: Event<'_>| ();
         let observer = &mut silent;
-        let mut run =
-            Run { trainer: self, folder, log, events: None, loader, sampler, state, progress, observer, measured: None };
+        let mut run = Run {
+            trainer: self,
+            folder,
+            log,
+            events: None,
+            loader,
+            sampler,
+            state,
+            progress,
+            observer,
+            measured: None,
+        };
         let augment = Augment::Train { seed: self.config.seed, epoch: 0 };
         let mut seconds = Vec::new();
         let mut health = Health::default();
