@@ -79,14 +79,14 @@ fn what_cannot_be_read_says_why_and_equals_nothing() {
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        Item { path, label: 0 }
+        Item { path, label: 0, crop: None }
     };
     let whole = jpeg(&butterfly(1, 0), 90);
     let items = [
         write("whole.jpg", &whole),
         write("empty.jpg", b""),
         write("cut.jpg", &whole[..whole.len() / 2]),
-        Item { path: PathBuf::from("nowhere.jpg"), label: 0 },
+        Item { path: PathBuf::from("nowhere.jpg"), label: 0, crop: None },
     ];
     let inspections = inspect(&items, DecodeLimits::default(), || {});
     let reasons: Vec<Option<&str>> =

@@ -129,7 +129,7 @@ impl Images {
             for item in &part.items {
                 let name = part.class_names.get(item.label as usize).map_or("", String::as_str);
                 let label = numbers.get(name).copied().unwrap_or(0);
-                joined.items.push(Item { path: item.path.clone(), label });
+                joined.items.push(Item { label, ..item.clone() });
                 joined.side.push(number);
             }
             joined.empty_classes.extend(part.empty_classes.iter().map(|name| format!("{side}/{name}")));
@@ -152,7 +152,7 @@ fn by_first_folder(root: &Path) -> Result<Dataset> {
     let items = paths.into_iter().filter_map(|path| {
         let name = class(&path)?;
         let label = class_names.binary_search(&name).ok()? as u32;
-        Some(Item { path, label })
+        Some(Item { path, label, crop: None })
     });
     Ok(Dataset { root: root.to_owned(), items: items.collect(), class_names: class_names.clone() })
 }

@@ -86,7 +86,7 @@ impl Judge {
             class_names: images.class_names.clone(),
         });
         let bar = counting_bar("embedding", dataset.len(), "images");
-        let options = EmbedOptions { batch_size: arguments.batch_size, loader: LoaderOptions::eval() };
+        let options = EmbedOptions { batch_size: arguments.batch_size, ..EmbedOptions::default() };
         let embedded = embed_dataset(&self.encoder, &dataset, self.preprocess, options, &self.device, |done| {
             bar.set_position(done as u64);
         });
