@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::conveniences::ConvenienceArgs;
+use crate::commands::data::DataArgs;
+use crate::commands::embed::EmbedArgs;
+use crate::commands::eval::EvalArgs;
+
 /// Teach a frozen vision transformer your notion of similarity, then search with it.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
@@ -20,8 +25,12 @@ pub enum Command {
     Quickstart(QuickstartArgs),
     /// Fine-tune a backbone on images of labelled classes
     Train(TrainArgs),
-    /// Measure a run, or a bare backbone, by Recall@K and MAP@R
+    /// Measure a run, a bare backbone or any embeddings: Recall@K, MAP@R and more
     Eval(EvalArgs),
+    /// Turn images into a file of embeddings, resumable
+    Embed(EmbedArgs),
+    /// Check that a known data set is whole
+    Data(DataArgs),
     /// Make the built-in backbone anew from drawn images
     Pretrain(PretrainArgs),
     /// List the backbones known by name
@@ -59,6 +68,10 @@ Examples:
     kinsight train --method vpt+bitfit --backbone deit_tiny --data photos/ --out runs/vpt \\
         --epochs 10 --set optimizer.lr=0.001 --set tuning.prompts.count=20
 
+  Select the model on a fifth of the training classes, and stop when they no longer improve:
+    kinsight train --backbone deit_small --data photos/ --out runs/selected \\
+        --validation-share 0.2 --keep best --early-stopping 5
+
   Go on after Ctrl-C, a crash or a power cut:
     kinsight train ... --out runs/first --resume";
 
@@ -72,9 +85,15 @@ pub struct TrainArgs {
     /// Registry name (see `kinsight backbones`) or path of a safetensors file
     #[arg(long)]
     pub backbone: Option<String>,
-    /// Folder of class folders, folder with train/ and test/, or CSV with path,label,split
+    /// Folder of class folders, folder with train/ and test/, a known data set's folder, or CSV/Parquet with path,label,split
     #[arg(long)]
     pub data: Option<PathBuf>,
+    /// The data set whose layout --data has: cub, cars, sop, in_shop, inaturalist [default: recognised by its files]
+    #[arg(long, value_parser = crate::commands::images::layout, conflicts_with = "split")]
+    pub dataset: Option<kinsight_data::Layout>,
+    /// Crop to the annotated boxes of the data set
+    #[arg(long)]
+    pub boxes: bool,
     /// Run folder to make
     #[arg(long, required_unless_present = "print_config")]
     pub out: Option<PathBuf>,
@@ -121,6 +140,8 @@ pub struct TrainArgs {
     #[arg(long)]
     pub print_config: bool,
     #[command(flatten)]
+    pub conveniences: ConvenienceArgs,
+    #[command(flatten, next_help_heading = "Computing")]
     pub compute: ComputeArgs,
 }
 
@@ -179,58 +200,6 @@ pub enum SplitArg {
     Folders,
     /// Column `split` of a CSV
     Csv,
-}
-
-const EVAL_EXAMPLES: &str = "\
-Examples:
-  The test classes of a run:
-    kinsight eval --run runs/first
-
-  A bare backbone, zero-shot, on every class of a folder:
-    kinsight eval --backbone deit_tiny --data photos/ --part all
-
-  For a script:
-    kinsight eval --run runs/first --recall-at 1,10,100 --json";
-
-/// Arguments of `eval`.
-#[derive(Debug, Args)]
-#[command(after_help = EVAL_EXAMPLES, args_override_self = true)]
-pub struct EvalArgs {
-    /// Run folder with a fine-tuning
-    #[arg(long, required_unless_present = "backbone")]
-    pub run: Option<PathBuf>,
-    /// Backbone: alone for zero-shot, or in place of the one a run names
-    #[arg(long)]
-    pub backbone: Option<String>,
-    /// Images [default: those of the run]
-    #[arg(long, required_unless_present = "run")]
-    pub data: Option<PathBuf>,
-    /// Which part of the images
-    #[arg(long, value_enum, default_value = "test")]
-    pub part: PartArg,
-    /// Which classes train [default: as in the run, or by the path]
-    #[arg(long, value_enum)]
-    pub split: Option<SplitArg>,
-    /// Seed of --split random-half
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// K of Recall@K
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_name = "K,..")]
-    pub recall_at: Vec<usize>,
-    /// How many of the worst and best classes to list
-    #[arg(long, default_value_t = 5)]
-    pub classes: usize,
-    /// Bound on the working memory of the search, in MiB
-    #[arg(long, default_value_t = 512)]
-    pub max_memory_mb: usize,
-    /// Images a forward pass
-    #[arg(long, default_value_t = 32)]
-    pub batch_size: usize,
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub compute: ComputeArgs,
 }
 
 /// `--part`

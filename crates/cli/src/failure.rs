@@ -2,6 +2,7 @@
 
 use kinsight_data::DataError;
 use kinsight_model::ModelError;
+use kinsight_retrieval::RetrievalError;
 use kinsight_train::TrainError;
 
 /// Prints `error:`, its causes and a `hint:` to standard error.
@@ -27,6 +28,9 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<ModelError>() {
         return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<RetrievalError>() {
+        return error.hint().map(str::to_string);
     }
     error.downcast_ref::<DataError>().and_then(|error| error.hint().map(str::to_string))
 }

@@ -21,6 +21,8 @@ fn main() -> ExitCode {
         Command::Quickstart(arguments) => commands::quickstart::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
+        Command::Embed(arguments) => commands::embed::run(&arguments),
+        Command::Data(arguments) => commands::data::run(&arguments),
         Command::Pretrain(arguments) => commands::pretrain::run(&arguments),
         Command::Backbones => commands::backbones::run(),
         Command::Methods => commands::methods::run(),

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kinsight_train::evaluation::Measured;
 use kinsight_train::trainer::Event;
 
 /// Shows a training run.
@@ -57,11 +58,16 @@ impl TrainProgress {
                     eprintln!("step {step}/{total}  {message}");
                 }
             }
-            Event::Evaluated { epochs, measured } => self.say(&format!(
-                "after epoch {epochs}: Recall@1 {:.1} %, MAP@R {:.1} %",
-                100.0 * measured.evaluation.recall_at(1).unwrap_or_default(),
-                100.0 * measured.evaluation.map_at_r()
-            )),
+            Event::Evaluated { epochs, measured, validation } => {
+                let figures = |measured: &Measured| {
+                    let recall = 100.0 * measured.evaluation.recall_at(1).unwrap_or_default();
+                    format!("Recall@1 {recall:.1} %, MAP@R {:.1} %", 100.0 * measured.evaluation.map_at_r())
+                };
+                let validation = validation.map(|measured| format!("; validation {}", figures(measured)));
+                let figures = figures(measured);
+                self.say(&format!("after epoch {epochs}: {figures}{}", validation.unwrap_or_default()));
+            }
+            Event::StoppedEarly => self.say("stopped early: the validation classes no longer improve"),
             Event::Warning(message) => self.say(&format!("warning: {message}")),
             Event::Stopped => self.say("stopped; a checkpoint is saved, --resume goes on from it"),
         }

@@ -62,6 +62,32 @@ pub enum DataError {
         /// The parser's complaint, with its line.
         source: csv::Error,
     },
+    /// A Parquet file that cannot be read.
+    #[error("{}: not a readable Parquet file ({reason})", .path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// The reader's complaint.
+        reason: String,
+    },
+    /// A folder that is not laid out as a known data set.
+    #[error("{} is not laid out as {layout}: expected {expected}", .path.display())]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// The data set.
+        layout: &'static str,
+        /// What its folder must hold.
+        expected: &'static str,
+    },
+    /// An annotation file that cannot be understood.
+    #[error("{}: {reason}", .path.display())]
+    Annotation {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A CSV row whose content makes no sense.
     #[error("{}, line {line}: {reason}", .path.display())]
     CsvRow {
@@ -205,7 +231,7 @@ impl DataError {
             }
             Self::NoImages { .. } => "images are files ending in jpg, jpeg, png, webp, bmp, tif, tiff or gif",
             Self::MissingColumns { .. } => {
-                "the first line names the columns: path,label,split (path relative to the CSV file; split is train or test)"
+                "the columns are path,label,split (path relative to the file; split is train or test), and where wanted is_query,is_gallery,x1,y1,x2,y2,group"
             }
             Self::Split { .. } => {
                 "retrieval is trained on some classes and measured on others; give at least two classes, or say which is which with train/ and test/ folders or a CSV"
@@ -213,6 +239,7 @@ impl DataError {
             Self::ClassOverlap { .. } => {
                 "a test on trained classes overstates quality on new ones; move the classes to one side, or allow the overlap explicitly"
             }
+            Self::Layout { .. } => "unpack the publisher's archive as it is, and give its folder or the one above it",
             Self::TooManyUnreadable { .. } => {
                 "repair or remove these files, or allow a larger share of unreadable images"
             }

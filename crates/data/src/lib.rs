@@ -21,7 +21,8 @@ pub mod synthetic;
 pub mod thumbnail;
 pub mod transform;
 
-pub use dataset::{Dataset, Item, Split, SplitRule};
+pub use dataset::official::Layout;
+pub use dataset::{DISTRACTORS, Dataset, Item, Protocol, Role, Split, SplitRule};
 pub use decode::{DecodeError, DecodeFault, DecodeLimits, decode_bytes, decode_file};
 pub use error::DataError;
 pub use loader::{Augment, Batch, Batches, Loader, LoaderOptions, Plan, Unreadable, UnreadableReport};

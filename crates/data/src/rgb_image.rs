@@ -4,6 +4,7 @@
 //! have a single case to handle.
 
 use crate::error::DataError;
+use crate::transform::CropBox;
 
 /// A decoded picture with at least one pixel.
 ///
@@ -47,6 +48,23 @@ impl RgbImage {
     /// The samples, `[height, width, 3]`, given away.
     pub fn into_pixels(self) -> Vec<u8> {
         self.pixels
+    }
+
+    /// The part of the picture inside `crop`; a box that reaches beyond the picture is cut to it, and one that lies beside it
+    /// is `None`.
+    pub fn cut(&self, crop: CropBox) -> Option<Self> {
+        let right = crop.left.saturating_add(crop.width).min(self.width);
+        let bottom = crop.top.saturating_add(crop.height).min(self.height);
+        if right <= crop.left || bottom <= crop.top {
+            return None;
+        }
+        let (width, height) = (right - crop.left, bottom - crop.top);
+        let row = |y: u32| {
+            let start = (y as usize * self.width as usize + crop.left as usize) * 3;
+            &self.pixels[start..start + width as usize * 3]
+        };
+        let pixels = (crop.top..bottom).flat_map(row).copied().collect();
+        Some(Self { width, height, pixels })
     }
 
     /// The pixel in column `x` of row `y`, or `None` outside the picture.

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// Class of an item whose label the gallery does not hold.
 const NO_CLASS: u32 = u32::MAX;
 
+/// The place of a query that is not in the gallery.
+const NO_ITEM: u32 = u32::MAX;
+
 /// The gallery's items grouped by label, and the queries' labels looked up among them.
 pub(crate) struct Relevance {
     /// Class of each gallery item: its label's place among the gallery's sorted labels.
@@ -16,6 +19,8 @@ pub(crate) struct Relevance {
     starts: Vec<usize>,
     /// Whether query i is gallery item i.
     of_itself: bool,
+    /// Gallery item that each query is, or [`NO_ITEM`]; empty where no query is in the gallery.
+    own_items: Vec<u32>,
 }
 
 impl Relevance {
@@ -23,6 +28,13 @@ impl Relevance {
     pub fn of_itself(labels: &[i64]) -> Self {
         let mut relevance = Self::new(labels, labels);
         relevance.of_itself = true;
+        relevance
+    }
+
+    /// Queries some of which are gallery items themselves: `own_items` says which, and they are no answers to themselves.
+    pub fn with_identity(query_labels: &[i64], gallery_labels: &[i64], own_items: &[Option<u32>]) -> Self {
+        let mut relevance = Self::new(query_labels, gallery_labels);
+        relevance.own_items = own_items.iter().map(|item| item.unwrap_or(NO_ITEM)).collect();
         relevance
     }
 
@@ -45,7 +57,7 @@ impl Relevance {
             class_of.insert(label, class);
         }
         let query_classes = query_labels.iter().map(|label| class_of.get(label).copied().unwrap_or(NO_CLASS)).collect();
-        Self { gallery_classes, query_classes, members, starts, of_itself: false }
+        Self { gallery_classes, query_classes, members, starts, of_itself: false, own_items: Vec::new() }
     }
 
     /// Number of queries.
@@ -58,6 +70,15 @@ impl Relevance {
         self.of_itself
     }
 
+    /// Whether a gallery item is the query.
+    pub fn is_query_itself(&self, query: usize, item: usize) -> bool {
+        if self.of_itself { query == item } else { self.own_item(query) == item as u32 }
+    }
+
+    fn own_item(&self, query: usize) -> u32 {
+        if self.of_itself { query as u32 } else { self.own_items.get(query).copied().unwrap_or(NO_ITEM) }
+    }
+
     /// Whether a gallery item has the query's label, be it the query itself.
     pub fn is_same_class(&self, query: usize, item: usize) -> bool {
         self.query_classes[query] == self.gallery_classes[item]
@@ -65,13 +86,15 @@ impl Relevance {
 
     /// The gallery items relevant to a query, in order of index, the query itself left out.
     pub fn relevant(&self, query: usize) -> impl Iterator<Item = u32> {
-        let of_itself = self.of_itself;
-        self.class_members(query).iter().copied().filter(move |&item| !(of_itself && item as usize == query))
+        let own = self.own_item(query);
+        self.class_members(query).iter().copied().filter(move |&item| item != own)
     }
 
     /// R: how many items are relevant to a query.
     pub fn relevant_count(&self, query: usize) -> usize {
-        self.class_members(query).len() - usize::from(self.of_itself)
+        let own = self.own_item(query);
+        let is_relevant = self.gallery_classes.get(own as usize) == Some(&self.query_classes[query]);
+        self.class_members(query).len() - usize::from(is_relevant)
     }
 
     fn class_members(&self, query: usize) -> &[u32] {
@@ -93,6 +116,14 @@ mod tests {
         assert_eq!(relevance.relevant_count(2), 2);
         assert_eq!(relevance.relevant_count(3), 0);
         assert!(relevance.is_same_class(0, 4) && !relevance.is_same_class(1, 4));
+    }
+
+    #[test]
+    fn a_query_in_the_gallery_is_no_answer_to_itself() {
+        let relevance = Relevance::with_identity(&[5, 9, 5], &[9, 5, 5], &[Some(2), None, Some(1)]);
+        assert_eq!(relevance.relevant(0).collect::<Vec<_>>(), [1]);
+        assert_eq!([0, 1, 2].map(|query| relevance.relevant_count(query)), [1, 1, 1]);
+        assert!(relevance.is_query_itself(2, 1) && !relevance.is_query_itself(1, 0));
     }
 
     #[test]

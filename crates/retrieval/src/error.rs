@@ -98,6 +98,12 @@ pub enum RetrievalError {
         /// What is wrong, with what was expected.
         message: String,
     },
+    /// An unfinished embedding job of other images, another model or other settings lies where this one would work.
+    #[error("{} holds an unfinished job of another model, other images or other settings", path.display())]
+    OtherJob {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A row of a file could not be taken as an embedding.
     #[error("{}", path.display())]
     Content {
@@ -106,6 +112,21 @@ pub enum RetrievalError {
         /// The cause.
         source: Box<RetrievalError>,
     },
+}
+
+impl RetrievalError {
+    /// What the user can do about it, if there is anything.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::OtherJob { .. } => "finish it with the command that began it, or start over with --restart",
+            Self::Memory { .. } => "raise the bound with --max-memory-mb",
+            Self::ZeroRow { .. } | Self::NotFinite { .. } => {
+                "embeddings must be finite and not all zero; remove the row, or see how it came to be"
+            }
+            Self::Content { source, .. } => return source.hint(),
+            _ => return None,
+        })
+    }
 }
 
 /// Shorthand used throughout the crate.

@@ -248,6 +248,58 @@ fn check_labels(what: &'static str, embeddings: &UnitEmbeddings, labels: &[i64])
     Ok(())
 }
 
+/// Judges queries against a gallery in which some of them are themselves: query i is gallery item `own_items[i]`, which is
+/// no answer to it.
+///
+/// # Errors
+/// As [`evaluate_query_gallery`], and a number of own items other than that of queries.
+pub fn evaluate_with_identity(
+    queries: &UnitEmbeddings,
+    query_labels: &[i64],
+    gallery: &UnitEmbeddings,
+    gallery_labels: &[i64],
+    own_items: &[Option<u32>],
+    config: &EvalConfig,
+) -> Result<Evaluation> {
+    check_labels("queries", queries, query_labels)?;
+    check_labels("gallery", gallery, gallery_labels)?;
+    if queries.dim() != gallery.dim() {
+        return Err(RetrievalError::WidthMismatch { queries: queries.dim(), gallery: gallery.dim() });
+    }
+    if own_items.len() != queries.len() {
+        let (rows, labels) = (queries.len(), own_items.len());
+        return Err(RetrievalError::LabelCount { what: "own items", rows, labels });
+    }
+    let relevance = Relevance::with_identity(query_labels, gallery_labels, own_items);
+    evaluate(queries, gallery, query_labels, &relevance, config)
+}
+
+/// Judges some rows as queries against some rows as the gallery; a row that is both is left out of its own answers.
+///
+/// Rows that are in neither list take no part. Where both lists hold every row, this is [`evaluate_self`].
+///
+/// # Errors
+/// As [`evaluate_query_gallery`], and an index that is no row.
+pub fn evaluate_roles(
+    embeddings: &UnitEmbeddings,
+    labels: &[i64],
+    queries: &[usize],
+    gallery: &[usize],
+    config: &EvalConfig,
+) -> Result<Evaluation> {
+    check_labels("embeddings", embeddings, labels)?;
+    let is_everything =
+        |rows: &[usize]| rows.len() == labels.len() && rows.iter().enumerate().all(|(i, &row)| i == row);
+    if is_everything(queries) && is_everything(gallery) {
+        return evaluate_self(embeddings, labels, config);
+    }
+    let (asking, answering) = (embeddings.select(queries)?, embeddings.select(gallery)?);
+    let of = |rows: &[usize]| -> Vec<i64> { rows.iter().map(|&row| labels[row]).collect() };
+    let place: BTreeMap<usize, u32> = gallery.iter().copied().zip(0..).collect();
+    let own_items: Vec<Option<u32>> = queries.iter().map(|query| place.get(query).copied()).collect();
+    evaluate_with_identity(&asking, &of(queries), &answering, &of(gallery), &own_items, config)
+}
+
 fn evaluate(
     queries: &UnitEmbeddings,
     gallery: &UnitEmbeddings,
@@ -255,53 +307,87 @@ fn evaluate(
     relevance: &Relevance,
     config: &EvalConfig,
 ) -> Result<Evaluation> {
-    if config.ks.is_empty() || config.ks.contains(&0) {
-        let found = format!("{:?}", config.ks);
-        return Err(RetrievalError::Setting { name: "ks", found, expected: "a list of numbers from 1 up" });
+    let judge = Judge::new(relevance, config)?;
+    let task = RankTask { queries, gallery, relevance, depth: judge.depth };
+    let scored = map_rankings(&task, config.max_memory_bytes, |_, ranking| judge.score(&ranking))?;
+    let mut evaluation = judge.summarise(scored, gallery.len(), query_labels)?;
+    if let Some(clustering) = &config.clustering {
+        evaluation.clustering = Some(cluster(queries, query_labels, clustering)?);
     }
-    let most_relevant = (0..queries.len()).map(|query| relevance.relevant_count(query)).max().unwrap_or(0);
-    if most_relevant == 0 {
-        return Err(RetrievalError::Empty { what: "the set of queries with a relevant item in the gallery" });
+    if let Some(rates) = &config.false_match_rates {
+        evaluation.pairs = Some(judge_pairs(&task, rates, config.max_memory_bytes)?);
     }
-    let columns = columns(config, most_relevant);
-    let deepest = columns.iter().map(|column| column.depth).max().unwrap_or(0).max(config.cmc_depth);
-    let depth = if deepest == usize::MAX { Depth::Full } else { Depth::AtLeast(deepest) };
-    let task = RankTask { queries, gallery, relevance, depth };
-    let (scores, first_ranks): (Vec<Box<[f64]>>, Vec<Option<u32>>) =
-        map_rankings(&task, config.max_memory_bytes, |_, ranking| {
-            let scores = columns.iter().map(|column| (column.score)(&ranking)).collect();
-            (scores, ranking.ranks.first().copied())
-        })?
-        .into_iter()
-        .unzip();
+    Ok(evaluation)
+}
 
-    let judged: Vec<bool> = (0..queries.len()).map(|query| relevance.relevant_count(query) > 0).collect();
-    let means = means(&columns);
-    let totals = sums(&means, &scores, &judged, 0..queries.len());
-    let values = means.iter().zip(&totals.sums).map(|(mean, &(sum, count))| (mean.name.clone(), sum / count));
-    let first_ranks: Vec<Option<u32>> =
-        first_ranks.into_iter().zip(&judged).filter(|&(_, &judged)| judged).map(|(rank, _)| rank).collect();
-    let place = |name: &str| columns.iter().position(|column| column.name == name);
-    Ok(Evaluation {
-        queries: queries.len(),
-        gallery: gallery.len(),
-        queries_without_reference: judged.iter().filter(|&&judged| !judged).count(),
-        metrics: values.collect(),
-        intervals: match &config.bootstrap {
-            Some(bootstrap) => bootstrap_intervals(&means, &scores, &judged, query_labels, bootstrap)?,
-            None => BTreeMap::new(),
-        },
-        cmc: metrics::cmc(&first_ranks, config.cmc_depth),
-        clustering: match &config.clustering {
-            Some(clustering) => Some(cluster(queries, query_labels, clustering)?),
-            None => None,
-        },
-        pairs: match &config.false_match_rates {
-            Some(rates) => Some(judge_pairs(&task, rates, config.max_memory_bytes)?),
-            None => None,
-        },
-        classes: per_class(query_labels, &judged, &scores, place(RECALL_AT_1), place(MAP_AT_R)),
-    })
+/// What is taken of one query's ranking: a number for each column, and the rank of the first relevant item.
+pub(crate) type Scored = (Box<[f64]>, Option<u32>);
+
+/// Turns rankings into an evaluation, wherever the rankings come from.
+pub(crate) struct Judge<'a> {
+    relevance: &'a Relevance,
+    config: &'a EvalConfig,
+    columns: Vec<Column>,
+    /// How deep rankings must be known.
+    pub depth: Depth,
+}
+
+impl<'a> Judge<'a> {
+    /// Sets up what the configuration asks for.
+    ///
+    /// # Errors
+    /// No K or a K of zero; no query with a relevant item.
+    pub fn new(relevance: &'a Relevance, config: &'a EvalConfig) -> Result<Self> {
+        if config.ks.is_empty() || config.ks.contains(&0) {
+            let found = format!("{:?}", config.ks);
+            return Err(RetrievalError::Setting { name: "ks", found, expected: "a list of numbers from 1 up" });
+        }
+        let queries = 0..relevance.queries();
+        let most_relevant = queries.map(|query| relevance.relevant_count(query)).max().unwrap_or(0);
+        if most_relevant == 0 {
+            return Err(RetrievalError::Empty { what: "the set of queries with a relevant item in the gallery" });
+        }
+        let columns = columns(config, most_relevant);
+        let deepest = columns.iter().map(|column| column.depth).max().unwrap_or(0).max(config.cmc_depth);
+        let depth = if deepest == usize::MAX { Depth::Full } else { Depth::AtLeast(deepest) };
+        Ok(Self { relevance, config, columns, depth })
+    }
+
+    /// Scores one ranking.
+    pub fn score(&self, ranking: &metrics::Ranking<'_>) -> Scored {
+        let scores = self.columns.iter().map(|column| (column.score)(ranking)).collect();
+        (scores, ranking.ranks.first().copied())
+    }
+
+    /// Means, intervals and classes of all scored rankings, in the order of the queries.
+    ///
+    /// # Errors
+    /// Settings of the bootstrap out of range.
+    pub fn summarise(&self, scored: Vec<Scored>, gallery: usize, query_labels: &[i64]) -> Result<Evaluation> {
+        let queries = self.relevance.queries();
+        let (scores, first_ranks): (Vec<Box<[f64]>>, Vec<Option<u32>>) = scored.into_iter().unzip();
+        let judged: Vec<bool> = (0..queries).map(|query| self.relevance.relevant_count(query) > 0).collect();
+        let means = means(&self.columns);
+        let totals = sums(&means, &scores, &judged, 0..queries);
+        let values = means.iter().zip(&totals.sums).map(|(mean, &(sum, count))| (mean.name.clone(), sum / count));
+        let first_ranks: Vec<Option<u32>> =
+            first_ranks.into_iter().zip(&judged).filter(|&(_, &judged)| judged).map(|(rank, _)| rank).collect();
+        let place = |name: &str| self.columns.iter().position(|column| column.name == name);
+        Ok(Evaluation {
+            queries,
+            gallery,
+            queries_without_reference: judged.iter().filter(|&&judged| !judged).count(),
+            metrics: values.collect(),
+            intervals: match &self.config.bootstrap {
+                Some(bootstrap) => bootstrap_intervals(&means, &scores, &judged, query_labels, bootstrap)?,
+                None => BTreeMap::new(),
+            },
+            cmc: metrics::cmc(&first_ranks, self.config.cmc_depth),
+            clustering: None,
+            pairs: None,
+            classes: per_class(query_labels, &judged, &scores, place(RECALL_AT_1), place(MAP_AT_R)),
+        })
+    }
 }
 
 /// A mean that is reported: which column, and over which queries.

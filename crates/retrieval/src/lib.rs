@@ -10,6 +10,7 @@
 //! | find neighbours | [`search_self`], [`search`] with [`KnnConfig`] |
 //! | read and write embeddings | [`io`] |
 //! | compute one metric | [`metrics`] |
+//! | improve neighbours after the fact | [`post`] |
 //!
 //! It does not approximate: there is no index here.
 
@@ -28,6 +29,7 @@ pub mod metrics;
 mod neighbour;
 mod pair_histogram;
 mod per_class;
+pub mod post;
 mod rank_block;
 mod rankings;
 mod scores;
@@ -37,7 +39,10 @@ pub use bootstrap::{BootstrapConfig, BootstrapUnit, Interval};
 pub use contingency::Contingency;
 pub use embeddings::UnitEmbeddings;
 pub use error::{Result, RetrievalError};
-pub use evaluation::{ClusteringScores, EvalConfig, Evaluation, PairScores, evaluate_query_gallery, evaluate_self};
+pub use evaluation::{
+    ClusteringScores, EvalConfig, Evaluation, PairScores, evaluate_query_gallery, evaluate_roles, evaluate_self,
+    evaluate_with_identity,
+};
 pub use kmeans::{Clustering, KMeansConfig, kmeans};
 pub use knn::{KnnConfig, Neighbours, search, search_self};
 pub use neighbour::Neighbour;

@@ -112,7 +112,9 @@ pub(crate) fn pair_histogram(
         for (row, query) in tile.rows.clone().enumerate() {
             let from = if diagonal { row + 1 } else { 0 };
             for (&score, item) in tile.row(row)[from..].iter().zip(tile.columns.start + from..) {
-                histogram.add(score, relevance.is_same_class(query, item));
+                if !relevance.is_query_itself(query, item) {
+                    histogram.add(score, relevance.is_same_class(query, item));
+                }
             }
         }
         idle.lock().unwrap_or_else(PoisonError::into_inner).push(histogram);

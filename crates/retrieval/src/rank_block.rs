@@ -149,6 +149,7 @@ impl RankBlock {
     }
 
     fn count(&mut self, task: &RankTask<'_>, query: usize, item: usize, score: f32) {
+        // The query itself is of its own class, so it is never counted as ahead of anything.
         if score < self.bars[query] || task.relevance.is_same_class(self.first_query + query, item) {
             return;
         }

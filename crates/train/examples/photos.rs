@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let run = std::env::temp_dir().join("kinsight-example");
     let never = AtomicBool::new(false);
     let outcome = trainer.run(&run, run.exists(), &never, &mut |event| {
-        if let Event::Evaluated { epochs, measured } = event {
+        if let Event::Evaluated { epochs, measured, .. } = event {
             println!("epoch {epochs}: Recall@1 {:.3}", measured.evaluation.recall_at(1).unwrap_or_default());
         }
     })?;

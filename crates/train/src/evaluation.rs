@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kinsight_data::{Dataset, Preprocess};
+use kinsight_data::{Dataset, Preprocess, Protocol};
 use kinsight_model::Encoder;
 use kinsight_model::embedder::{EmbedOptions, Embedded, embed_dataset};
-use kinsight_retrieval::{EvalConfig, Evaluation, UnitEmbeddings, evaluate_self};
+use kinsight_retrieval::{EvalConfig, Evaluation, UnitEmbeddings, evaluate_roles};
 
 use crate::error::TrainError;
 
@@ -25,13 +25,15 @@ pub struct Measured {
     pub unreadable: Vec<(std::path::PathBuf, String)>,
 }
 
-/// Embeds `dataset` and lets every image search among the others.
+/// Embeds `dataset` and measures it by `protocol`; by default every image searches among the others.
 ///
 /// # Errors
 /// [`TrainError::Data`] if too many images are unreadable; [`TrainError::Retrieval`] if nothing can be measured.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing, and none has a sensible default")]
 pub fn measure(
     encoder: &Encoder,
     dataset: &Arc<Dataset>,
+    protocol: &Protocol,
     preprocess: Preprocess,
     options: EmbedOptions,
     config: &EvalConfig,
@@ -42,6 +44,9 @@ pub fn measure(
         embed_dataset(encoder, dataset, preprocess, options, device, progress)?;
     let embeddings = UnitEmbeddings::new(values, dim)?;
     let labels: Vec<i64> = labels.into_iter().map(i64::from).collect();
-    let evaluation = evaluate_self(&embeddings, &labels, config)?;
+    let protocol = protocol.select(&indices);
+    let rows = |has: &dyn Fn(usize) -> bool| -> Vec<usize> { (0..labels.len()).filter(|&row| has(row)).collect() };
+    let (queries, gallery) = (rows(&|row| protocol.is_query(row)), rows(&|row| protocol.is_in_gallery(row)));
+    let evaluation = evaluate_roles(&embeddings, &labels, &queries, &gallery, config)?;
     Ok(Measured { evaluation, embeddings, labels, indices, unreadable })
 }

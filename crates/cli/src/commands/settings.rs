@@ -37,12 +37,22 @@ pub fn train_config(arguments: &TrainArgs) -> Result<TrainConfig> {
             overrides.set(key, rate);
         }
     }
+    arguments.conveniences.apply(&mut overrides);
     for assignment in &arguments.set {
         overrides.assignments.push(parse_assignment(assignment)?);
     }
     let mut config = overrides.load()?;
     if let Some(split) = arguments.split {
         config.data.split = Some(split_rule(split, config.seed));
+    }
+    if let Some(layout) = arguments.dataset {
+        config.data.split = Some(SplitRule::Official { layout, boxes: arguments.boxes });
+    } else if arguments.boxes {
+        let rule = config.data.split.unwrap_or_else(|| SplitRule::detect(&config.data.path));
+        let SplitRule::Official { layout, .. } = rule else {
+            anyhow::bail!("--boxes: {} is not the folder of a known data set with boxes", config.data.path.display());
+        };
+        config.data.split = Some(SplitRule::Official { layout, boxes: true });
     }
     apply(&arguments.compute, &mut config.compute);
     config.deterministic |= arguments.deterministic;

@@ -49,3 +49,55 @@ fn engines_agree_on_the_metrics() {
     };
     assert!((recall("fused") - recall("composed")).abs() < 1e-2);
 }
+
+#[test]
+fn every_metric_has_a_name_and_is_shown_by_it() {
+    let fixture = Fixture::new();
+    let list = succeed(kinsight().args(["eval", "--metrics", "list"]));
+    let mut command = kinsight();
+    command.args(["eval", "--metrics", "all", "--backbone"]).arg(fixture.path("backbone.safetensors"));
+    let printed = succeed(command.arg("--data").arg(fixture.images()));
+    let shown = [
+        ("recall", "Recall@1"),
+        ("precision", "Precision@1"),
+        ("ndcg", "nDCG@1"),
+        ("map@r", "MAP@R"),
+        ("r_precision", "R-precision"),
+        ("map", "MAP"),
+        ("mrr", "MRR"),
+        ("cmc", "CMC"),
+        ("map@r/counting_query", "MAP@R, counting query"),
+        ("nmi", "NMI"),
+        ("ami", "AMI"),
+        ("ari", "ARI"),
+        ("pairwise_f1", "pairwise F1"),
+        ("fnmr@fmr", "FNMR@FMR 1 %"),
+        ("eer", "EER"),
+        ("density", "density"),
+        ("uniformity", "uniformity"),
+        ("alignment", "alignment"),
+    ];
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).unwrap();
+    for (name, title) in shown {
+        assert_says(&list, &[name]);
+        assert_says(&printed, &[title]);
+        assert_says(&document, &[&format!("`{name}`")]);
+    }
+    assert_says(&printed, &["bootstrap"]);
+}
+
+#[test]
+fn only_some_classes_are_measured_and_unknown_names_are_told() {
+    let fixture = Fixture::new();
+    let class = fixture.some_image().parent().unwrap().file_name().unwrap().to_string_lossy().to_string();
+    let eval = |only: &str| {
+        let mut command = kinsight();
+        command.args(["eval", "--json", "--part", "all", "--only-classes", only, "--backbone"]);
+        command.arg(fixture.path("backbone.safetensors")).arg("--data").arg(fixture.images());
+        command
+    };
+    let found: Value = serde_json::from_str(&succeed(&mut eval(&class))).unwrap();
+    assert_eq!((&found["images"], &found["classes"]), (&Value::from(6), &Value::from(1)));
+    assert_says(&crate::fixture::fail(&mut eval("dodo")), &["no class called dodo"]);
+    assert_says(&crate::fixture::fail(eval(&class).args(["--metrics", "accuracy"])), &["unknown metric accuracy"]);
+}

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod datasets;
 mod documents;
+mod embedding;
 mod evaluating;
 mod fixture;
 mod quickstart;

@@ -82,3 +82,46 @@ fn a_prompt_memory_bank_resumes_too() {
     let read = |run: &str| std::fs::read(fixture.path(run).join("model.safetensors")).unwrap();
     assert!(read("unbroken") == read("pieces"));
 }
+
+#[test]
+fn selection_averaging_and_event_files_resume_too() {
+    let fixture = Fixture::new();
+    let settings = [
+        "--validation-share",
+        "0.4",
+        "--keep",
+        "best",
+        "--ema",
+        "0.9",
+        "--accumulate",
+        "2",
+        "--eval-every-steps",
+        "3",
+        "--early-stopping",
+        "4",
+        "--tensorboard",
+        "--epochs",
+        "10",
+        "--batch-size",
+        "4",
+        "--set",
+        "checkpoint_every_steps=1",
+    ];
+    let started = Instant::now();
+    succeed(&mut fixture.train("unbroken", &settings));
+    let whole = started.elapsed();
+    for share in [0.3, 0.5, 0.4, 0.6] {
+        let resume = fixture.path("broken").is_dir().then_some("--resume");
+        let more: Vec<&str> = settings.into_iter().chain(resume).collect();
+        let mut child = fixture.train("broken", &more).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole.mul_f64(share));
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+    }
+    succeed(&mut fixture.train("broken", &settings.into_iter().chain(["--resume"]).collect::<Vec<_>>()));
+    let events = "tensorboard/events.out.tfevents.kinsight";
+    for file in ["log.jsonl", "metrics.json", "selection.json", "model.safetensors", events] {
+        let read = |run: &str| std::fs::read(fixture.path(run).join(file)).unwrap();
+        assert!(read("unbroken") == read("broken"), "{file} differs");
+    }
+}

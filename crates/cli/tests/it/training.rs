@@ -73,3 +73,56 @@ fn the_published_settings_are_valid() {
     }
     assert!(seen >= 9, "{seen} settings");
 }
+
+#[test]
+fn final_selected_and_best_on_test_are_kept_apart() {
+    let fixture = Fixture::new();
+    let select = ["--validation-share", "0.5", "--keep", "best", "--early-stopping", "2", "--eval-every-steps", "1"];
+    let settings: Vec<&str> = select.into_iter().chain(["--epochs", "30", "--batch-size", "4"]).collect();
+    let output = fixture.train("run", &settings).output().unwrap();
+    let message = crate::fixture::text(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    let run = fixture.path("run");
+    let read = |file: &str| std::fs::read_to_string(run.join(file)).unwrap();
+    let selection: serde_json::Value = serde_json::from_str(&read("selection.json")).unwrap();
+    let step = |moment: &str| selection[moment]["step"].as_u64().unwrap();
+    let (last, selected) = (step("final"), step("selected_on_validation"));
+    assert!(last < 30 * 3, "two evaluations in a row without a better one end the run");
+    assert_eq!(last, selected + 2, "the best one was two evaluations before the end");
+    assert_says(&message, &["stopped early", "validation Recall@1"]);
+    // What is kept is the selected state, and its figures are the ones that stand in metrics.json.
+    let metrics: serde_json::Value = serde_json::from_str(&read("metrics.json")).unwrap();
+    assert_eq!(metrics["metrics"]["map@r"], selection["selected_on_validation"]["test"]["map_at_r"]);
+    let measured = succeed(kinsight().args(["eval", "--json", "--run"]).arg(&run));
+    let measured: serde_json::Value = serde_json::from_str(&measured).unwrap();
+    assert_eq!(measured["metrics"], metrics["metrics"]);
+    for file in ["README.md", "report.html"] {
+        assert_says(&read(file), &["Selected on validation classes", "not to be quoted"]);
+    }
+}
+
+#[test]
+fn selecting_on_the_test_classes_is_refused() {
+    let fixture = Fixture::new();
+    for flags in [["--keep", "best"], ["--early-stopping", "3"]] {
+        let message = crate::fixture::fail(&mut fixture.train("run", &flags));
+        assert_says(&message, &["test classes", "hint:", "data.validation_share"]);
+    }
+}
+
+#[test]
+fn an_average_and_accumulated_gradients_change_what_is_learned() {
+    let fixture = Fixture::new();
+    let train = |out: &str, more: &[&str]| {
+        succeed(&mut fixture.train(out, &[&["--batch-size", "4", "--epochs", "2"], more].concat()));
+        std::fs::read(fixture.path(out).join("model.safetensors")).unwrap()
+    };
+    let plain = train("plain", &[]);
+    assert!(plain != train("average", &["--ema", "0.5"]));
+    assert!(plain != train("accumulated", &["--accumulate", "3"]));
+    let log = std::fs::read_to_string(fixture.path("accumulated/log.jsonl")).unwrap();
+    assert_eq!(
+        log.lines().filter(|line| line.contains("step\"")).filter(|line| line.contains("\"loss\"")).count(),
+        2 * 2
+    );
+}

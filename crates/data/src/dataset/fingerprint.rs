@@ -5,7 +5,7 @@ use std::fs;
 use super::Dataset;
 
 impl Dataset {
-    /// A hash over each picture's path below the root, class name and size in bytes, in order: 64 hexadecimal digits.
+    /// A hash over each picture's path below the root, class name, box and size in bytes, in order: 64 hexadecimal digits.
     ///
     /// It changes when pictures are added, removed, renamed, relabelled or replaced by files of another size, and not when
     /// the whole dataset moves. Contents are not read, so that a million pictures take seconds. A file that cannot be
@@ -26,6 +26,9 @@ impl Dataset {
                 field(part.as_encoded_bytes());
             }
             field(&item.label.to_le_bytes());
+            if let Some(crop) = item.crop {
+                [crop.left, crop.top, crop.width, crop.height].iter().for_each(|edge| field(&edge.to_le_bytes()));
+            }
             let size = fs::metadata(&item.path).map_or(u64::MAX, |metadata| metadata.len());
             field(&size.to_le_bytes());
         }

@@ -35,7 +35,7 @@ impl Dataset {
             if images.is_empty() {
                 empty.push(name.clone());
             }
-            items.extend(images.into_iter().map(|path| Item { path, label }));
+            items.extend(images.into_iter().map(|path| Item::new(path, label)));
             class_names.push(name);
         }
         if items.is_empty() {

@@ -1,27 +1,26 @@
 //! Labelled pictures on disk: which files there are, and which class each belongs to.
 //!
-//! A dataset is a list; it opens no picture. It comes from a folder of class folders or from a CSV file, and a
+//! A dataset is a list; it opens no picture. It comes from a folder of class folders, from a CSV or Parquet file, or from
+//! the folder that a known data set's publisher hands out ([`official`]), and a
 //! [`Split`] parts it by class for training and measuring. Order never depends on the file system: names are sorted by
 //! their bytes.
 
 mod csv_file;
 mod fingerprint;
 mod folder;
+mod item;
+mod mat_file;
+pub mod official;
+mod protocol;
 mod split;
+mod table;
 
 use std::path::{Path, PathBuf};
 
 pub use folder::{IMAGE_EXTENSIONS, image_files};
+pub use item::Item;
+pub use protocol::{DISTRACTORS, Protocol, Role};
 pub use split::{Split, SplitRule};
-
-/// One picture and its class.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// The file.
-    pub path: PathBuf,
-    /// Index into [`Dataset::class_names`].
-    pub label: u32,
-}
 
 /// A list of labelled pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +38,7 @@ impl Dataset {
     pub fn unlabelled(root: &Path, paths: Vec<PathBuf>) -> Self {
         Self {
             root: root.to_owned(),
-            items: paths.into_iter().map(|path| Item { path, label: 0 }).collect(),
+            items: paths.into_iter().map(|path| Item::new(path, 0)).collect(),
             class_names: vec![String::new()],
         }
     }
@@ -99,9 +98,32 @@ impl Dataset {
         }
         let renumbered = |item: &Item| {
             let label = (*new_label.get(item.label as usize)?)?;
-            Some(Item { path: item.path.clone(), label })
+            Some(Item { label, ..item.clone() })
         };
         Self { root: self.root.clone(), items: self.items.iter().filter_map(renumbered).collect(), class_names }
+    }
+}
+
+impl Dataset {
+    /// Positions in [`Dataset::items`] of the pictures whose class is in `names`.
+    ///
+    /// # Errors
+    /// The names that are no class of this dataset.
+    pub fn items_of_classes(&self, names: &[String]) -> Result<Vec<usize>, Vec<String>> {
+        let unknown: Vec<String> = names.iter().filter(|name| !self.class_names.contains(name)).cloned().collect();
+        if !unknown.is_empty() {
+            return Err(unknown);
+        }
+        let wanted: Vec<bool> = self.class_names.iter().map(|name| names.contains(name)).collect();
+        let is_wanted = |item: &Item| wanted.get(item.label as usize).copied().unwrap_or_default();
+        Ok(self.items.iter().enumerate().filter(|(_, item)| is_wanted(item)).map(|(index, _)| index).collect())
+    }
+
+    /// The pictures at `indices`, in that order, with the same classes and labels.
+    #[must_use]
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let items = indices.iter().filter_map(|&index| self.items.get(index).cloned()).collect();
+        Self { root: self.root.clone(), items, class_names: self.class_names.clone() }
     }
 }
 

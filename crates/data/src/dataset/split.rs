@@ -11,7 +11,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-use super::{Dataset, csv_file};
+use super::official::Layout;
+use super::protocol::Protocol;
+use super::table::is_parquet;
+use super::{Dataset, Item, csv_file};
 use crate::error::DataError;
 
 /// How the classes are divided.
@@ -28,8 +31,16 @@ pub enum SplitRule {
     },
     /// The subfolders `train` and `test`, each a folder of class folders.
     Folders,
-    /// The column `split` of a CSV file.
+    /// The column `split` of a CSV or Parquet file.
     Csv,
+    /// What the data set's publisher says.
+    Official {
+        /// Which data set.
+        layout: Layout,
+        /// Whether pictures are cropped to the annotated boxes.
+        #[serde(default)]
+        boxes: bool,
+    },
 }
 
 /// The two sides of a dataset. Labels count from 0 on each side.
@@ -39,15 +50,19 @@ pub struct Split {
     pub train: Dataset,
     /// What is measured on.
     pub test: Dataset,
+    /// How the test side is measured.
+    pub protocol: Protocol,
 }
 
 impl SplitRule {
-    /// The rule a path suggests: a file ending in `.csv` has its column, subfolders `train` and `test` speak for themselves,
-    /// and any other folder is divided in halves.
+    /// The rule a path suggests: a file ending in `.csv` or `.parquet` has its column, a known data set is divided as
+    /// its publisher does, subfolders `train` and `test` speak for themselves, and any other folder is divided in halves.
     pub fn detect(path: &Path) -> Self {
         let is_csv = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
-        if is_csv && !path.is_dir() {
+        if (is_csv || is_parquet(path)) && !path.is_dir() {
             Self::Csv
+        } else if let Some((layout, _)) = Layout::detect(path) {
+            Self::Official { layout, boxes: false }
         } else if path.join("train").is_dir() && path.join("test").is_dir() {
             Self::Folders
         } else {
@@ -62,6 +77,7 @@ impl SplitRule {
             Self::RandomHalf { .. } => "random half of the classes",
             Self::Folders => "train and test folders",
             Self::Csv => "column split",
+            Self::Official { layout, .. } => layout.title(),
         }
     }
 }
@@ -89,13 +105,15 @@ impl Split {
             SplitRule::Folders if path.join("train").is_dir() && path.join("test").is_dir() => Self {
                 train: Dataset::from_folder(&path.join("train"))?,
                 test: Dataset::from_folder(&path.join("test"))?,
+                protocol: Protocol::default(),
             },
             SplitRule::Folders => return Err(refuse("it has no subfolders train and test")),
             SplitRule::Csv if path.is_file() => {
-                let (train, test) = csv_file::read_sides(path)?;
-                Self { train, test }
+                let (train, test, protocol) = csv_file::read_sides(path)?;
+                Self { train, test, protocol }
             }
             SplitRule::Csv => return Err(refuse("it is no file")),
+            SplitRule::Official { layout, boxes } => layout.read(path, boxes)?,
         };
         if split.train.is_empty() {
             return Err(refuse("nothing is left to train on"));
@@ -123,12 +141,63 @@ impl Split {
         match rule {
             SplitRule::FirstHalf => {}
             SplitRule::RandomHalf { seed } => classes.shuffle(&mut ChaCha8Rng::seed_from_u64(seed)),
-            SplitRule::Folders | SplitRule::Csv => return Err(refuse("the rule does not divide in halves".to_owned())),
+            SplitRule::Folders | SplitRule::Csv | SplitRule::Official { .. } => {
+                return Err(refuse("the rule does not divide in halves".to_owned()));
+            }
         }
         let (train, test) = classes.split_at_mut(dataset.num_classes() / 2);
         train.sort_unstable();
         test.sort_unstable();
-        Ok(Self { train: dataset.of_classes(train), test: dataset.of_classes(test) })
+        let protocol = Protocol::default();
+        Ok(Self { train: dataset.of_classes(train), test: dataset.of_classes(test), protocol })
+    }
+
+    /// Takes about `share` of the training classes (at least one) out of the training side, drawn with `seed`, and returns
+    /// them: a validation set on which a model can be selected without looking at the test classes.
+    ///
+    /// # Errors
+    /// [`DataError::Split`] if `share` is not between 0 and 1 or no class would be left to train on.
+    pub fn carve_validation(&mut self, share: f64, seed: u64) -> Result<Dataset, DataError> {
+        let refuse =
+            |reason: String| DataError::Split { path: self.train.root.clone(), rule: "validation share", reason };
+        if !(share > 0.0 && share < 1.0) {
+            return Err(refuse(format!("the share is {share}, expected a number between 0 and 1")));
+        }
+        let mut classes: Vec<u32> = (0..self.train.num_classes() as u32).collect();
+        let taken = ((classes.len() as f64 * share).round() as usize).max(1);
+        if taken >= classes.len() {
+            return Err(refuse(format!("of {} training classes none would be left", classes.len())));
+        }
+        // Another stream than that of the halves, so that the two draws have nothing in common.
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(1);
+        classes.shuffle(&mut rng);
+        let (validation, train) = classes.split_at_mut(taken);
+        validation.sort_unstable();
+        train.sort_unstable();
+        let validation = self.train.of_classes(validation);
+        self.train = self.train.of_classes(train);
+        Ok(validation)
+    }
+
+    /// Both sides as one dataset, classes joined by name.
+    pub fn merged(&self) -> Dataset {
+        let names: BTreeSet<&String> = self.train.class_names.iter().chain(&self.test.class_names).collect();
+        let class_names: Vec<String> = names.into_iter().cloned().collect();
+        let relabelled = |dataset: &Dataset| -> Vec<Item> {
+            let new: Vec<u32> = dataset
+                .class_names
+                .iter()
+                .map(|name| class_names.binary_search(name).map_or(0, |place| place as u32))
+                .collect();
+            dataset.items.iter().map(|item| Item { label: new[item.label as usize], ..item.clone() }).collect()
+        };
+        let items = [&self.train, &self.test].into_iter().flat_map(relabelled).collect();
+        let root =
+            [&self.train, &self.test].into_iter().find(|side| !side.is_empty()).unwrap_or(&self.test).root.clone();
+        // Sides of their own folders have their parent in common.
+        let root = if self.train.root == self.test.root { root } else { root.parent().unwrap_or(&root).to_owned() };
+        Dataset { root, items, class_names }
     }
 
     /// Names of the classes on both sides, in byte order.

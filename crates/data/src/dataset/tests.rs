@@ -221,3 +221,99 @@ fn classes_can_be_chosen_and_come_in_the_order_asked_for() {
     assert_eq!(chosen.class_names, ["d", "a"]);
     assert_eq!(chosen.labels(), [1, 1, 0, 0]);
 }
+
+const ROLES: &str = "path,label,split,is_query,is_gallery,x1,y1,x2,y2,group\n\
+    1.jpg,cat,train,,,,,,,\n\
+    2.jpg,dog,test,true,false,1,2,31,22.4,red\n\
+    3.jpg,dog,test,0,1,,,,,red\n\
+    4.jpg,,test,,,,,,,blue\n\
+    2.jpg,cow,test,1,1,40,2,50,9,blue\n";
+
+fn check_roles(path: &std::path::Path) {
+    let split = Split::load(path, None, false).unwrap();
+    assert_eq!((split.train.len(), split.test.class_names.join(" ")), (1, "(distractors) cow dog".to_owned()));
+    let roles: Vec<(bool, bool)> =
+        (0..4).map(|index| (split.protocol.is_query(index), split.protocol.is_in_gallery(index))).collect();
+    assert_eq!(roles, [(true, false), (false, true), (false, true), (true, true)]);
+    assert_eq!(split.protocol.groups, [1, 1, 0, 0]);
+    assert_eq!(split.protocol.group_names, ["blue", "red"]);
+    let crops: Vec<_> =
+        split.test.items.iter().map(|item| item.crop.map(|c| (c.left, c.top, c.width, c.height))).collect();
+    assert_eq!(crops, [Some((1, 2, 30, 20)), None, None, Some((40, 2, 10, 7))]);
+    let chosen = split.protocol.select(&[3, 0]);
+    assert_eq!((chosen.groups, chosen.roles[1]), (vec![0, 1], Role { query: true, gallery: false }));
+}
+
+#[test]
+fn roles_boxes_groups_and_distractors_come_from_columns() {
+    let dir = tree(&["1.jpg", "2.jpg", "3.jpg", "4.jpg"]);
+    check_roles(&write(&dir, "list.csv", ROLES));
+    assert_eq!(Dataset::from_csv(&dir.path().join("list.csv")).unwrap().len(), 4, "a distractor has no class");
+    for (row, complaint) in [
+        ("1.jpg,cat,test,maybe,1,,,,,", "is_query is \"maybe\""),
+        ("1.jpg,cat,test,0,0,,,,,", "neither query nor in the gallery"),
+        ("1.jpg,cat,test,1,1,5,5,5,9,", "is empty"),
+        ("1.jpg,cat,test,1,1,5,,6,9,", "y1 is \"\""),
+    ] {
+        let header = ROLES.lines().next().unwrap();
+        let path = write(&dir, "bad.csv", &format!("{header}\n2.jpg,cat,train,,,,,,,\n{row}\n"));
+        let error = Split::load(&path, None, true).unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains(complaint), "{error}");
+    }
+}
+
+#[test]
+fn a_parquet_file_reads_as_its_csv() {
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    use parquet::file::writer::SerializedFileWriter;
+    let dir = tree(&["1.jpg", "2.jpg", "3.jpg", "4.jpg"]);
+    let header: Vec<&str> = ROLES.lines().next().unwrap().split(',').collect();
+    let rows: Vec<Vec<&str>> = ROLES.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let columns: String = header.iter().map(|name| format!("optional binary {name} (UTF8); ")).collect();
+    let schema = parquet::schema::parser::parse_message_type(&format!("message list {{ {columns} }}")).unwrap();
+    let path = dir.path().join("list.parquet");
+    let file = fs::File::create(&path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema.into(), Default::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for place in 0..header.len() {
+        let present: Vec<i16> = rows.iter().map(|row| i16::from(!row[place].is_empty())).collect();
+        let values: Vec<ByteArray> =
+            rows.iter().filter(|row| !row[place].is_empty()).map(|row| ByteArray::from(row[place])).collect();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<ByteArrayType>().write_batch(&values, Some(&present), None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    check_roles(&path);
+    fs::write(&path, b"PAR1 but no more").unwrap();
+    assert!(matches!(Split::load(&path, None, false), Err(DataError::Parquet { .. })));
+}
+
+#[test]
+fn a_validation_set_shares_no_class_with_training_or_test() {
+    let files: Vec<String> = (0..20).flat_map(|class| (0..2).map(move |i| format!("c{class:02}/{i}.jpg"))).collect();
+    let dir = tree(&files.iter().map(String::as_str).collect::<Vec<_>>());
+    let load = || Split::load(dir.path(), None, false).unwrap();
+    let mut split = load();
+    let validation = split.carve_validation(0.3, 5).unwrap();
+    assert_eq!((validation.num_classes(), validation.len(), split.train.num_classes()), (3, 6, 7));
+    assert!(validation.class_names.iter().all(|name| !split.train.class_names.contains(name)));
+    assert!(validation.class_names.iter().all(|name| !split.test.class_names.contains(name)));
+    let mut again = load();
+    assert_eq!(again.carve_validation(0.3, 5).unwrap(), validation);
+    assert_ne!(load().carve_validation(0.3, 6).unwrap(), validation);
+    assert!(load().carve_validation(0.99, 5).is_err() && load().carve_validation(1.5, 5).is_err());
+    assert_eq!(load().merged().len(), 40);
+    assert_eq!(load().merged().class_names.len(), 20);
+}
+
+#[test]
+fn classes_are_chosen_by_name() {
+    let dir = tree(&FOUR_CLASSES);
+    let dataset = Dataset::from_folder(dir.path()).unwrap();
+    let chosen = dataset.items_of_classes(&["d".to_owned(), "b".to_owned()]).unwrap();
+    assert_eq!(chosen, [2, 3, 6, 7]);
+    assert_eq!(dataset.select(&chosen).labels(), [1, 1, 3, 3]);
+    assert_eq!(dataset.items_of_classes(&["z".to_owned()]).unwrap_err(), ["z"]);
+}

@@ -74,6 +74,14 @@ pub enum DecodeFault {
         /// The decoder's complaint.
         reason: String,
     },
+    /// The box that is asked for lies beside the picture.
+    #[error("its box lies outside of its {width} x {height} pixels")]
+    BoxOutside {
+        /// Width of the picture.
+        width: u32,
+        /// Height of the picture.
+        height: u32,
+    },
     /// The decoder itself failed on this file.
     #[error("the {format} decoder failed on this file")]
     DecoderFailed {

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::plan::Plan;
 use super::report::Fault;
 use super::{Batch, Shared, Unreadable};
-use crate::decode::decode_file;
+use crate::decode::{DecodeError, DecodeFault, decode_file};
 use crate::error::DataError;
 use crate::rgb_image::RgbImage;
 use crate::transform::Scratch;
@@ -70,8 +70,17 @@ fn readable(
     faults: &mut Vec<Fault>,
 ) -> Result<Option<(usize, Arc<RgbImage>)>, DataError> {
     let mut attempt = |index: usize| {
-        let path = &shared.dataset.items[index].path;
-        let decoded = shared.cache.get_or_decode(index, || decode_file(path, shared.options.limits));
+        let item = &shared.dataset.items[index];
+        let decoded = shared.cache.get_or_decode(index, || {
+            let image = decode_file(&item.path, shared.options.limits)?;
+            match item.crop {
+                Some(crop) => image.cut(crop).ok_or_else(|| DecodeError {
+                    path: item.path.clone(),
+                    fault: DecodeFault::BoxOutside { width: image.width(), height: image.height() },
+                }),
+                None => Ok(image),
+            }
+        });
         decoded.map_err(|error| faults.push(Fault { index, reason: error.fault.to_string() })).ok()
     };
     if let Some(image) = attempt(index) {

@@ -27,19 +27,19 @@ impl AtomicFile {
     }
 
     /// Appends bytes.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.writer {
-            Some(writer) => writer.write_all(bytes).map_err(io_error("write", &self.beside)),
-            None => unreachable!("the writer leaves only with the file itself"),
-        }
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.writer().write_all(bytes);
+        written.map_err(io_error("write", &self.beside))
     }
 
     /// Writes `start` over the first bytes, and puts the file in its place once it is on the disk.
     pub fn finish(mut self, start: &[u8]) -> Result<()> {
         let Some(mut writer) = self.writer.take() else { unreachable!("finishing consumes the file") };
         let mut complete = || {
-            writer.seek(SeekFrom::Start(0))?;
-            writer.write_all(start)?;
+            if !start.is_empty() {
+                writer.seek(SeekFrom::Start(0))?;
+                writer.write_all(start)?;
+            }
             writer.flush()?;
             writer.get_ref().sync_all()
         };
@@ -51,6 +51,23 @@ impl AtomicFile {
             remove_quietly(&self.beside);
         }
         placed
+    }
+
+    fn writer(&mut self) -> &mut BufWriter<File> {
+        match &mut self.writer {
+            Some(writer) => writer,
+            None => unreachable!("the writer leaves only with the file itself"),
+        }
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.writer().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.writer().flush()
     }
 }
 

@@ -4,33 +4,44 @@
 //! the file's before memory is taken for them.
 
 mod atomic_file;
+mod journal;
+mod labels;
 mod npy;
 mod npy_header;
+mod parquet;
 mod safetensors;
+mod table;
 mod values;
 
 use std::path::Path;
 
-pub use npy::{NpyWriter, read_npy_embeddings, read_npy_labels};
+pub use journal::EmbeddingJournal;
+pub use labels::{LabelColumn, labels_beside, read_label_column};
+pub use npy::{NpyWriter, read_npy_embeddings, read_npy_labels, write_npy_labels};
+pub use parquet::{read_parquet_embeddings, read_parquet_labels};
 pub use safetensors::{read_safetensors_embeddings, read_safetensors_labels};
+pub use table::{RowFacts, check_ending, write_embeddings};
 
 use crate::UnitEmbeddings;
 use crate::error::{Result, RetrievalError};
 
-/// Reads embeddings from `.npy` or `.safetensors`, told apart by the name's ending.
+/// Reads embeddings from `.npy`, `.safetensors` or `.parquet`, told apart by the name's ending.
 ///
-/// `tensor` names the tensor of a safetensors file; without it the file must hold a single two-dimensional one.
+/// `tensor` names the tensor of a safetensors file or the column of a Parquet file; without it the file must hold a single
+/// one that fits.
 ///
 /// # Errors
-/// Another ending, and whatever [`read_npy_embeddings`] or [`read_safetensors_embeddings`] finds wrong.
+/// Another ending, and whatever [`read_npy_embeddings`], [`read_safetensors_embeddings`] or [`read_parquet_embeddings`]
+/// finds wrong.
 pub fn read_embeddings(path: &Path, tensor: Option<&str>) -> Result<UnitEmbeddings> {
     match ending(path)? {
         Ending::Npy => read_npy_embeddings(path),
         Ending::Safetensors => read_safetensors_embeddings(path, tensor),
+        Ending::Parquet => read_parquet_embeddings(path, tensor),
     }
 }
 
-/// Reads one integer label for each row from `.npy` or `.safetensors`, told apart by the name's ending.
+/// Reads one integer label for each row from `.npy`, `.safetensors` or `.parquet`, told apart by the name's ending.
 ///
 /// # Errors
 /// As [`read_embeddings`].
@@ -38,19 +49,22 @@ pub fn read_labels(path: &Path, tensor: Option<&str>) -> Result<Vec<i64>> {
     match ending(path)? {
         Ending::Npy => read_npy_labels(path),
         Ending::Safetensors => read_safetensors_labels(path, tensor),
+        Ending::Parquet => Ok(read_parquet_labels(path, tensor)?.labels),
     }
 }
 
 enum Ending {
     Npy,
     Safetensors,
+    Parquet,
 }
 
 fn ending(path: &Path) -> Result<Ending> {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("npy") => Ok(Ending::Npy),
         Some("safetensors") => Ok(Ending::Safetensors),
-        _ => Err(format_error(path, "unknown kind of file, expected a name ending in .npy or .safetensors")),
+        Some("parquet") => Ok(Ending::Parquet),
+        _ => Err(format_error(path, "unknown kind of file, expected a name ending in .npy, .safetensors or .parquet")),
     }
 }
 

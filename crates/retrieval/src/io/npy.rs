@@ -62,7 +62,7 @@ impl NpyWriter {
             return Err(RetrievalError::Shape { values: 0, dim });
         }
         let mut file = AtomicFile::create(path)?;
-        file.write(&[0; WRITTEN_BYTES])?;
+        file.append(&[0; WRITTEN_BYTES])?;
         Ok(Self { file, dim, rows: 0, bytes: Vec::new() })
     }
 
@@ -76,7 +76,7 @@ impl NpyWriter {
         }
         self.bytes.clear();
         self.bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        self.file.write(&self.bytes)?;
+        self.file.append(&self.bytes)?;
         self.rows += values.len() / self.dim;
         Ok(())
     }
@@ -93,6 +93,20 @@ impl NpyWriter {
     pub fn finish(self) -> Result<()> {
         self.file.finish(&NpyHeader::of_rows(self.rows, self.dim))
     }
+}
+
+/// Writes labels `[n]` as `int64`.
+///
+/// # Errors
+/// A failure to write or to rename.
+pub fn write_npy_labels(path: &Path, labels: &[i64]) -> Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    file.append(&NpyHeader::of_labels(labels.len()))?;
+    for labels in labels.chunks(1 << 16) {
+        let bytes: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+        file.append(&bytes)?;
+    }
+    file.finish(&[])
 }
 
 /// The header and a reader at the first value, the file's length being what the header claims.

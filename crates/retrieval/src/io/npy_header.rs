@@ -44,8 +44,17 @@ impl NpyHeader {
 
     /// The header of a file of `f32` rows, [`WRITTEN_BYTES`] long.
     pub fn of_rows(rows: usize, dim: usize) -> [u8; WRITTEN_BYTES] {
+        Self::of_array("<f4", &format!("{rows}, {dim}"))
+    }
+
+    /// The header of a file of `i64` labels, [`WRITTEN_BYTES`] long.
+    pub fn of_labels(rows: usize) -> [u8; WRITTEN_BYTES] {
+        Self::of_array("<i8", &format!("{rows},"))
+    }
+
+    fn of_array(descr: &str, shape: &str) -> [u8; WRITTEN_BYTES] {
         let mut header = [b' '; WRITTEN_BYTES];
-        let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}");
+        let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
         header[..6].copy_from_slice(MAGIC);
         header[6..8].copy_from_slice(&[1, 0]);
         header[8..10].copy_from_slice(&((WRITTEN_BYTES - 10) as u16).to_le_bytes());

@@ -7,10 +7,11 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
+use super::atomic_file::AtomicFile;
 use super::values::{Kind, read_floats, read_integers};
 use super::{format_error, io_error, unit_rows};
 use crate::UnitEmbeddings;
-use crate::error::Result;
+use crate::error::{Result, RetrievalError};
 
 /// Longest header that is believed, the format's own limit.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -34,6 +35,73 @@ pub fn read_safetensors_embeddings(path: &Path, tensor: Option<&str>) -> Result<
 pub fn read_safetensors_labels(path: &Path, tensor: Option<&str>) -> Result<Vec<i64>> {
     let (info, kind, mut reader) = open(path, tensor, 1)?;
     read_integers(path, &mut reader, kind, info.shape[0])
+}
+
+/// Writes the tensors `embeddings` `[n, dim]` in `f32` and, where there are labels, `labels` `[n]` in `i64`, one batch of
+/// rows after another.
+///
+/// The format wants all sizes first, so the number of rows must be known. The file appears under its name when
+/// [`finish`](Self::finish) returns.
+pub(super) struct SafetensorsWriter {
+    file: AtomicFile,
+    labels: Vec<i64>,
+    dim: usize,
+    expected: usize,
+    rows: usize,
+}
+
+impl SafetensorsWriter {
+    /// Starts a file of `rows` rows with these labels (none, or one a row).
+    ///
+    /// # Errors
+    /// A folder that cannot be written to.
+    pub fn create(path: &Path, rows: usize, dim: usize, labels: Vec<i64>, class_names: &[String]) -> Result<Self> {
+        let row_bytes = rows * dim * size_of::<f32>();
+        let mut header = serde_json::Map::new();
+        if !class_names.is_empty() {
+            let names = serde_json::Value::from(class_names.to_vec()).to_string();
+            header.insert("__metadata__".into(), serde_json::json!({ "class_names": names }));
+        }
+        header.insert(
+            "embeddings".into(),
+            serde_json::json!({ "dtype": "F32", "shape": [rows, dim], "data_offsets": [0, row_bytes] }),
+        );
+        if !labels.is_empty() {
+            let end = row_bytes + rows * size_of::<i64>();
+            let labels = serde_json::json!({ "dtype": "I64", "shape": [rows], "data_offsets": [row_bytes, end] });
+            header.insert("labels".into(), labels);
+        }
+        let mut text = serde_json::Value::Object(header).to_string();
+        // Readers that map the file want the values aligned.
+        text.push_str(&" ".repeat(text.len().next_multiple_of(8) - text.len()));
+        let mut file = AtomicFile::create(path)?;
+        file.append(&(text.len() as u64).to_le_bytes())?;
+        file.append(text.as_bytes())?;
+        Ok(Self { file, labels, dim, expected: rows, rows: 0 })
+    }
+
+    /// Appends `[n, dim]` values.
+    ///
+    /// # Errors
+    /// A failure to write.
+    pub fn write_rows(&mut self, values: &[f32]) -> Result<()> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.rows += values.len() / self.dim;
+        self.file.append(&bytes)
+    }
+
+    /// Appends the labels and puts the file in its place.
+    ///
+    /// # Errors
+    /// Another number of rows than was announced; a failure to write or to rename.
+    pub fn finish(mut self) -> Result<()> {
+        if self.rows != self.expected {
+            return Err(RetrievalError::LabelCount { what: "embeddings", rows: self.rows, labels: self.expected });
+        }
+        let bytes: Vec<u8> = self.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+        self.file.append(&bytes)?;
+        self.file.finish(&[])
+    }
 }
 
 /// The tensor of `dimensions` dimensions and a reader at its first value.

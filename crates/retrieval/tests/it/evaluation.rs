@@ -2,7 +2,7 @@
 
 use kinsight_retrieval::metrics::{self, Ranking};
 use kinsight_retrieval::{
-    BootstrapConfig, EvalConfig, KMeansConfig, UnitEmbeddings, evaluate_query_gallery, evaluate_self,
+    BootstrapConfig, EvalConfig, KMeansConfig, UnitEmbeddings, evaluate_query_gallery, evaluate_roles, evaluate_self,
 };
 use proptest::prelude::*;
 
@@ -99,6 +99,60 @@ proptest! {
         let b = evaluate_self(&embeddings.select(&order).unwrap(), &shuffled, &config).unwrap();
         for (name, value) in &a.metrics {
             prop_assert!((value - b.metrics[name]).abs() < 1e-12, "{}", name);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn asking_twice_changes_nothing_and_a_copy_is_found((embeddings, labels) in labelled(50), split in 1_usize..49) {
+        let split = split.min(labels.len() - 1);
+        let (asking, answering): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&row| row < split);
+        let of = |rows: &[usize]| -> Vec<i64> { rows.iter().map(|&row| labels[row]).collect() };
+        let gallery = embeddings.select(&answering).unwrap();
+        let ask = |rows: &[usize]| {
+            let queries = embeddings.select(rows).unwrap();
+            evaluate_query_gallery(&queries, &of(rows), &gallery, &of(&answering), &all_metrics(vec![1, 3]))
+        };
+        // A draw in which no query has a relevant item is refused by both.
+        if let (Ok(once), Ok(twice)) = (ask(&asking), ask(&[&asking[..], &asking].concat())) {
+            for (name, value) in &once.metrics {
+                prop_assert!((value - twice.metrics[name]).abs() < 1e-12, "{}", name);
+            }
+        }
+        // Beside a copy of everything, each query has its copy at similarity one, of its own class.
+        let both: Vec<usize> = (0..labels.len()).chain(0..labels.len()).collect();
+        let found = evaluate_self(&embeddings.select(&both).unwrap(), &of(&both), &all_metrics(vec![1])).unwrap();
+        prop_assert_eq!(found.queries_without_reference, 0);
+        prop_assert!(found.metrics["mrr"] > 0.0 && found.metrics["recall@1"] > 0.0);
+    }
+
+    #[test]
+    fn roles_are_the_other_protocols_in_one((embeddings, labels) in labelled(60), cut in 1_usize..59) {
+        let all: Vec<usize> = (0..labels.len()).collect();
+        let config = all_metrics(vec![1, 2]);
+        let itself = evaluate_self(&embeddings, &labels, &config).unwrap();
+        prop_assert_eq!(evaluate_roles(&embeddings, &labels, &all, &all, &config).unwrap(), itself.clone());
+        let (asking, answering) = all.split_at(cut.min(labels.len() - 1));
+        let of = |rows: &[usize]| -> Vec<i64> { rows.iter().map(|&row| labels[row]).collect() };
+        let apart = evaluate_query_gallery(
+            &embeddings.select(asking).unwrap(),
+            &of(asking),
+            &embeddings.select(answering).unwrap(),
+            &of(answering),
+            &config,
+        );
+        if let Ok(apart) = apart {
+            prop_assert_eq!(evaluate_roles(&embeddings, &labels, asking, answering, &config).unwrap(), apart);
+        }
+        // Some ask, all answer: the self-search's own figures of those queries.
+        if let Ok(some) = evaluate_roles(&embeddings, &labels, asking, &all, &config) {
+            for class in &some.classes {
+                let same = itself.classes.iter().find(|other| other.label == class.label).unwrap();
+                prop_assert!(class.queries < same.queries || class == same);
+            }
         }
     }
 }

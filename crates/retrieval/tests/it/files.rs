@@ -173,7 +173,10 @@ fn files_that_are_not_what_they_should_be_are_refused() {
     let missing = folder.path().join("missing.npy");
     assert!(message(&missing, read_embeddings(&missing, None).unwrap_err()).starts_with("cannot read missing.npy: "));
     let other = put(&folder, "rows.csv", b"1,2");
-    assert!(message(&other, read_embeddings(&other, None).unwrap_err()).contains("expected a name ending in .npy"));
+    assert!(
+        message(&other, read_embeddings(&other, None).unwrap_err())
+            .contains("expected a name ending in .npy, .safetensors or .parquet")
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod layers;
 mod method;
+mod selection;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ use crate::sampler::SamplingConfig;
 
 pub use layers::{Overrides, parse_assignment};
 pub use method::{METHODS, MethodPart, parse_method};
+pub use selection::{Keep, SelectionConfig, SelectionMetric};
 
 /// Everything that decides a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,12 +37,18 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Evaluate on the test classes every so many epochs, 0 for the end alone; `None` evaluates about ten times.
     pub eval_every: Option<usize>,
+    /// Also evaluate every so many steps; 0 for none. Takes the place of `eval_every`.
+    pub eval_every_steps: usize,
+    /// Write TensorBoard event files into the run folder.
+    pub tensorboard: bool,
     /// Write a checkpoint every so many steps besides the one after each epoch; 0 for none.
     pub checkpoint_every_steps: usize,
     /// Leave timings out of the run's files, so that equal runs leave equal files.
     pub deterministic: bool,
     /// Images and their split.
     pub data: DataConfig,
+    /// Which state is kept, and when to stop early.
+    pub selection: SelectionConfig,
     /// What is attached to the backbone and what trains.
     pub tuning: Tuning,
     /// Where proxies come from.
@@ -59,12 +67,14 @@ pub struct TrainConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// A folder of class folders, a folder with `train/` and `test/`, or a CSV.
+    /// A folder of class folders, a folder with `train/` and `test/`, a known data set's folder, or a CSV or Parquet file.
     pub path: PathBuf,
     /// How classes divide into train and test; `None` goes by the path.
     pub split: Option<SplitRule>,
     /// Whether a class may be in both.
     pub allow_overlap: bool,
+    /// Share of the training classes that is set apart to select a model on; 0 for none.
+    pub validation_share: f64,
     /// Input size in pixels; `None` takes the backbone's.
     pub image_size: Option<usize>,
     /// Resampling filter; `None` takes the backbone's.
@@ -83,6 +93,7 @@ impl Default for DataConfig {
             path: PathBuf::new(),
             split: None,
             allow_overlap: false,
+            validation_share: 0.0,
             image_size: None,
             interpolation: None,
             min_crop_area: 0.08,
@@ -100,9 +111,12 @@ impl Default for TrainConfig {
             seed: 0,
             epochs: 20,
             eval_every: None,
+            eval_every_steps: 0,
+            tensorboard: false,
             checkpoint_every_steps: 0,
             deterministic: false,
             data: DataConfig::default(),
+            selection: SelectionConfig::default(),
             tuning: Tuning::default(),
             proxies: ProxyConfig::default(),
             loss: LossConfig::default(),
@@ -159,6 +173,7 @@ impl TrainConfig {
         if !(0.0..=1.0).contains(&self.proxies.learned_share) {
             return fail("proxies.learned_share is outside 0 to 1", "");
         }
+        SelectionConfig::check(&self)?;
         if !(0.0..1.0).contains(&self.proxies.accumulator.dropout) {
             return fail("proxies.accumulator.dropout is outside 0 to below 1", "");
         }

@@ -3,6 +3,8 @@
 //! The rules work on flat tensors with explicit state, so that the same code updates a whole parameter, or only the
 //! rows of a prompt memory bank that a batch touched, and so that state is saved and restored by parameter name.
 
+mod accumulate;
+mod ema;
 mod rule;
 mod schedule;
 
@@ -13,6 +15,8 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kinsight_model::parameters::{MapByName, map_by_name};
 use kinsight_model::weights::TensorMap;
 
+pub use accumulate::GradientSum;
+pub use ema::MovingAverage;
 pub use rule::{OptimizerConfig, OptimizerKind, Slots};
 pub use schedule::CosineSchedule;
 
@@ -42,7 +46,18 @@ impl OptimizerState {
         config: &OptimizerConfig,
         rates: LearningRates,
     ) -> M {
-        map_by_name(module, &mut Step { state: self, gradients, config, rates })
+        map_by_name(module, &mut Step { state: self, gradients: Source::Batch(gradients), config, rates })
+    }
+
+    /// As [`Self::step`] with the mean gradient of several batches.
+    pub fn step_summed<M: Module>(
+        &mut self,
+        module: M,
+        mut gradients: GradientSum,
+        config: &OptimizerConfig,
+        rates: LearningRates,
+    ) -> M {
+        map_by_name(module, &mut Step { state: self, gradients: Source::Sum(&mut gradients), config, rates })
     }
 
     /// The state as named tensors, for a checkpoint.
@@ -62,9 +77,15 @@ impl OptimizerState {
     }
 }
 
+/// Where gradients come from.
+enum Source<'a> {
+    Batch(&'a mut Gradients),
+    Sum(&'a mut GradientSum),
+}
+
 struct Step<'a> {
     state: &'a mut OptimizerState,
-    gradients: &'a mut Gradients,
+    gradients: Source<'a>,
     config: &'a OptimizerConfig,
     rates: LearningRates,
 }
@@ -74,13 +95,16 @@ impl MapByName for Step<'_> {
         if !tensor.is_require_grad() {
             return tensor;
         }
-        let Some(gradient) = tensor.grad_remove(self.gradients) else { return tensor };
         let shape = tensor.dims();
         let count = shape.iter().product::<usize>();
+        let gradient = match &mut self.gradients {
+            Source::Batch(gradients) => tensor.grad_remove(gradients).map(|gradient| gradient.reshape([count])),
+            Source::Sum(sum) => sum.take(name),
+        };
+        let Some(gradient) = gradient else { return tensor };
         let rate = if name == "proxies" { self.rates.proxies } else { self.rates.base };
         let slots = self.state.slots.entry(name.to_string()).or_default();
-        let updated =
-            slots.update(tensor.without_autodiff().reshape([count]), gradient.reshape([count]), rate, self.config);
+        let updated = slots.update(tensor.without_autodiff().reshape([count]), gradient, rate, self.config);
         updated.reshape(shape).autodiff().require_grad()
     }
 }

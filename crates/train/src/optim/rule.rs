@@ -44,6 +44,11 @@ pub struct OptimizerConfig {
     pub cosine_min: f64,
     /// Steps over which the rates rise linearly from zero; the authors use none.
     pub warmup_steps: u64,
+    /// Batches whose gradients are averaged before an update; the authors use one.
+    pub accumulate: usize,
+    /// Decay of the moving average of trained parameters, which then is what is measured and kept; 0 for none, as the
+    /// authors.
+    pub ema_decay: f64,
 }
 
 impl OptimizerConfig {
@@ -73,6 +78,8 @@ impl Default for OptimizerConfig {
             cosine_length: None,
             cosine_min: 1e-8,
             warmup_steps: 0,
+            accumulate: 1,
+            ema_decay: 0.0,
         }
     }
 }

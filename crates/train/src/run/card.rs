@@ -3,7 +3,8 @@
 use kinsight_model::finetuned::FineTuningInfo;
 use kinsight_retrieval::Evaluation;
 
-use crate::config::TrainConfig;
+use super::selection::SelectionState;
+use crate::config::{Keep, TrainConfig};
 
 /// What the card tells.
 #[derive(Debug)]
@@ -18,12 +19,14 @@ pub struct ModelCard<'a> {
     pub trainable: usize,
     /// Train and test: images and classes.
     pub sizes: [(usize, usize); 2],
+    /// Final, selected on validation, best on test.
+    pub selection: &'a SelectionState,
 }
 
 impl ModelCard<'_> {
     /// The card as Markdown.
     pub fn to_markdown(&self) -> String {
-        let Self { config, info, evaluation, trainable, sizes } = self;
+        let Self { config, info, evaluation, trainable, sizes, selection } = self;
         let [(train_images, train_classes), (test_images, test_classes)] = *sizes;
         let percent = |value: f64| format!("{:.1} %", 100.0 * value);
         let mut metrics = String::new();
@@ -37,9 +40,10 @@ impl ModelCard<'_> {
              A fine-tuning of `{backbone}` by Kinsight {version}: `model.safetensors` holds the {trainable} trained \
              values alone, and needs the backbone with fingerprint `{fingerprint}`.\n\n\
              Trained for {epochs} epochs (seed {seed}) on {train_images} images of {train_classes} classes; measured \
-             after the last epoch on {test_images} images of {test_classes} classes that it never saw, every image \
+             {moment} on {test_images} images of {test_classes} classes that it never saw, every image \
              searching among the others.\n\n\
              | metric | value |\n|---|---|\n{metrics}\n\
+             {kept_apart}\n\
              All settings are in `config.toml`, the course of training in `log.jsonl`.\n\n\
              ```\nkinsight eval --run . --data FOLDER\n```\n",
             method = config.method,
@@ -48,6 +52,11 @@ impl ModelCard<'_> {
             version = info.version,
             fingerprint = info.backbone_fingerprint,
             epochs = config.epochs,
+            moment = match config.selection.keep {
+                Keep::Final => "after the last step",
+                Keep::Best => "in the state that was best on validation classes",
+            },
+            kept_apart = selection.sentences().iter().map(|line| format!("- {line}\n")).collect::<String>(),
             seed = config.seed,
         )
     }

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use kinsight_model::Encoder;
 use kinsight_model::parameters::{MapByName, inventory, map_by_name, named_tensors};
 use kinsight_model::weights::{TensorMap, read_tensors, write_safetensors};
 use serde::{Deserialize, Serialize};
 
+use super::selection::SelectionState;
 use crate::bank::PromptBank;
 use crate::error::TrainError;
 use crate::learner::Learner;
-use crate::optim::OptimizerState;
+use crate::optim::{MovingAverage, OptimizerState};
 
 /// How far a run has come, and of what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct Progress {
     pub backbone_fingerprint: String,
     /// Hash of the training set's files.
     pub data_fingerprint: String,
+    /// What was measured so far.
+    #[serde(default)]
+    pub selection: SelectionState,
 }
 
 /// What changes while training. Random numbers need no state: each is a function of seed and step.
@@ -41,6 +46,8 @@ pub struct TrainingState {
     pub optimizer: OptimizerState,
     /// Class prompts, if they live in a memory bank.
     pub bank: Option<PromptBank>,
+    /// Moving average of the encoder's trained parameters, if there is one.
+    pub average: Option<MovingAverage>,
 }
 
 const PROGRESS_KEY: &str = "kinsight.progress";
@@ -66,6 +73,9 @@ impl TrainingState {
         }
         for (name, data) in self.bank.iter().flat_map(PromptBank::to_tensors) {
             add("bank", &name, data);
+        }
+        for (name, data) in self.average.iter().flat_map(MovingAverage::to_tensors) {
+            add("average", &name, data);
         }
         let json = serde_json::to_string(progress).unwrap_or_default();
         Ok(write_safetensors(path, &tensors, BTreeMap::from([(PROGRESS_KEY.to_string(), json)]))?)
@@ -112,7 +122,19 @@ impl TrainingState {
         if let Some(bank) = &mut self.bank {
             bank.restore(&section("bank")).map_err(fail)?;
         }
+        if let Some(average) = &mut self.average {
+            average.restore(&section("average"), device).map_err(fail)?;
+        }
         Ok((self, progress))
+    }
+
+    /// The encoder that is measured and kept: the average where there is one, the newest values otherwise.
+    pub fn encoder(&self) -> Encoder {
+        let encoder = self.learner.encoder.clone();
+        match &self.average {
+            Some(average) => average.applied(encoder),
+            None => encoder,
+        }
     }
 }
 

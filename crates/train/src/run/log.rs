@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::selection::Figures;
 use crate::error::TrainError;
 
 /// One line of the log.
@@ -36,6 +37,9 @@ pub enum LogRecord {
         recall_at_1: f64,
         /// MAP@R.
         map_at_r: f64,
+        /// The same on the validation classes, where there are any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        validation: Option<Figures>,
     },
     /// Something the user should know.
     Warning {
@@ -51,7 +55,7 @@ impl LogRecord {
     fn is_before(&self, at: u64, whole_epochs: usize) -> bool {
         match self {
             Self::Step { step, .. } | Self::Warning { step, .. } => *step <= at,
-            Self::Evaluation { epochs, .. } => *epochs <= whole_epochs,
+            Self::Evaluation { step, epochs, .. } => *step <= at && *epochs <= whole_epochs,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! RUN/config.toml         resolved settings        RUN/model.safetensors   the fine-tuning alone
 //! RUN/log.jsonl           one line an event        RUN/metrics.json        the final evaluation
 //! RUN/checkpoints/latest  everything to continue   RUN/README.md           model card
+//! RUN/selection.json      final, selected, best    RUN/tensorboard/        event file, if asked for
 //! ```
 //! Every file is written beside its target, synced and renamed; the log is appended and cut back on resuming.
 
@@ -11,6 +12,8 @@ mod card;
 mod checkpoint;
 mod log;
 mod report;
+mod selection;
+mod tensorboard;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +27,8 @@ pub use card::ModelCard;
 pub use checkpoint::{Progress, TrainingState};
 pub use log::{LogRecord, RunLog, read as read_log};
 pub use report::{ReportedRun, RunReport};
+pub use selection::{Figures, Moment, SelectionState};
+pub use tensorboard::EventFile;
 
 /// Paths of a run folder.
 #[derive(Clone, Debug)]
@@ -84,7 +89,8 @@ impl RunFolder {
     /// Settings that decide the result and differ from those of the run in this folder, one line each.
     fn differences(&self, config: &TrainConfig) -> Result<Vec<String>, TrainError> {
         // These change how long a run takes, never what comes out.
-        const IRRELEVANT: [&str; 4] = ["data.workers", "data.cache_gb", "checkpoint_every_steps", "deterministic"];
+        const IRRELEVANT: [&str; 5] =
+            ["data.workers", "data.cache_gb", "checkpoint_every_steps", "deterministic", "tensorboard"];
         let decisive = |config: &TrainConfig| -> std::collections::BTreeMap<String, String> {
             config.flattened().into_iter().filter(|(key, _)| !IRRELEVANT.contains(&key.as_str())).collect()
         };
@@ -125,6 +131,18 @@ impl RunFolder {
     /// The newest checkpoint.
     pub fn latest_checkpoint(&self) -> PathBuf {
         self.checkpoints().join("latest.safetensors")
+    }
+    /// The fine-tuning that was best on the validation classes.
+    pub fn best_model(&self) -> PathBuf {
+        self.checkpoints().join("best.safetensors")
+    }
+    /// Final, selected on validation, and best on test, kept apart.
+    pub fn selection(&self) -> PathBuf {
+        self.root.join("selection.json")
+    }
+    /// TensorBoard's event file.
+    pub fn events(&self) -> PathBuf {
+        self.root.join("tensorboard").join("events.out.tfevents.kinsight")
     }
     /// The fine-tuning alone.
     pub fn model(&self) -> PathBuf {

@@ -11,7 +11,7 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::{LogRecord, RunFolder, read_log};
+use super::{LogRecord, RunFolder, SelectionState, read_log};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::evaluation::Measured;
@@ -250,6 +250,17 @@ impl RunReport<'_> {
         }))
     }
 
+    /// What the figures are of, and which of them may be quoted.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = vec!["No class is in both parts: the figures are for classes that training never saw.".into()];
+        let selection = self.runs.last().and_then(|run| {
+            let text = std::fs::read_to_string(run.folder.selection()).ok()?;
+            serde_json::from_str::<SelectionState>(&text).ok()
+        });
+        notes.extend(selection.iter().flat_map(SelectionState::sentences));
+        notes
+    }
+
     fn class_name(&self, label: i64) -> String {
         self.test.class_names.get(label as usize).cloned().unwrap_or_default()
     }
@@ -260,7 +271,7 @@ impl RunReport<'_> {
         Some(DataFacts {
             source: self.config.data.path.display().to_string(),
             parts: vec![part("train", facts.train), part("test", facts.test)],
-            notes: vec!["No class is in both parts: the figures are for classes that training never saw.".into()],
+            notes: self.notes(),
         })
     }
 }

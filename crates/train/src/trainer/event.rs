@@ -26,11 +26,15 @@ pub enum Event<'a> {
     Evaluated {
         /// Epochs finished.
         epochs: usize,
-        /// Metrics.
+        /// Metrics on the test classes.
         measured: &'a Measured,
+        /// Metrics on the validation classes, where there are any.
+        validation: Option<&'a Measured>,
     },
     /// Something the user should know.
     Warning(&'a str),
+    /// The validation classes have not improved for as many evaluations as the settings allow; the run ends here.
+    StoppedEarly,
     /// The run was asked to stop and has saved a checkpoint.
     Stopped,
 }

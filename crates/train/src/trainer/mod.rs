@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use kinsight_data::{Dataset, Loader, LoaderOptions, Preprocess, Split};
+use kinsight_data::{Dataset, Loader, LoaderOptions, Preprocess, Protocol, Split};
 use kinsight_model::embedder::EmbedOptions;
 use kinsight_model::finetuned::FineTuningInfo;
 use kinsight_model::parameters::inventory;
@@ -23,9 +23,9 @@ use crate::error::TrainError;
 use crate::evaluation::{Measured, measure};
 use crate::init::{FreshLearner, bank_values, initial_container};
 use crate::learner::Learner;
-use crate::optim::OptimizerState;
+use crate::optim::{MovingAverage, OptimizerState};
 use crate::proxies::ProxySource;
-use crate::run::{Progress, RunFolder, RunLog, TrainingState};
+use crate::run::{EventFile, Progress, RunFolder, RunLog, SelectionState, TrainingState};
 use crate::sampler::ClassSampler;
 
 pub use event::{Event, Outcome, RunFacts};
@@ -39,6 +39,8 @@ pub struct Trainer {
     preprocess: Preprocess,
     train: Arc<Dataset>,
     test: Arc<Dataset>,
+    protocol: Protocol,
+    validation: Option<Arc<Dataset>>,
     device: Device,
 }
 
@@ -56,7 +58,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`TrainError`] for whatever does not fit.
-    pub fn with_split(config: TrainConfig, split: Split, device: &Device) -> Result<Self, TrainError> {
+    pub fn with_split(config: TrainConfig, mut split: Split, device: &Device) -> Result<Self, TrainError> {
         let backbone = Backbone::open(&config.backbone, config.data.image_size)?;
         let config = config.resolve(&backbone.config, backbone.pooling)?;
         let mut preprocess = backbone.preprocess;
@@ -64,12 +66,16 @@ impl Trainer {
             preprocess.interpolation = interpolation;
         }
         preprocess.validate()?;
+        let share = config.data.validation_share;
+        let validation = (share > 0.0).then(|| split.carve_validation(share, config.seed)).transpose()?;
         Ok(Self {
             config,
             backbone,
             preprocess,
             train: Arc::new(split.train),
             test: Arc::new(split.test),
+            protocol: split.protocol,
+            validation: validation.map(Arc::new),
             device: device.clone(),
         })
     }
@@ -87,6 +93,11 @@ impl Trainer {
     /// The images measured on.
     pub fn test_set(&self) -> &Arc<Dataset> {
         &self.test
+    }
+
+    /// The images that a model is selected on, where there are any.
+    pub fn validation_set(&self) -> Option<&Arc<Dataset>> {
+        self.validation.as_ref()
     }
 
     /// The images trained on.
@@ -122,6 +133,7 @@ impl Trainer {
             seconds: 0.0,
             backbone_fingerprint: self.backbone.fingerprint.clone(),
             data_fingerprint: self.train.fingerprint(),
+            selection: SelectionState::default(),
         };
         let state = self.initial_state()?;
         let (state, progress) = match resume && folder.latest_checkpoint().is_file() {
@@ -130,7 +142,12 @@ impl Trainer {
         };
         let facts = self.facts(&state, &sampler, progress.step);
         let log = RunLog::open_at(&folder.log(), progress.step, progress.epoch)?;
-        let mut run = Run { trainer: self, folder, log, loader, sampler, state, progress, observer, measured: None };
+        let events = match self.config.tensorboard {
+            true => Some(EventFile::open(&folder.events(), &folder.log(), self.config.deterministic)?),
+            false => None,
+        };
+        let measured = None;
+        let mut run = Run { trainer: self, folder, log, events, loader, sampler, state, progress, observer, measured };
         (run.observer)(Event::Started(&facts));
         run.warn_about_data()?;
         let finished = run.train(stop, facts.total_steps)?;
@@ -148,8 +165,24 @@ impl Trainer {
     }
 
     fn measure(&self, encoder: &Encoder) -> Result<Measured, TrainError> {
+        self.measure_on(encoder, &self.test, &self.protocol)
+    }
+
+    /// On the validation classes, where there are any.
+    fn validate(&self, encoder: &Encoder) -> Result<Option<Measured>, TrainError> {
+        let measure = |set: &Arc<Dataset>| self.measure_on(encoder, set, &Protocol::default());
+        self.validation.as_ref().map(measure).transpose()
+    }
+
+    fn measure_on(
+        &self,
+        encoder: &Encoder,
+        dataset: &Arc<Dataset>,
+        protocol: &Protocol,
+    ) -> Result<Measured, TrainError> {
         let options = EmbedOptions { loader: self.loader_options(LoaderOptions::eval()), ..EmbedOptions::default() };
-        measure(encoder, &self.test, self.preprocess, options, &EvalConfig::default(), &self.device, |_| {})
+        let config = EvalConfig::default();
+        measure(encoder, dataset, protocol, self.preprocess, options, &config, &self.device, |_| {})
     }
 
     fn initial_state(&self) -> Result<TrainingState, TrainError> {
@@ -170,7 +203,9 @@ impl Trainer {
             })
         });
         let learner = learner.with_trainable(tuning);
-        Ok(TrainingState { learner, container, optimizer: OptimizerState::default(), bank })
+        let decay = self.config.optimizer.ema_decay;
+        let average = (decay > 0.0).then(|| MovingAverage::new(decay, &learner.encoder));
+        Ok(TrainingState { learner, container, optimizer: OptimizerState::default(), bank, average })
     }
 
     fn facts(&self, state: &TrainingState, sampler: &ClassSampler, resumed_at: u64) -> RunFacts {
@@ -188,7 +223,7 @@ impl Trainer {
             parameters: count(&|_, _| true) + banked,
             trainable: count(&|_, trains| trains) + banked,
             kept: count(&|name, trains| trains && name.starts_with("encoder.")),
-            total_steps: (self.config.epochs * sampler.batches()) as u64,
+            total_steps: (self.config.epochs * sampler.batches().div_ceil(self.config.optimizer.accumulate)) as u64,
             resumed_at,
         }
     }

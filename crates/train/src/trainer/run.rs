@@ -4,18 +4,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Gradients, Tensor, TensorData};
 use kinsight_data::{Augment, Batch, Loader, Plan};
-use kinsight_model::finetuned::save_fine_tuning;
+use kinsight_model::finetuned::{load_fine_tuned, save_fine_tuning};
+use kinsight_model::prompts::PromptTables;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::{Event, Outcome, RunFacts, Trainer};
+use crate::config::Keep;
 use crate::error::TrainError;
 use crate::evaluation::Measured;
 use crate::health::Health;
 use crate::learner::TrainBatch;
-use crate::run::{LogRecord, ModelCard, Progress, RunFolder, RunLog, TrainingState};
+use crate::optim::GradientSum;
+use crate::run::{EventFile, Figures, LogRecord, ModelCard, Progress, RunFolder, RunLog, TrainingState};
 use crate::sampler::ClassSampler;
 
 /// Everything a run holds while it trains.
@@ -23,6 +26,7 @@ pub(super) struct Run<'a> {
     pub trainer: &'a Trainer,
     pub folder: RunFolder,
     pub log: RunLog,
+    pub events: Option<EventFile>,
     pub loader: Loader,
     pub sampler: ClassSampler,
     pub state: TrainingState,
@@ -31,27 +35,48 @@ pub(super) struct Run<'a> {
     pub measured: Option<Measured>,
 }
 
+/// What one batch's backward pass gives.
+struct Backward {
+    gradients: Gradients,
+    classes: Vec<usize>,
+    /// Class prompts that the memory bank lent.
+    lent: Option<PromptTables>,
+    container: Option<Tensor<2>>,
+}
+
 impl Run<'_> {
     /// Trains until the end or until `stop`; true if the end was reached.
     pub fn train(&mut self, stop: &AtomicBool, total: u64) -> Result<bool, TrainError> {
         let config = &self.trainer.config;
         let mut health = Health::default();
-        while self.progress.epoch < config.epochs {
+        let accumulate = config.optimizer.accumulate;
+        while self.progress.epoch < config.epochs && !self.is_over() {
             let augment = Augment::Train { seed: config.seed, epoch: self.progress.epoch as u64 };
             let plan = Plan::new(self.sampler.epoch(self.progress.epoch), augment).starting_at(self.progress.batch);
             let mut started = Instant::now();
-            for batch in self.loader.batches(plan)? {
-                let batch = batch?;
-                let images = batch.len();
-                let (loss, warning) = self.step(batch, &mut health)?;
+            let mut batches = self.loader.batches(plan)?;
+            while self.progress.batch < self.sampler.batches() && !self.is_over() {
+                // The last update of an epoch averages what is left of it.
+                let wanted = accumulate.min(self.sampler.batches() - self.progress.batch);
+                let group = batches.by_ref().take(wanted).collect::<Result<Vec<Batch>, _>>()?;
+                if group.is_empty() {
+                    break;
+                }
+                let images: usize = group.iter().map(Batch::len).sum();
+                let taken = group.len();
+                let (loss, warning) = self.step(group, &mut health)?;
                 let seconds = started.elapsed().as_secs_f64();
-                started = Instant::now();
                 self.progress.step += 1;
-                self.progress.batch += 1;
+                self.progress.batch += taken;
                 self.progress.seconds += seconds;
                 self.report_step(loss, total, images as f64 / seconds)?;
                 if let Some(message) = warning {
                     self.warn(&message)?;
+                }
+                // In this order a run killed in between evaluates again, rather than never.
+                let due = config.eval_every_steps as u64;
+                if due > 0 && self.progress.step.is_multiple_of(due) {
+                    self.evaluate(self.progress.epoch)?;
                 }
                 let every = config.checkpoint_every_steps as u64;
                 if stop.load(Ordering::Relaxed) {
@@ -59,21 +84,72 @@ impl Run<'_> {
                     (self.observer)(Event::Stopped);
                     return Ok(false);
                 }
-                if every > 0 && self.progress.step.is_multiple_of(every) {
+                if every > 0 && self.progress.step.is_multiple_of(every) || self.is_over() {
                     self.save_checkpoint()?;
                 }
+                started = Instant::now();
+            }
+            if self.is_over() {
+                break;
             }
             self.progress.epoch += 1;
             self.progress.batch = 0;
-            // In this order a run killed in between evaluates again, rather than never.
             self.evaluate_if_due()?;
             self.save_checkpoint()?;
+        }
+        if self.is_over() {
+            (self.observer)(Event::StoppedEarly);
         }
         Ok(true)
     }
 
-    /// One optimiser step; the loss, and what is worth warning about.
-    fn step(&mut self, batch: Batch, health: &mut Health) -> Result<(f64, Option<String>), TrainError> {
+    /// Whether the run has stopped early.
+    fn is_over(&self) -> bool {
+        self.progress.selection.is_exhausted(self.trainer.config.selection.patience)
+    }
+
+    /// One optimiser step from one batch or several; the mean loss, and what is worth warning about.
+    fn step(&mut self, group: Vec<Batch>, health: &mut Health) -> Result<(f64, Option<String>), TrainError> {
+        let config = &self.trainer.config;
+        let rates = config.optimizer.rates(self.progress.step, self.progress.epoch, config.epochs);
+        let count = group.len();
+        let (mut sum, mut losses, mut warnings) = (GradientSum::default(), 0.0, Vec::new());
+        for (place, batch) in group.into_iter().enumerate() {
+            let number = self.progress.epoch * self.sampler.batches() + self.progress.batch + place;
+            let (loss, warning, mut backward) = self.forward_backward(batch, number as u64, health)?;
+            losses += loss;
+            warnings.extend(warning);
+            let state = &mut self.state;
+            if config.optimizer.accumulate > 1 {
+                sum.add(&state.learner, &mut backward.gradients);
+            } else {
+                let gradients = &mut backward.gradients;
+                state.learner = state.optimizer.step(state.learner.clone(), gradients, &config.optimizer, rates);
+            }
+            if let (Some(bank), Some(lent)) = (&mut state.bank, &backward.lent) {
+                bank.take_back(&backward.classes, lent, &mut backward.gradients, &config.optimizer, rates.base);
+            }
+            if let Some(container) = backward.container {
+                state.container = container;
+            }
+        }
+        let state = &mut self.state;
+        if sum.batches() > 0 {
+            state.learner = state.optimizer.step_summed(state.learner.clone(), sum, &config.optimizer, rates);
+        }
+        if let Some(average) = &mut state.average {
+            average.update(&state.learner.encoder, self.progress.step + 1);
+        }
+        Ok((losses / count as f64, warnings.into_iter().next()))
+    }
+
+    /// Loss and gradients of batch `number` of the whole run.
+    fn forward_backward(
+        &mut self,
+        batch: Batch,
+        number: u64,
+        health: &mut Health,
+    ) -> Result<(f64, Option<String>, Backward), TrainError> {
         let config = &self.trainer.config;
         let device = &self.trainer.device;
         let shape = batch.shape();
@@ -85,35 +161,26 @@ impl Run<'_> {
         input.banked_prompts = lent.clone();
 
         let mut dropout = ChaCha8Rng::seed_from_u64(config.seed);
-        dropout.set_stream(u64::MAX - self.progress.step);
-        let state = &mut self.state;
+        dropout.set_stream(u64::MAX - number);
+        let state = &self.state;
         let output = state.learner.forward(input, &state.container, &config.proxies, &config.loss, &mut dropout);
-        let mut gradients = output.loss.backward();
+        let gradients = output.loss.backward();
         let loss = output.loss.into_scalar::<f64>();
         let warning = health.check(self.progress.step, loss, output.embeddings)?;
-
-        let rates = config.optimizer.rates(self.progress.step, self.progress.epoch, config.epochs);
-        state.learner = state.optimizer.step(state.learner.clone(), &mut gradients, &config.optimizer, rates);
-        if let (Some(bank), Some(lent)) = (&mut state.bank, &lent) {
-            bank.take_back(&classes, lent, &mut gradients, &config.optimizer, rates.base);
-        }
-        if let Some(container) = output.container {
-            state.container = container;
-        }
-        Ok((loss, warning))
+        Ok((loss, warning, Backward { gradients, classes, lent, container: output.container }))
     }
 
     fn report_step(&mut self, loss: f64, total: u64, images_per_second: f64) -> Result<(), TrainError> {
         let Progress { step, epoch, .. } = self.progress;
         let lr = self.trainer.config.optimizer.rates(step - 1, epoch, self.trainer.config.epochs).base;
         let timed = (!self.trainer.config.deterministic).then_some(images_per_second);
-        self.log.append(&LogRecord::Step { step, epoch, loss, lr, images_per_second: timed })?;
+        self.record(&LogRecord::Step { step, epoch, loss, lr, images_per_second: timed })?;
         (self.observer)(Event::Step { step, total, epoch, loss, images_per_second });
         Ok(())
     }
 
     fn warn(&mut self, message: &str) -> Result<(), TrainError> {
-        self.log.append(&LogRecord::Warning { step: self.progress.step, message: message.to_string() })?;
+        self.record(&LogRecord::Warning { step: self.progress.step, message: message.to_string() })?;
         (self.observer)(Event::Warning(message));
         Ok(())
     }
@@ -136,20 +203,42 @@ impl Run<'_> {
     fn evaluate_if_due(&mut self) -> Result<(), TrainError> {
         let config = &self.trainer.config;
         let (done, every) = (self.progress.epoch, config.eval_every.unwrap_or(0));
-        let due = done == config.epochs || (every > 0 && done.is_multiple_of(every));
-        if !due {
-            return Ok(());
+        let by_epoch = config.eval_every_steps == 0 && every > 0 && done.is_multiple_of(every);
+        let measured_already = self.progress.selection.last.is_some_and(|moment| moment.step == self.progress.step);
+        if by_epoch || done == config.epochs && !measured_already {
+            return self.evaluate(done);
         }
-        let measured = self.trainer.measure(&self.state.learner.encoder)?;
-        self.log.append(&LogRecord::Evaluation {
-            step: self.progress.step,
-            epochs: done,
+        Ok(())
+    }
+
+    /// Measures on test and validation classes, and keeps the state if it is the best on the latter.
+    fn evaluate(&mut self, epochs: usize) -> Result<(), TrainError> {
+        let encoder = self.state.encoder();
+        let measured = self.trainer.measure(&encoder)?;
+        let validation = self.trainer.validate(&encoder)?;
+        let step = self.progress.step;
+        let metric = self.trainer.config.selection.metric;
+        let judged = validation.as_ref().map(|measured| &measured.evaluation);
+        if self.progress.selection.take(metric, (step, epochs), &measured.evaluation, judged) {
+            // Written before the checkpoint that says so: a run killed in between writes the same bytes again.
+            save_fine_tuning(&self.folder.best_model(), &encoder.valid(), &self.trainer.fine_tuning_info())?;
+        }
+        self.record(&LogRecord::Evaluation {
+            step,
+            epochs,
             recall_at_1: measured.evaluation.recall_at(1).unwrap_or_default(),
             map_at_r: measured.evaluation.map_at_r(),
+            validation: judged.map(Figures::of),
         })?;
-        (self.observer)(Event::Evaluated { epochs: done, measured: &measured });
+        (self.observer)(Event::Evaluated { epochs, measured: &measured, validation: validation.as_ref() });
         self.measured = Some(measured);
         Ok(())
+    }
+
+    /// Writes one record to the log, and to the event file where there is one.
+    fn record(&mut self, record: &LogRecord) -> Result<(), TrainError> {
+        self.log.append(record)?;
+        self.events.as_mut().map_or(Ok(()), |events| events.append(record))
     }
 
     fn save_checkpoint(&self) -> Result<(), TrainError> {
@@ -165,12 +254,22 @@ impl Run<'_> {
         for (path, reason) in self.loader.unreadable().files {
             self.warn(&format!("skipped {}: {reason}", path.display()))?;
         }
-        let encoder = self.state.learner.encoder.valid();
+        let mut encoder = self.state.encoder().valid();
         if finished {
+            let selection = self.progress.selection;
+            let is_best = selection.selected_on_validation.map(|m| m.step) == selection.last.map(|m| m.step);
+            if self.trainer.config.selection.keep == Keep::Best && !is_best {
+                let Trainer { backbone, device, config, .. } = self.trainer;
+                encoder = load_fine_tuned(&self.folder.best_model(), backbone, device)?;
+                encoder.backbone.compute = config.compute;
+                self.measured = None;
+            }
             let measured = match self.measured.take() {
                 Some(measured) => measured,
-                None => self.trainer.measure(&encoder)?, // resumed after the last epoch
+                None => self.trainer.measure(&encoder)?, // resumed after the last epoch, or another state is kept
             };
+            let json = serde_json::to_string_pretty(&selection).unwrap_or_default();
+            self.folder.write(&self.folder.selection(), json.as_bytes())?;
             let info = self.trainer.fine_tuning_info();
             save_fine_tuning(&self.folder.model(), &encoder, &info)?;
             let json = serde_json::to_string_pretty(&measured.evaluation).unwrap_or_default();
@@ -181,6 +280,7 @@ impl Run<'_> {
                 evaluation: &measured.evaluation,
                 trainable: facts.kept,
                 sizes: [facts.train, facts.test],
+                selection: &selection,
             };
             self.folder.write(&self.folder.card(), card.to_markdown().as_bytes())?;
             self.measured = Some(measured);

@@ -1,0 +1,247 @@
+//! `kinsight embed`: images to a file of embeddings.
+//!
+//! Batch by batch through a journal beside the target, so that memory stays flat and a job that is killed goes on where it
+//! was, to the same bytes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use clap::Args;
+use kinsight_data::dataset::image_files;
+use kinsight_data::{DataError, Dataset, LoaderOptions, Split, SplitRule};
+use kinsight_model::ModelError;
+use kinsight_model::embedder::{EmbedOptions, embed_batches};
+use kinsight_retrieval::io::{EmbeddingJournal, RowFacts, check_ending, write_embeddings};
+use kinsight_retrieval::{Result as RetrievalResult, RetrievalError};
+use serde_json::json;
+
+use super::eval::TtaArg;
+use super::settings::use_threads;
+use super::subject::{self, Subject};
+use crate::arguments::ComputeArgs;
+use crate::interrupt;
+use crate::progress::counting_bar;
+
+const EXAMPLES: &str = "\
+Examples:
+  A folder of class folders, with a run's model, to NumPy (paths and labels beside it):
+    kinsight embed --run runs/first photos/ --out photos.npy
+
+  Any images, with a bare backbone, to one Parquet file:
+    kinsight embed --backbone deit_small one.jpg more/ --out images.parquet
+
+  Go on after Ctrl-C, a crash or a power cut: the same command again.
+
+  Judge the result:
+    kinsight eval --embeddings photos.npy";
+
+/// Arguments of `embed`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct EmbedArgs {
+    /// Image files, folders of images, folders of class folders, or lists (CSV, Parquet)
+    #[arg(required = true, value_name = "IMAGES")]
+    inputs: Vec<PathBuf>,
+    /// File to write, ending in .npy, .safetensors or .parquet
+    #[arg(long)]
+    out: PathBuf,
+    /// Run folder with a fine-tuning
+    #[arg(long, required_unless_present = "backbone")]
+    run: Option<PathBuf>,
+    /// Backbone: alone for zero-shot, or in place of the one a run names
+    #[arg(long)]
+    backbone: Option<String>,
+    /// Images a forward pass
+    #[arg(long, default_value_t = 32)]
+    batch_size: usize,
+    /// Average over views of each image
+    #[arg(long, value_enum, value_delimiter = ',')]
+    tta: Vec<TtaArg>,
+    /// Throw an unfinished job of the same name away instead of going on with it
+    #[arg(long)]
+    restart: bool,
+    /// Print a summary as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// Why the walk over the batches ended early.
+#[derive(Debug)]
+enum Ended {
+    Failed(anyhow::Error),
+    Stopped,
+}
+
+impl From<ModelError> for Ended {
+    fn from(error: ModelError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<RetrievalError> for Ended {
+    fn from(error: RetrievalError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Embeds, and writes what belongs to the rows beside them.
+pub fn run(arguments: &EmbedArgs) -> Result<()> {
+    use_threads(arguments.compute.threads)?;
+    check_ending(&arguments.out)?;
+    let (dataset, labelled) = dataset(&arguments.inputs)?;
+    let dataset = Arc::new(dataset);
+    let device = Device::flex();
+    let subject = subject::load(arguments.run.as_deref(), arguments.backbone.as_deref(), &arguments.compute, &device)?;
+    if let Some(parent) = arguments.out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    let mut folder = arguments.out.as_os_str().to_owned();
+    folder.push(".partial");
+    let folder = PathBuf::from(folder);
+    if arguments.restart && folder.is_dir() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    // Unreadable images are skipped and named, however many they are.
+    let options = EmbedOptions {
+        batch_size: arguments.batch_size.max(1),
+        loader: LoaderOptions { max_unreadable_fraction: 1.0, ..LoaderOptions::eval() },
+        views: TtaArg::views(&arguments.tta),
+    };
+    let job = job(&subject, &dataset, &options, labelled)?;
+    let mut journal = EmbeddingJournal::open(&folder, &job, subject.encoder.embedding_size())?;
+    if journal.batches() > 0 {
+        let done = (journal.batches() * options.batch_size).min(dataset.len());
+        eprintln!("going on after {done} of {} images", dataset.len());
+    }
+    if !walk(&subject, &dataset, options, &mut journal, &device)? {
+        eprintln!("stopped; the same command goes on from here");
+        return Ok(());
+    }
+
+    for (index, reason) in journal.skipped() {
+        eprintln!("warning: skipped {}: {reason}", dataset.items[*index].path.display());
+    }
+    anyhow::ensure!(!journal.indices().is_empty(), "none of the {} images can be read", dataset.len());
+    let written = write(&arguments.out, &journal, &dataset, labelled)?;
+    let (rows, skipped, dim) = (journal.indices().len(), journal.skipped().to_vec(), journal.dim());
+    journal.remove()?;
+    let shown = |path: &PathBuf| path.display().to_string();
+    if arguments.json {
+        let summary = json!({
+            "model": subject.name,
+            "embeddings": rows,
+            "dim": dim,
+            "labelled": labelled,
+            "files": written.iter().map(shown).collect::<Vec<_>>(),
+            "skipped": skipped.iter().map(|(index, reason)| json!({
+                "path": dataset.items[*index].path.display().to_string(),
+                "reason": reason,
+            })).collect::<Vec<_>>(),
+        });
+        println!("{}", serde_json::to_string_pretty(&summary)?);
+    } else {
+        println!("{rows} embeddings of {dim} numbers, {} images skipped", skipped.len());
+        written.iter().for_each(|path| println!("  {}", shown(path)));
+    }
+    Ok(())
+}
+
+/// Embeds the batches that are missing; false if Ctrl-C stopped it.
+fn walk(
+    subject: &Subject,
+    dataset: &Arc<Dataset>,
+    options: EmbedOptions,
+    journal: &mut EmbeddingJournal,
+    device: &Device,
+) -> Result<bool> {
+    let stop = interrupt::stop_flag()?;
+    let bar = counting_bar("embedding", dataset.len(), "images");
+    let first = journal.batches();
+    bar.set_position((first * options.batch_size) as u64);
+    bar.reset_eta();
+    let ended = embed_batches(&subject.encoder, dataset, subject.preprocess, options, first, device, |batch| {
+        journal.append(&batch.values, &batch.indices, &batch.skipped)?;
+        bar.set_position(((batch.number + 1) * options.batch_size).min(dataset.len()) as u64);
+        if stop.load(Ordering::Relaxed) { Err(Ended::Stopped) } else { Ok(()) }
+    });
+    bar.finish_and_clear();
+    match ended {
+        Ok(()) => Ok(true),
+        Err(Ended::Stopped) => Ok(false),
+        Err(Ended::Failed(error)) => Err(error),
+    }
+}
+
+/// Everything that the rows depend on.
+fn job(subject: &Subject, dataset: &Dataset, options: &EmbedOptions, labelled: bool) -> Result<String> {
+    Ok(serde_json::to_string_pretty(&json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "model": subject.fingerprint,
+        "preprocess": subject.preprocess,
+        "compute": subject.encoder.backbone.compute,
+        "images": dataset.fingerprint(),
+        "labelled": labelled,
+        "batch_size": options.batch_size,
+        "flip": options.views.flip,
+        "scales": options.views.scales,
+    }))?)
+}
+
+fn write(out: &Path, journal: &EmbeddingJournal, dataset: &Dataset, labelled: bool) -> RetrievalResult<Vec<PathBuf>> {
+    let items = journal.indices().iter().map(|&index| &dataset.items[index]);
+    let paths: Vec<String> = items.clone().map(|item| item.path.to_string_lossy().into_owned()).collect();
+    let labels: Vec<i64> = if labelled { items.map(|item| i64::from(item.label)).collect() } else { Vec::new() };
+    let class_names: &[String] = if labelled { &dataset.class_names } else { &[] };
+    let facts = RowFacts { paths: &paths, labels: &labels, class_names };
+    write_embeddings(out, journal.dim(), journal.chunks()?, &facts)
+}
+
+/// The images of all inputs, and whether they have labels: a single labelled data set has, anything else has none.
+fn dataset(inputs: &[PathBuf]) -> Result<(Dataset, bool)> {
+    if let [only] = inputs {
+        let is_list =
+            only.is_file() && [Some("csv"), Some("parquet")].contains(&only.extension().and_then(|e| e.to_str()));
+        if is_list {
+            return Ok((Dataset::from_csv(only)?, true));
+        }
+        if only.is_dir() {
+            return folder(only);
+        }
+    }
+    let mut paths = Vec::new();
+    for input in inputs {
+        if input.is_dir() {
+            paths.extend(image_files(input)?);
+        } else if input.is_file() {
+            paths.push(input.clone());
+        } else {
+            return Err(DataError::NotFound { path: input.clone() }.into());
+        }
+    }
+    unlabelled(Path::new(""), paths)
+}
+
+fn folder(root: &Path) -> Result<(Dataset, bool)> {
+    match SplitRule::detect(root) {
+        rule @ (SplitRule::Folders | SplitRule::Official { .. }) => {
+            Ok((Split::load(root, Some(rule), true)?.merged(), true))
+        }
+        _ => match Dataset::from_folder(root) {
+            Ok(dataset) => Ok((dataset, true)),
+            Err(DataError::NoClasses { .. } | DataError::EmptyClasses { .. }) => unlabelled(root, image_files(root)?),
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
+fn unlabelled(root: &Path, paths: Vec<PathBuf>) -> Result<(Dataset, bool)> {
+    if paths.is_empty() {
+        return Err(DataError::NoImages { path: root.to_owned() }.into());
+    }
+    Ok((Dataset::unlabelled(root, paths), false))
+}

@@ -1,0 +1,117 @@
+//! A whole embedding file: the rows, where each came from, and what it shows.
+
+use std::path::{Path, PathBuf};
+
+use super::atomic_file::AtomicFile;
+use super::npy::{NpyWriter, write_npy_labels};
+use super::parquet::ParquetWriter;
+use super::safetensors::SafetensorsWriter;
+use super::{Ending, ending, format_error};
+use crate::error::{Result, RetrievalError};
+
+/// What belongs to the rows of an embedding file.
+#[derive(Debug, Clone, Copy)]
+pub struct RowFacts<'a> {
+    /// Path of each row's image.
+    pub paths: &'a [String],
+    /// Label of each row, a position in `class_names`; empty where there are none.
+    pub labels: &'a [i64],
+    /// Name of each label.
+    pub class_names: &'a [String],
+}
+
+impl RowFacts<'_> {
+    fn label_name(&self, row: usize) -> &str {
+        let label = self.labels.get(row).and_then(|&label| usize::try_from(label).ok());
+        label.and_then(|label| self.class_names.get(label)).map_or("", String::as_str)
+    }
+}
+
+/// Writes rows of width `dim`, which come in chunks, with what belongs to them, and says which files it wrote.
+///
+/// `.parquet` holds everything. Beside `.npy` and `.safetensors` stands `NAME.csv` with `path` and `label`; the numbers of
+/// labels are in `NAME.labels.npy`, or in the tensor `labels`. The embedding file itself comes last.
+///
+/// # Errors
+/// Another ending, counts that do not agree, and failures to write; what stood under the names stays then.
+pub fn write_embeddings(
+    path: &Path,
+    dim: usize,
+    chunks: impl Iterator<Item = Result<Vec<f32>>>,
+    facts: &RowFacts<'_>,
+) -> Result<Vec<PathBuf>> {
+    let rows = facts.paths.len();
+    if !facts.labels.is_empty() && facts.labels.len() != rows {
+        return Err(RetrievalError::LabelCount { what: "embeddings", rows, labels: facts.labels.len() });
+    }
+    let mut written = Vec::new();
+    match ending(path)? {
+        Ending::Npy => {
+            if !facts.labels.is_empty() {
+                written.push(path.with_extension("labels.npy"));
+                write_npy_labels(&path.with_extension("labels.npy"), facts.labels)?;
+            }
+            written.push(write_csv(path, facts)?);
+            let mut writer = NpyWriter::create(path, dim)?;
+            for chunk in chunks {
+                writer.write_rows(&chunk?)?;
+            }
+            check_rows(writer.rows(), rows)?;
+            writer.finish()?;
+        }
+        Ending::Safetensors => {
+            written.push(write_csv(path, facts)?);
+            let mut writer = SafetensorsWriter::create(path, rows, dim, facts.labels.to_vec(), facts.class_names)?;
+            for chunk in chunks {
+                writer.write_rows(&chunk?)?;
+            }
+            writer.finish()?;
+        }
+        Ending::Parquet => {
+            let mut writer = ParquetWriter::create(path, dim, !facts.labels.is_empty())?;
+            let mut row = 0;
+            for chunk in chunks {
+                let chunk = chunk?;
+                let end = row + chunk.len() / dim;
+                check_rows(end.max(rows), rows)?;
+                writer.write_rows(&chunk, &facts.paths[row..end], (row..end).map(|row| facts.label_name(row)))?;
+                row = end;
+            }
+            check_rows(row, rows)?;
+            writer.finish()?;
+        }
+    }
+    written.push(path.to_owned());
+    Ok(written)
+}
+
+/// Refuses a path that embeddings cannot be written to, before any work is done.
+///
+/// # Errors
+/// An ending other than `.npy`, `.safetensors` or `.parquet`.
+pub fn check_ending(path: &Path) -> Result<()> {
+    ending(path).map(|_| ())
+}
+
+fn check_rows(rows: usize, expected: usize) -> Result<()> {
+    if rows == expected {
+        return Ok(());
+    }
+    Err(RetrievalError::LabelCount { what: "embeddings", rows, labels: expected })
+}
+
+fn write_csv(path: &Path, facts: &RowFacts<'_>) -> Result<PathBuf> {
+    let target = path.with_extension("csv");
+    let failed = |error: csv::Error| format_error(&target, format!("cannot be written ({error})"));
+    let mut writer = csv::Writer::from_writer(AtomicFile::create(&target)?);
+    let labelled = !facts.labels.is_empty();
+    let header: &[&str] = if labelled { &["path", "label"] } else { &["path"] };
+    writer.write_record(header).map_err(failed)?;
+    for (row, path) in facts.paths.iter().enumerate() {
+        let fields = [path.as_str(), facts.label_name(row)];
+        writer.write_record(&fields[..header.len()]).map_err(failed)?;
+    }
+    let file = writer.into_inner().map_err(|error| format_error(&target, format!("cannot be written ({error})")))?;
+    file.finish(&[])?;
+    Ok(target)
+}

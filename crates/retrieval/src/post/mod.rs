@@ -1,0 +1,18 @@
+//! What is done to embeddings after the model: each needs no training, and each is reported beside the plain figure.
+//!
+//! | | changes | needs |
+//! |---|---|---|
+//! | [`Whitening`] | all embeddings | training embeddings |
+//! | [`augment_database`] | the gallery | the gallery alone |
+//! | [`expand_queries`] | the queries | the gallery |
+//! | [`evaluate_k_reciprocal`] | the ranking | queries and gallery |
+
+mod database;
+mod expansion;
+mod reciprocal;
+mod whitening;
+
+pub use database::augment_database;
+pub use expansion::expand_queries;
+pub use reciprocal::{ReciprocalConfig, evaluate_k_reciprocal};
+pub use whitening::Whitening;
