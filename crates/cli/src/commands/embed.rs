@@ -30,8 +30,8 @@ Examples:
   A folder of class folders, with a run's model, to NumPy (paths and labels beside it):
     kinsight embed --run runs/first photos/ --out photos.npy
 
-  Any images, with a bare backbone, to one Parquet file:
-    kinsight embed --backbone deit_small one.jpg more/ --out images.parquet
+  Any images, with a bare backbone, to one file:
+    kinsight embed --backbone deit_small one.jpg more/ --out images.safetensors
 
   Go on after Ctrl-C, a crash or a power cut: the same command again.
 

@@ -4,8 +4,11 @@ use std::fs::File;
 use std::path::Path;
 
 use csv::{ReaderBuilder, Trim};
-use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::Field;
+#[cfg(feature = "parquet")]
+use parquet::{
+    file::reader::{FileReader, SerializedFileReader},
+    record::Field,
+};
 
 use super::folder::read_error;
 use crate::error::DataError;
@@ -68,6 +71,13 @@ impl Table {
         Ok(Self { columns: places.iter().map(|&place| header[place].clone()).collect(), rows })
     }
 
+    #[cfg(not(feature = "parquet"))]
+    fn read_parquet(path: &Path, _: &[&str], _: &[&str]) -> Result<Self, DataError> {
+        let reason = "this build knows no Parquet; build it with `--features parquet`, or use a CSV".to_owned();
+        Err(DataError::Parquet { path: path.to_owned(), reason })
+    }
+
+    #[cfg(feature = "parquet")]
     fn read_parquet(path: &Path, needed: &[&str], wanted: &[&str]) -> Result<Self, DataError> {
         let file = File::open(path).map_err(|source| read_error(path, source))?;
         let malformed = |error: parquet::errors::ParquetError| DataError::Parquet {
@@ -105,6 +115,7 @@ pub(super) fn is_parquet(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"))
 }
 
+#[cfg(feature = "parquet")]
 fn text_of(field: &Field) -> String {
     match field {
         Field::Null => String::new(),

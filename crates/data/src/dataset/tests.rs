@@ -262,6 +262,7 @@ fn roles_boxes_groups_and_distractors_come_from_columns() {
     }
 }
 
+#[cfg(feature = "parquet")]
 #[test]
 fn a_parquet_file_reads_as_its_csv() {
     use parquet::data_type::{ByteArray, ByteArrayType};

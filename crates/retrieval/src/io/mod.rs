@@ -8,6 +8,10 @@ mod journal;
 mod labels;
 mod npy;
 mod npy_header;
+#[cfg(feature = "parquet")]
+mod parquet;
+#[cfg(not(feature = "parquet"))]
+#[path = "parquet_absent.rs"]
 mod parquet;
 mod safetensors;
 mod table;
