@@ -25,6 +25,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Measure a run, or a bare backbone, by Recall@K and MAP@R
     Eval(EvalArgs),
+    /// Look for duplicates, leakage, wrong labels and broken files in a data set
+    Audit(crate::commands::audit::AuditArgs),
     /// Make the built-in backbone anew from drawn images
     Pretrain(PretrainArgs),
     /// Write a fine-tuned model for timm, transformers or ONNX Runtime

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Quickstart(arguments) => commands::quickstart::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
+        Command::Audit(arguments) => commands::audit::run(&arguments),
         Command::Pretrain(arguments) => commands::pretrain::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Backbones(arguments) => commands::backbones::run(&arguments),

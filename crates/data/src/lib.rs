@@ -14,6 +14,7 @@
 pub mod dataset;
 pub mod decode;
 mod error;
+pub mod inspect;
 pub mod loader;
 mod preprocess;
 mod rgb_image;

@@ -75,7 +75,18 @@ impl Encoder {
     /// # Shapes
     /// `[B, N, D]` to `[B, E]`
     pub fn encode_tokens(&self, tokens: Tensor<3>) -> Tensor<2> {
-        let pooled = self.backbone.features(tokens, self.block_prompts(), self.pooling);
+        self.project(self.backbone.features(tokens, self.block_prompts(), self.pooling))
+    }
+
+    /// Embeddings of the tokens after the last block, before the final norm; unit length.
+    ///
+    /// # Shapes
+    /// `[B, N, D]` to `[B, E]`
+    pub fn embedding_of(&self, tokens: Tensor<3>) -> Tensor<2> {
+        self.project(self.backbone.pool(tokens, self.pooling))
+    }
+
+    fn project(&self, pooled: Tensor<2>) -> Tensor<2> {
         l2_normalise(match &self.head {
             Some(head) => head.forward(pooled),
             None => pooled,

@@ -77,6 +77,16 @@ pub enum ModelError {
     /// The data set could not be read.
     #[error(transparent)]
     Data(#[from] kinsight_data::DataError),
+    /// An explanation that does not add up to what the model computes.
+    #[error(
+        "the parts of the embedding differ from it by {difference:.1e} of its length, expected at most {allowed:.1e}"
+    )]
+    Unexplained {
+        /// Length of the difference between the sum of the parts and the embedding, which has length one.
+        difference: f64,
+        /// The most that rounding may cause.
+        allowed: f64,
+    },
     /// An input tensor does not fit.
     #[error("images have shape {found}, expected {expected}")]
     Input {

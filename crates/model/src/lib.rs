@@ -8,6 +8,7 @@ pub mod embedder;
 pub mod encoder;
 pub mod engine;
 pub mod error;
+pub mod explain;
 pub mod export;
 pub mod finetuned;
 pub mod head;

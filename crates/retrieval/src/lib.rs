@@ -7,6 +7,8 @@
 //! | to | use |
 //! |---|---|
 //! | judge embeddings | [`evaluate_self`], [`evaluate_query_gallery`] with [`EvalConfig`] |
+//! | find wrong labels and outliers | [`suspects`], [`outliers`], [`class_diversity`] |
+//! | draw a map of them | [`tsne`] with [`TsneConfig`] |
 //! | find neighbours | [`search_self`], [`search`] with [`KnnConfig`] |
 //! | search rows that lie in a file | [`scan`] |
 //! | read and write embeddings | [`io`] |
@@ -25,6 +27,7 @@ mod evaluation;
 pub mod io;
 mod kmeans;
 mod knn;
+mod label_audit;
 pub mod metrics;
 mod neighbour;
 mod pair_histogram;
@@ -34,6 +37,7 @@ mod rankings;
 pub mod scan;
 mod scores;
 mod tiles;
+mod tsne;
 
 pub use bootstrap::{BootstrapConfig, BootstrapUnit, Interval};
 pub use contingency::Contingency;
@@ -42,6 +46,8 @@ pub use error::{Result, RetrievalError};
 pub use evaluation::{ClusteringScores, EvalConfig, Evaluation, PairScores, evaluate_query_gallery, evaluate_self};
 pub use kmeans::{Clustering, KMeansConfig, kmeans};
 pub use knn::{KnnConfig, Neighbours, search, search_self};
+pub use label_audit::{ClassDiversity, Outlier, Suspect, class_diversity, outliers, suspects};
 pub use neighbour::Neighbour;
 pub use pair_histogram::PairHistogram;
 pub use per_class::ClassScores;
+pub use tsne::{TsneConfig, tsne};

@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+pub mod audit;
 pub mod backbones;
 pub mod eval;
 pub mod export;

@@ -66,6 +66,7 @@ pub fn run(arguments: &QuickstartArgs) -> Result<()> {
         zero_shot: &zero_shot,
         runs,
         test: method.test_set(),
+        encoder: Some((&outcome.encoder, method.preprocess())),
         next_steps: next_steps(),
     };
     let path = out.join("report.html");

@@ -71,6 +71,7 @@ fn write_report(trainer: &Trainer, out: &Path, outcome: &Outcome, measured: &Mea
             seconds: outcome.seconds,
         }],
         test: trainer.test_set(),
+        encoder: Some((&outcome.encoder, trainer.preprocess())),
         next_steps: vec![(
             "Measure the run again, or on other images.".to_string(),
             format!("kinsight eval --run {} --data FOLDER", out.display()),

@@ -1,6 +1,7 @@
 //! The program as a user meets it: one binary of integration tests.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod auditing;
 mod backbones;
 mod bad_input;
 mod documents;

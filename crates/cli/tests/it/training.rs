@@ -13,6 +13,13 @@ fn a_run_folder_holds_what_it_promises() {
     for file in ["config.toml", "log.jsonl", "metrics.json", "model.safetensors", "README.md", "report.html"] {
         assert!(run.join(file).is_file(), "no {file}");
     }
+    let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+    for section in ["results", "curves", "retrieval", "why", "map", "classes", "confusion", "similarities", "data"] {
+        assert!(report.contains(&format!("h2 id=\"{section}\"")), "the report has no section {section}");
+    }
+    assert_says(&report, &["95 % interval", "Answered worst"]);
+    let card = std::fs::read_to_string(run.join("README.md")).unwrap();
+    assert_says(&card, &["# vptsp-g+bitfit on images", "95 % interval", "Trained for 4 epochs"]);
     let info = read_info(&run.join("model.safetensors")).unwrap();
     assert!(info.tuning.bitfit && info.tuning.prompts.is_some());
     let model = std::fs::metadata(run.join("model.safetensors")).unwrap().len();

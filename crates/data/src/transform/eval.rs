@@ -69,6 +69,24 @@ impl EvalTransform {
         self.normalise.write(resized, at, out);
         Ok(())
     }
+
+    /// The picture that transformed values show: what the network sees of an image.
+    ///
+    /// # Shapes
+    /// `values` is `[3, input_size_px, input_size_px]`, row-major, as [`Self::apply`] writes them.
+    ///
+    /// # Errors
+    /// [`DataError::OutputLength`] for a slice of another length.
+    pub fn seen(&self, values: &[f32]) -> Result<RgbImage, DataError> {
+        self.normalise.check_output(values)?;
+        let Preprocess { mean, std, input_size_px: side, .. } = self.preprocess;
+        let plane = values.len() / 3;
+        let sample = |place: usize, channel: usize| {
+            ((values[channel * plane + place] * std[channel] + mean[channel]) * 255.0).round().clamp(0.0, 255.0) as u8
+        };
+        let pixels = (0..plane).flat_map(|place| [0, 1, 2].map(|channel| sample(place, channel))).collect();
+        RgbImage::new(side, side, pixels)
+    }
 }
 
 impl Axis {
@@ -105,6 +123,18 @@ mod tests {
             .flat_map(|y| (0..width).flat_map(move |x| [(x * 7) as u8, (y * 5) as u8, (x + y) as u8]))
             .collect();
         RgbImage::new(width, height, pixels).unwrap()
+    }
+
+    #[test]
+    fn what_is_seen_is_what_was_given() {
+        let mut preprocess = Preprocess::reference(Preprocess::IMAGENET_MEAN, Preprocess::IMAGENET_STD);
+        (preprocess.input_size_px, preprocess.resize_size_px) = (24, 24);
+        let transform = EvalTransform::new(preprocess).unwrap();
+        let image = gradient(24, 24);
+        let mut values = vec![0.0; 3 * 24 * 24];
+        transform.apply(&image, &mut Scratch::default(), &mut values).unwrap();
+        assert_eq!(transform.seen(&values).unwrap(), image);
+        assert!(transform.seen(&values[1..]).is_err());
     }
 
     #[test]

@@ -41,6 +41,17 @@ impl Attention {
     /// `[B, N, D]` to `[B, N, D]`
     pub fn forward(&self, x: Tensor<3>, prompts: usize) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
+        let (weights, values) = self.weights_and_values(x, prompts);
+        let mixed = weights.matmul(values); // [B, H, N, D/H]
+        self.proj.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, width]))
+    }
+
+    /// `softmax(Q Kᵀ / sqrt(D/H))` and `V`: how much each token reads from each other, and what there is to read.
+    ///
+    /// # Shapes
+    /// `[B, N, D]` to `[B, H, N, N]` (rows sum to one) and `[B, H, N, D/H]`
+    pub fn weights_and_values(&self, x: Tensor<3>, prompts: usize) -> (Tensor<4>, Tensor<4>) {
+        let [batch, tokens, width] = x.dims();
         let head_dim = width / self.heads;
         let qkv = self.qkv.forward(x).reshape([batch, tokens, 3, self.heads, head_dim]).permute([2, 0, 3, 1, 4]); // [3, B, H, N, D/H]
         let [q, k, v] = [0, 1, 2].map(|i| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0));
@@ -49,7 +60,6 @@ impl Attention {
             Some(rotary) => [q, k].map(|x| rotary.turn(x, prompts)),
         };
         let scores = q.mul_scalar((head_dim as f64).powf(-0.5)).matmul(k.swap_dims(2, 3));
-        let mixed = activation::softmax(scores, 3).matmul(v); // [B, H, N, D/H]
-        self.proj.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, width]))
+        (activation::softmax(scores, 3), v)
     }
 }

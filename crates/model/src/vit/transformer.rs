@@ -169,7 +169,11 @@ impl VisionTransformer {
         self.norm.forward(tokens)
     }
 
-    fn pool(&self, tokens: Tensor<3>, pooling: Pooling) -> Tensor<2> {
+    /// Final norm and pooling.
+    ///
+    /// # Shapes
+    /// `[B, N, D]` (output of [`Self::run_blocks`]) to `[B, D]`
+    pub fn pool(&self, tokens: Tensor<3>, pooling: Pooling) -> Tensor<2> {
         match pooling {
             // LayerNorm acts token by token, so only the class token needs it.
             Pooling::Class => self.norm.forward(tokens.narrow(1, 0, 1).squeeze_dim::<2>(1)),

@@ -31,7 +31,12 @@ pub(super) fn write(f: &mut Formatter<'_>, methods: &[MethodRow]) -> fmt::Result
     writeln!(f, "</tbody></table></div>")?;
     writeln!(
         f,
-        r#"<p class="quiet note"><b>Recall@k</b>: the share of queries with an image of their own class among the k nearest. <b>MAP@R</b>: the average precision over the first R answers, where R is how many images of the class there are to find; it asks for all of them, and for the right ones first.{}</p>"#,
+        r#"<p class="quiet note"><b>Recall@k</b>: the share of queries with an image of their own class among the k nearest. <b>MAP@R</b>: the average precision over the first R answers, where R is how many images of the class there are to find; it asks for all of them, and for the right ones first.{}{}</p>"#,
+        if methods.iter().any(|row| row.recall_at_1_interval.is_some()) {
+            " The small figures are 95 % bootstrap intervals over classes: how far the result would move with other classes."
+        } else {
+            ""
+        },
         if baseline.is_some() && methods.len() > 1 { " The notch in a bar is the baseline." } else { "" },
     )
 }
@@ -65,6 +70,10 @@ fn write_row(
         if column.is_primary() {
             write_delta(f, value, before, baseline.is_some())?;
             write!(f, "{}", Meter { value, before })?;
+            if let Some((low, high)) = column.interval(row) {
+                let interval = format!("{} – {}", Percent(low), Percent(high));
+                write!(f, r#"<span class="interval"><span class="vh">95 % interval </span>{interval}</span>"#)?;
+            }
         }
         writeln!(f, "</td>")?;
     }
@@ -115,6 +124,15 @@ impl ScoreColumn {
             Self::MapAtR => row.map_at_r,
             Self::RecallAt(k) => row.recall_at.get(k).copied().unwrap_or(f64::NAN),
         }
+    }
+
+    fn interval(&self, row: &MethodRow) -> Option<(f64, f64)> {
+        let interval = match self {
+            Self::RecallAt1 => row.recall_at_1_interval,
+            Self::MapAtR => row.map_at_r_interval,
+            Self::RecallAt(_) => None,
+        };
+        interval.filter(|(low, high)| low.is_finite() && high.is_finite())
     }
 
     fn is_primary(&self) -> bool {

@@ -5,26 +5,31 @@
 //! found before, what it finds now, and which of it is wrong.
 //!
 //! The file stands alone. Styles, script, charts and pictures are inside it, a content security policy forbids every
-//! network access, and nothing but the copy buttons, the theme switch and the enlarged view needs the script. Every
+//! network access, and nothing but the copy buttons, the theme switch, the map and looking closer needs the script. Every
 //! string that came from a user (class names, paths, settings) is escaped on its way out, see `escape`.
 //!
 //! The module does not measure anything and does not know the tensor engine: callers fill a [`Report`] with numbers
 //! and encoded pictures and write the text of [`Report::to_html`] where they want it.
 //!
 //! Map: `model` is the data; `page` the frame of the document and the order of its sections; `summary`, `methods`,
-//! `retrieval`, `classes` and `details` one section each; `chart` the line charts; `pictures` keeps each picture once;
-//! `number` and `escape` turn values into text.
+//! `retrieval`, `explanation`, `map`, `similarities`, `confusion`, `classes` and `details` one section each; `chart` the line charts; `pictures` keeps each picture once;
+//! `number` and `escape` turn values into text. `audit` is another page in the same style.
 
+pub mod audit;
 mod chart;
 mod classes;
+mod confusion;
 mod details;
 mod escape;
+mod explanation;
+mod map;
 mod methods;
 mod model;
 mod number;
 mod page;
 mod pictures;
 mod retrieval;
+mod similarities;
 mod summary;
 
 #[cfg(test)]
@@ -33,8 +38,9 @@ mod tests;
 mod wellformed;
 
 pub use model::{
-    Chart, ClassScore, ClassScores, Curve, DataFacts, DataPart, Hit, MethodRole, MethodRow, NextStep, Picture,
-    PictureFormat, Quantity, Ranking, ReferenceLine, Report, RetrievalGrid, RetrievalRow, Setting, Warning,
+    Chart, ClassScore, ClassScores, ConfusedPair, Confusion, Curve, DataFacts, DataPart, EmbeddingMap, Explanation,
+    Hit, MapPoint, MethodRole, MethodRow, NextStep, Picture, PictureFormat, Quantity, QueryKind, Ranking,
+    ReferenceLine, Report, RetrievalGrid, RetrievalRow, Setting, SimilarityDistribution, Threshold, Warning,
 };
 
 impl Report {

@@ -43,8 +43,16 @@ pub struct Report {
     pub charts: Vec<Chart>,
     /// Queries with what each method found for them.
     pub retrieval: Option<RetrievalGrid>,
+    /// Why some of the answers were found: attention and patch-to-patch evidence.
+    pub explanations: Vec<Explanation>,
     /// The classes that are hardest and easiest to find.
     pub classes: Option<ClassScores>,
+    /// Which classes are found in place of which.
+    pub confusion: Option<Confusion>,
+    /// How similar images of one class are, and of two.
+    pub similarities: Vec<SimilarityDistribution>,
+    /// The embeddings as a map.
+    pub map: Option<EmbeddingMap>,
     /// What the model was trained and measured on.
     pub data: Option<DataFacts>,
     /// The resolved settings of the run.
@@ -75,10 +83,14 @@ pub struct MethodRow {
     pub trainable_share: f64,
     /// Recall@1 in `[0, 1]`.
     pub recall_at_1: f64,
+    /// 95 % interval of Recall@1, low and high.
+    pub recall_at_1_interval: Option<(f64, f64)>,
     /// Recall@k for further k; an entry for k = 1 is ignored in favour of `recall_at_1`.
     pub recall_at: BTreeMap<usize, f64>,
     /// MAP@R in `[0, 1]`.
     pub map_at_r: f64,
+    /// 95 % interval of MAP@R, low and high.
+    pub map_at_r_interval: Option<(f64, f64)>,
     /// Wall-clock seconds of the training, if it was timed.
     pub seconds: Option<f64>,
     /// A remark shown under the name; may be empty.
@@ -145,13 +157,27 @@ pub struct ReferenceLine {
 pub struct RetrievalGrid {
     /// How the queries were chosen, so that nobody takes the best for the usual; may be empty.
     pub note: String,
-    /// One row a query.
+    /// One row a query; rows of one kind stand together.
     pub rows: Vec<RetrievalRow>,
+}
+
+/// Why a query is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum QueryKind {
+    /// Drawn at random: what is usual.
+    #[default]
+    Random,
+    /// Among those answered worst.
+    Worst,
+    /// Among those answered best.
+    Best,
 }
 
 /// One query and its answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetrievalRow {
+    /// Why it is shown.
+    pub kind: QueryKind,
     /// The query picture.
     pub query: Picture,
     /// What each method found: one entry, or a before and an after.
@@ -201,6 +227,125 @@ pub enum PictureFormat {
     Png,
     /// WebP.
     Webp,
+}
+
+/// Why two images are similar to the model.
+///
+/// All maps are over a grid of square patches, row-major from the top left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The query as the model saw it: resized and cropped to a square.
+    pub query: Picture,
+    /// The answer as the model saw it.
+    pub answer: Picture,
+    /// Whether the answer is of the query's class.
+    pub correct: bool,
+    /// Cosine similarity.
+    pub similarity: f64,
+    /// The part of the similarity that no pair of patches explains.
+    pub rest: f64,
+    /// Patches along one side.
+    pub grid: usize,
+    /// Part of the similarity of patch i of the query and patch j of the answer, `[n, n]` with `n = grid * grid`.
+    pub evidence: Vec<f32>,
+    /// Part of the similarity of each patch of the query with all of the answer, `[n]`.
+    pub from_query: Vec<f32>,
+    /// Part of the similarity of each patch of the answer with all of the query, `[n]`.
+    pub from_answer: Vec<f32>,
+    /// Attention of the query's class token in the last block, `[n]`.
+    pub attention_query: Vec<f32>,
+    /// Attention of the answer's class token in the last block, `[n]`.
+    pub attention_answer: Vec<f32>,
+    /// Share of the query's attention that goes to prompts instead of the image.
+    pub prompt_share: f64,
+}
+
+/// Which classes are found in place of which.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Confusion {
+    /// What the shares are of: `the 10 nearest images`.
+    pub among: String,
+    /// The method that was measured.
+    pub method: String,
+    /// The classes most confused, similar ones beside each other.
+    pub classes: Vec<String>,
+    /// Share of class `column` among the answers to queries of class `row`, in `[0, 1]`.
+    pub shares: Vec<Vec<f64>>,
+    /// The pairs of classes most confused, worst first.
+    pub pairs: Vec<ConfusedPair>,
+}
+
+/// Two classes that are found for each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfusedPair {
+    /// The class of the queries.
+    pub class: String,
+    /// The class of the answers.
+    pub taken_for: String,
+    /// Share of the answers, in `[0, 1]`.
+    pub share: f64,
+    /// A query and an answer that was found for it.
+    pub example: Option<(Picture, Picture)>,
+}
+
+/// How similar images of one class are, and of two.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SimilarityDistribution {
+    /// The method's name.
+    pub method: String,
+    /// Number of pairs of one class and of two.
+    pub pairs: (u64, u64),
+    /// `(pairs of one class, pairs of two)` in equal steps of cosine similarity over [-1, 1].
+    pub histogram: Vec<(u64, u64)>,
+    /// Thresholds by false match rate, strictest first.
+    pub thresholds: Vec<Threshold>,
+    /// The rate where false matches and false non-matches are equally frequent.
+    pub equal_error_rate: Option<f64>,
+    /// The chance that a pair of one class is more similar than a pair of two.
+    pub area_under_roc: Option<f64>,
+}
+
+/// What happens if pairs above a similarity are taken for one class.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Threshold {
+    /// Cosine similarity.
+    pub similarity: f64,
+    /// Share of pairs of two classes that are accepted.
+    pub false_match_rate: f64,
+    /// Share of pairs of one class that are missed.
+    pub false_non_match_rate: f64,
+}
+
+/// The embeddings as a map.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbeddingMap {
+    /// How it was made and of how many images.
+    pub note: String,
+    /// The images.
+    pub points: Vec<MapPoint>,
+    /// Class names, which points refer to.
+    pub classes: Vec<String>,
+    /// One picture with a square tile for each point, row by row.
+    pub tiles: Picture,
+    /// Side of a tile in pixels.
+    pub tile_px: usize,
+    /// Tiles in a row.
+    pub columns: usize,
+}
+
+/// One image of a map.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MapPoint {
+    /// Across, in any unit.
+    pub x: f64,
+    /// Down, in the same unit.
+    pub y: f64,
+    /// Index of its class in [`EmbeddingMap::classes`].
+    pub class: usize,
+    /// Its file name.
+    pub caption: String,
+    /// Whether its nearest neighbour is of another class.
+    pub astray: bool,
 }
 
 /// The two ends of the list of classes.

@@ -6,7 +6,7 @@ use super::chart::{self, Palette};
 use super::escape::Text;
 use super::model::Report;
 use super::pictures::PictureStore;
-use super::{classes, details, methods, retrieval, summary};
+use super::{classes, confusion, details, explanation, map, methods, retrieval, similarities, summary};
 
 /// Forbids the page every access to the network: what is not in the file cannot be loaded, whatever slipped into it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
@@ -21,8 +21,9 @@ impl Display for Page<'_> {
         let palette = Palette::of(report);
         let mut pictures = PictureStore::default();
 
-        write_head(f, report)?;
-        write_bar(f, report)?;
+        write_head(f, &report.title, "Kinsight report")?;
+        let sections = Section::ALL.into_iter().filter(|section| section.has_data(report));
+        write_bar(f, sections.map(|section| (section.id(), section.heading())))?;
         writeln!(f, r#"<main id="main">"#)?;
         summary::write(f, report)?;
         for section in Section::ALL.into_iter().filter(|section| section.has_data(report)) {
@@ -31,6 +32,10 @@ impl Display for Page<'_> {
                 Section::Results => methods::write(f, &report.methods)?,
                 Section::Curves => chart::write(f, &report.charts, &palette)?,
                 Section::Retrieval => retrieval::write(f, report.retrieval.as_ref(), &mut pictures)?,
+                Section::Explanations => explanation::write(f, &report.explanations, &mut pictures)?,
+                Section::Map => map::write(f, report.map.as_ref())?,
+                Section::Similarities => similarities::write(f, &report.similarities)?,
+                Section::Confusion => confusion::write(f, report.confusion.as_ref(), &mut pictures)?,
                 Section::Classes => classes::write(f, report.classes.as_ref(), &mut pictures)?,
                 Section::Data => details::write_data(f, report.data.as_ref())?,
                 Section::Settings => details::write_settings(f, &report.settings)?,
@@ -49,15 +54,30 @@ enum Section {
     Results,
     Curves,
     Retrieval,
+    Explanations,
+    Map,
     Classes,
+    Confusion,
+    Similarities,
     Data,
     Settings,
     NextSteps,
 }
 
 impl Section {
-    const ALL: [Self; 7] =
-        [Self::Results, Self::Curves, Self::Retrieval, Self::Classes, Self::NextSteps, Self::Data, Self::Settings];
+    const ALL: [Self; 11] = [
+        Self::Results,
+        Self::Curves,
+        Self::Retrieval,
+        Self::Explanations,
+        Self::Map,
+        Self::Classes,
+        Self::Confusion,
+        Self::Similarities,
+        Self::NextSteps,
+        Self::Data,
+        Self::Settings,
+    ];
 
     fn has_data(self, report: &Report) -> bool {
         match self {
@@ -67,6 +87,10 @@ impl Section {
             Self::Classes => {
                 report.classes.as_ref().is_some_and(|classes| !classes.worst.is_empty() || !classes.best.is_empty())
             }
+            Self::Explanations => !report.explanations.is_empty(),
+            Self::Map => report.map.as_ref().is_some_and(|map| !map.points.is_empty()),
+            Self::Confusion => report.confusion.as_ref().is_some_and(|confusion| !confusion.pairs.is_empty()),
+            Self::Similarities => report.similarities.iter().any(similarities::is_drawable),
             Self::Data => report.data.is_some(),
             Self::Settings => !report.settings.is_empty(),
             Self::NextSteps => !report.next_steps.is_empty(),
@@ -78,7 +102,11 @@ impl Section {
             Self::Results => "results",
             Self::Curves => "curves",
             Self::Retrieval => "retrieval",
+            Self::Explanations => "why",
+            Self::Map => "map",
             Self::Classes => "classes",
+            Self::Confusion => "confusion",
+            Self::Similarities => "similarities",
             Self::Data => "data",
             Self::Settings => "settings",
             Self::NextSteps => "next",
@@ -90,7 +118,11 @@ impl Section {
             Self::Results => "Results",
             Self::Curves => "Learning curves",
             Self::Retrieval => "What it finds",
+            Self::Explanations => "Why it finds them",
+            Self::Map => "Map",
             Self::Classes => "Classes",
+            Self::Confusion => "Confusion",
+            Self::Similarities => "Thresholds",
             Self::Data => "Data",
             Self::Settings => "Settings",
             Self::NextSteps => "Next steps",
@@ -98,7 +130,8 @@ impl Section {
     }
 }
 
-fn write_head(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+/// Writes everything up to the body, for a page of some `kind`.
+pub(super) fn write_head(f: &mut Formatter<'_>, title: &str, kind: &str) -> fmt::Result {
     writeln!(
         f,
         r#"<!doctype html>
@@ -109,32 +142,34 @@ fn write_head(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="color-scheme" content="light dark">
 <meta name="generator" content="Kinsight {version}">
-<title>{title} – Kinsight report</title>
+<title>{title} – {kind}</title>
 <link rel="icon" href="data:,">
 <style>
 {style}</style>
 </head>
 <body>"#,
         version = env!("CARGO_PKG_VERSION"),
-        title = Text(&report.title),
+        title = Text(title),
         style = include_str!("style.css"),
     )
 }
 
-fn write_bar(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+/// Writes the bar with a link to each section, by id and heading.
+pub(super) fn write_bar<'a>(f: &mut Formatter<'_>, sections: impl Iterator<Item = (&'a str, &'a str)>) -> fmt::Result {
     writeln!(
         f,
         r##"<a class="skip" href="#main">Skip to the report</a>
 <div class="bar"><div class="inner"><span class="brand">{LOGO}Kinsight</span>
 <nav aria-label="Sections"><ul>"##
     )?;
-    for section in Section::ALL.into_iter().filter(|section| section.has_data(report)) {
-        writeln!(f, r##"<li><a href="#{}">{}</a></li>"##, section.id(), section.heading())?;
+    for (id, heading) in sections {
+        writeln!(f, r##"<li><a href="#{id}">{heading}</a></li>"##)?;
     }
     writeln!(f, r#"</ul></nav><button type="button" id="theme" class="icon" hidden>{THEME_ICON}</button></div></div>"#)
 }
 
-fn write_end(f: &mut Formatter<'_>, pictures: &PictureStore<'_>) -> fmt::Result {
+/// Writes the foot of the page, the script and the pictures, and closes it.
+pub(super) fn write_end(f: &mut Formatter<'_>, pictures: &PictureStore<'_>) -> fmt::Result {
     writeln!(
         f,
         r#"<footer class="end"><p>Made by Kinsight {version}. This file is complete in itself: it loads nothing from the network, so it can be kept, mailed and printed as it is.</p></footer>

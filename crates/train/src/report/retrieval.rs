@@ -5,12 +5,12 @@
 use std::fmt::{self, Formatter};
 
 use super::escape::Text;
-use super::model::{Hit, Ranking, RetrievalGrid, RetrievalRow};
+use super::model::{Hit, QueryKind, Ranking, RetrievalGrid, RetrievalRow};
 use super::number::Fixed;
 use super::pictures::PictureStore;
 
-/// Rows shown at once; the others open on demand.
-const ROWS_SHOWN: usize = 8;
+/// Answers shown at once; the others open on demand.
+const HITS_SHOWN: usize = 5;
 
 /// The most pictures beside each other in a ranking; more go to the next line.
 const MAX_COLUMNS: usize = 6;
@@ -30,13 +30,23 @@ pub(super) fn write<'a>(
         r##"The numbers are cosine similarities.</p>
 <p class="key quiet"><span class="right"><svg viewBox="0 0 16 16" aria-hidden="true"><use href="#right"/></svg> same class</span><span class="wrong"><svg viewBox="0 0 16 16" aria-hidden="true"><use href="#wrong"/></svg> another class</span></p>"##
     )?;
-    let (shown, further) = grid.rows.split_at(grid.rows.len().min(ROWS_SHOWN));
-    for row in shown {
-        write_row(f, row, pictures)?;
-    }
-    if !further.is_empty() {
-        writeln!(f, r#"<details class="more"><summary>{} more queries</summary>"#, further.len())?;
-        for row in further {
+    for (kind, heading) in [
+        (QueryKind::Random, "Drawn at random"),
+        (QueryKind::Worst, "Answered worst"),
+        (QueryKind::Best, "Answered best"),
+    ] {
+        let rows: Vec<&RetrievalRow> = grid.rows.iter().filter(|row| row.kind == kind).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        // What is usual stands open; the ends are for who wants to know.
+        let open = if kind == QueryKind::Random { " open" } else { "" };
+        writeln!(
+            f,
+            r#"<details class="more"{open}><summary>{heading} <span class="sub">{}</span></summary>"#,
+            rows.len()
+        )?;
+        for row in rows {
             write_row(f, row, pictures)?;
         }
         writeln!(f, "</details>")?;
@@ -49,9 +59,14 @@ fn write_row<'a>(f: &mut Formatter<'_>, row: &'a RetrievalRow, pictures: &mut Pi
     pictures.show(f, &row.query)?;
     writeln!(
         f,
-        r#"<figcaption><span class="sub">Query</span><span class="name">{}</span></figcaption></figure>
+        r#"<figcaption><span class="sub">Query</span><span class="name">{}</span>{}</figcaption></figure>
 <div class="rankings">"#,
-        Text(&row.query.label)
+        Text(&row.query.label),
+        match row.rankings.iter().map(|ranking| ranking.hits.len()).max() {
+            Some(most) if most > HITS_SHOWN =>
+                format!(r#"<button type="button" class="plain scripted" data-more>Show {most}</button>"#),
+            _ => String::new(),
+        },
     )?;
     for ranking in &row.rankings {
         write_ranking(f, ranking, pictures)?;
@@ -69,15 +84,20 @@ fn write_ranking<'a>(f: &mut Formatter<'_>, ranking: &'a Ranking, pictures: &mut
         ranking.hits.len(),
         columns(ranking.hits.len()),
     )?;
-    for hit in &ranking.hits {
-        write_hit(f, hit, pictures)?;
+    for (place, hit) in ranking.hits.iter().enumerate() {
+        write_hit(f, hit, place >= HITS_SHOWN, pictures)?;
     }
     writeln!(f, "</ol></div>")
 }
 
-fn write_hit<'a>(f: &mut Formatter<'_>, hit: &'a Hit, pictures: &mut PictureStore<'a>) -> fmt::Result {
+fn write_hit<'a>(f: &mut Formatter<'_>, hit: &'a Hit, further: bool, pictures: &mut PictureStore<'a>) -> fmt::Result {
     let verdict = if hit.correct { "right" } else { "wrong" };
-    write!(f, r#"<li><button type="button" class="hit {verdict}" data-caption="{}">"#, Text(&hit.picture.caption))?;
+    let further = if further { r#" class="further""# } else { "" };
+    write!(
+        f,
+        r#"<li{further}><button type="button" class="hit {verdict}" data-caption="{}">"#,
+        Text(&hit.picture.caption)
+    )?;
     pictures.show(f, &hit.picture)?;
     writeln!(
         f,

@@ -42,6 +42,8 @@ fn full(name: &str) -> Report {
         trainable_parameters: parameters,
         trainable_share: 0.021,
         recall_at_1: recall,
+        recall_at_1_interval: Some((recall - 0.02, recall + 0.03)),
+        map_at_r_interval: None,
         recall_at: BTreeMap::from([(1, recall), (2, recall + 0.01), (4, f64::NAN)]),
         map_at_r: recall / 2.0,
         seconds: (parameters > 0).then_some(108.0),
@@ -76,7 +78,11 @@ fn full(name: &str) -> Report {
         retrieval: Some(RetrievalGrid {
             note: name.into(),
             rows: vec![
-                RetrievalRow { query: picture(name, b"query"), rankings: vec![ranking(false), ranking(true)] };
+                RetrievalRow {
+                    kind: QueryKind::Random,
+                    query: picture(name, b"query"),
+                    rankings: vec![ranking(false), ranking(true)]
+                };
                 10
             ],
         }),
@@ -85,6 +91,51 @@ fn full(name: &str) -> Report {
             method: name.into(),
             worst: vec![class(0.2), class(f64::NAN)],
             best: vec![class(1.0)],
+        }),
+        explanations: vec![Explanation {
+            query: picture(name, b"seen"),
+            answer: picture(name, b"two"),
+            correct: false,
+            similarity: 0.7,
+            rest: 0.2,
+            grid: 2,
+            evidence: (0..16).map(|part| part as f32 / 64.0 - 0.05).collect(),
+            from_query: vec![0.1, 0.2, -0.1, 0.3],
+            from_answer: vec![f32::NAN, 0.0, 0.0, 0.0],
+            attention_query: vec![0.25; 4],
+            attention_answer: vec![0.0; 4],
+            prompt_share: 0.1,
+        }],
+        confusion: Some(Confusion {
+            among: name.into(),
+            method: name.into(),
+            classes: vec![name.into(), name.into()],
+            shares: vec![vec![0.9, 0.1], vec![f64::NAN, 0.5]],
+            pairs: vec![ConfusedPair {
+                class: name.into(),
+                taken_for: name.into(),
+                share: 0.1,
+                example: Some((picture(name, b"one"), picture(name, b"two"))),
+            }],
+        }),
+        similarities: vec![SimilarityDistribution {
+            method: name.into(),
+            pairs: (30, 60),
+            histogram: vec![(0, 0), (0, 10), (10, 50), (20, 0)],
+            thresholds: vec![Threshold { similarity: 0.4, false_match_rate: 0.01, false_non_match_rate: 0.3 }],
+            equal_error_rate: Some(0.1),
+            area_under_roc: None,
+        }],
+        map: Some(EmbeddingMap {
+            note: name.into(),
+            points: vec![
+                MapPoint { x: -3.0, y: 8.0, class: 0, caption: name.into(), astray: true },
+                MapPoint { x: f64::NAN, y: 0.0, class: 1, caption: name.into(), astray: false },
+            ],
+            classes: vec![name.into(), name.into()],
+            tiles: picture(name, b"tiles"),
+            tile_px: 44,
+            columns: 32,
         }),
         data: Some(DataFacts {
             source: name.into(),
@@ -104,10 +155,25 @@ fn every_part_is_shown_in_a_sound_document() {
     let elements = elements(&full("Swallowtail"));
     assert_eq!(
         headings(&elements),
-        ["Results", "Learning curves", "What it finds", "Classes", "Next steps", "Data", "Settings"]
+        [
+            "Results",
+            "Learning curves",
+            "What it finds",
+            "Why it finds them",
+            "Map",
+            "Classes",
+            "Confusion",
+            "Thresholds",
+            "Next steps",
+            "Data",
+            "Settings"
+        ]
     );
     let links: Vec<&str> = elements.iter().filter(|e| e.name == "a").map(|e| e.attribute("href")).collect();
-    assert_eq!(links, ["#main", "#results", "#curves", "#retrieval", "#classes", "#next", "#data", "#settings"]);
+    let sections = ["results", "curves", "retrieval", "why", "map", "classes", "confusion", "similarities"];
+    let expected: Vec<String> =
+        ["main"].iter().chain(&sections).chain(&["next", "data", "settings"]).map(|id| format!("#{id}")).collect();
+    assert_eq!(links, expected);
 }
 
 #[test]
@@ -196,7 +262,11 @@ fn numbers_that_are_not_finite_are_dashes() {
 fn the_best_of_each_column_is_marked() {
     let elements = elements(&full("linear"));
     let best: Vec<&str> = with_class(&elements, "best").iter().map(|cell| cell.text.as_str()).collect();
-    assert_eq!(best, ["80.0 (best)+20.0", "40.0 (best)+10.0", "81.0 (best)"], "R@4 was not measured");
+    assert_eq!(
+        best,
+        ["80.0 (best)+20.095 % interval 78.0 – 83.0", "40.0 (best)+10.0", "81.0 (best)"],
+        "R@4 was not measured"
+    );
 }
 
 #[test]
@@ -214,9 +284,9 @@ fn the_improvement_over_the_baseline_is_told() {
 fn equal_pictures_are_stored_once() {
     let elements = elements(&full("Swallowtail"));
     let stored = elements.iter().filter(|element| element.name == "image").count();
-    assert_eq!(stored, 3, "one, two and query");
+    assert_eq!(stored, 4, "one, two, query and seen");
     let shown = elements.iter().filter(|e| e.name == "use" && e.attribute("href").starts_with("#p")).count();
-    assert_eq!(shown, 10 * 5 + 3);
+    assert_eq!(shown, 10 * 5 + 3 + 2 + 2, "answers, classes, a pair explained, a pair confused");
     assert_eq!(with_class(&elements, "missing").len(), 10 * 2, "a picture without bytes is said to be missing");
 }
 

@@ -27,7 +27,7 @@ impl Element {
     }
 }
 
-const VOID: [&str; 3] = ["meta", "link", "img"];
+const VOID: [&str; 4] = ["meta", "link", "img", "input"];
 const RAW: [&str; 2] = ["script", "style"];
 const ENTITIES: [(&str, char); 5] = [("&amp;", '&'), ("&lt;", '<'), ("&gt;", '>'), ("&quot;", '"'), ("&#39;", '\'')];
 

@@ -10,6 +10,7 @@
 mod card;
 mod checkpoint;
 mod log;
+mod proxies;
 mod report;
 
 use std::fs;

@@ -13,7 +13,7 @@ use kinsight_model::embedder::EmbedOptions;
 use kinsight_model::finetuned::FineTuningInfo;
 use kinsight_model::parameters::inventory;
 use kinsight_model::{Backbone, Encoder};
-use kinsight_retrieval::EvalConfig;
+use kinsight_retrieval::{BootstrapConfig, EvalConfig};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -149,7 +149,8 @@ impl Trainer {
 
     fn measure(&self, encoder: &Encoder) -> Result<Measured, TrainError> {
         let options = EmbedOptions { loader: self.loader_options(LoaderOptions::eval()), ..EmbedOptions::default() };
-        measure(encoder, &self.test, self.preprocess, options, &EvalConfig::default(), &self.device, |_| {})
+        let config = EvalConfig { bootstrap: Some(BootstrapConfig::default()), ..EvalConfig::default() };
+        measure(encoder, &self.test, self.preprocess, options, &config, &self.device, |_| {})
     }
 
     fn initial_state(&self) -> Result<TrainingState, TrainError> {

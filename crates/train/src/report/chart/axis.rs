@@ -15,7 +15,12 @@ impl Axis {
     ///
     /// `None` without a value. Values must be finite and within the range of `f32`.
     pub(super) fn snug(values: impl Iterator<Item = f64>, wanted_ticks: usize) -> Option<Self> {
-        let (min, max) = range(values)?;
+        let (mut min, mut max) = extremes(values)?;
+        if max - min <= min.abs().max(max.abs()) * 1e-6 {
+            // A single epoch stands in the middle, between its neighbours.
+            let margin = min.abs().max(max.abs()).mul_add(1e-3, 1.0);
+            (min, max) = (min - margin, max + margin);
+        }
         // Epochs and steps are whole numbers, and half of one is no place to mark.
         let step = round_step(max - min, wanted_ticks).max(1.0);
         let step = if max - min < 1.0 { round_step(max - min, wanted_ticks) } else { step };
@@ -69,16 +74,21 @@ impl Axis {
 
 /// The smallest and the largest value, moved apart if they are the same or too near for floats to divide.
 fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    let (min, max) = values.fold(None, |range, value| match range {
-        None => Some((value, value)),
-        Some((min, max)) => Some((f64::min(min, value), f64::max(max, value))),
-    })?;
+    let (min, max) = extremes(values)?;
     let size = min.abs().max(max.abs());
     if max - min > size * 1e-6 {
         return Some((min, max));
     }
     let margin = if size > 1e-12 { size * 0.05 } else { 0.5 };
     Some((min - margin, max + margin))
+}
+
+/// The smallest and the largest value.
+fn extremes(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.fold(None, |range, value| match range {
+        None => Some((value, value)),
+        Some((min, max)) => Some((f64::min(min, value), f64::max(max, value))),
+    })
 }
 
 /// A step of 1, 2 or 5 times a power of ten that divides `span` into about `wanted` parts.
@@ -128,6 +138,9 @@ mod tests {
         let axis = Axis::snug((1..=97).map(f64::from), 5).unwrap();
         assert_eq!(labels(&axis), ["20", "40", "60", "80"]);
         assert_eq!(axis.position(97.0), 1.0);
+        let axis = Axis::snug([1.0].into_iter(), 5).unwrap();
+        assert_eq!(axis.position(1.0), 0.5);
+        assert!(labels(&axis).iter().all(|label| !label.contains('.')), "{:?}", labels(&axis));
     }
 
     #[test]

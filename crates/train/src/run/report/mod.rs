@@ -1,13 +1,22 @@
 //! From finished runs to a `report.html`.
+//!
+//! The figures are those of the run; everything else is looked at in samples of bounded size, so that a report of a
+//! million images takes seconds and megabytes, too. Samples are drawn with the run's seed.
+//!
+//! `rankings` finds neighbours and chooses queries, `classes` judges classes, `similarities` and `map` look at pairs and
+//! places, `explanations` opens the encoder, `pictures` makes thumbnails within a budget.
+
+mod classes;
+mod explanations;
+mod map;
+mod pictures;
+mod rankings;
+mod similarities;
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
-use kinsight_data::Dataset;
-use kinsight_data::thumbnail::thumbnail_of_file;
-use kinsight_retrieval::{KnnConfig, Neighbours, search_self};
-use rand::seq::IndexedRandom;
+use kinsight_data::{Dataset, Preprocess};
+use kinsight_model::Encoder;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -16,14 +25,12 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::evaluation::Measured;
 use crate::report::{
-    Chart, ClassScore, ClassScores, Curve, DataFacts, DataPart, Hit, MethodRole, MethodRow, NextStep, Picture,
-    PictureFormat, Quantity, Ranking, ReferenceLine, Report, RetrievalGrid, RetrievalRow, Setting, Warning,
+    Chart, Curve, DataFacts, DataPart, MethodRole, MethodRow, NextStep, Quantity, ReferenceLine, Report, Setting,
+    Warning,
 };
 use crate::trainer::RunFacts;
-
-const QUERIES: usize = 12;
-const HITS: usize = 5;
-const THUMBNAIL_PX: u32 = 160;
+use pictures::Pictures;
+use rankings::Rankings;
 
 /// One finished run of a report.
 #[derive(Debug)]
@@ -57,6 +64,8 @@ pub struct RunReport<'a> {
     pub runs: Vec<ReportedRun<'a>>,
     /// Images measured on.
     pub test: &'a Dataset,
+    /// The featured run's encoder and how its images are prepared, to show why it finds what it finds.
+    pub encoder: Option<(&'a Encoder, Preprocess)>,
     /// What to do next: what it does, the command.
     pub next_steps: Vec<(String, String)>,
 }
@@ -87,6 +96,8 @@ impl RunReport<'_> {
                 unique.push(warning)
             }
         });
+        let mut pictures = Pictures::new(self.test);
+        let rankings = Rankings::of(self)?;
         Ok(Report {
             title: self.title.clone(),
             subtitle: self.subtitle.clone(),
@@ -94,8 +105,12 @@ impl RunReport<'_> {
             warnings: unique,
             methods: self.methods(),
             charts: self.charts(&logs),
-            retrieval: Some(self.retrieval()?),
-            classes: self.classes()?,
+            retrieval: Some(rankings.grid(&mut pictures)),
+            explanations: explanations::explain(self, &rankings)?,
+            classes: classes::scores(self, &rankings, &mut pictures),
+            confusion: classes::confusion(self, &rankings, &mut pictures),
+            similarities: similarities::distributions(self)?,
+            map: map::map(self)?,
             data: self.data(),
             settings: self.config.flattened().into_iter().map(|(key, value)| Setting { key, value }).collect(),
             next_steps: self.next_steps.iter().cloned().map(|(what, command)| NextStep { what, command }).collect(),
@@ -107,6 +122,8 @@ impl RunReport<'_> {
             recall_at_1: measured.evaluation.recall_at(1).unwrap_or(f64::NAN),
             recall_at: [2, 4, 8].into_iter().filter_map(|k| Some((k, measured.evaluation.recall_at(k)?))).collect(),
             map_at_r: measured.evaluation.map_at_r(),
+            recall_at_1_interval: interval(measured, "recall@1"),
+            map_at_r_interval: interval(measured, "map@r"),
             ..MethodRow::default()
         };
         let zero_shot = MethodRow {
@@ -165,89 +182,17 @@ impl RunReport<'_> {
         ]
     }
 
-    fn retrieval(&self) -> Result<RetrievalGrid, TrainError> {
-        let rankings = self.compared_rankings()?;
-        let mut pictures = Pictures { test: self.test, made: BTreeMap::new() };
-        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
-        let rows: Vec<usize> = (0..self.zero_shot.indices.len()).collect();
-        let mut chosen: Vec<usize> = rows.sample(&mut rng, QUERIES).copied().collect();
-        chosen.sort_unstable();
-        let rows = chosen
-            .into_iter()
-            .map(|query| RetrievalRow {
-                query: pictures.get(self.zero_shot.indices[query]),
-                rankings: rankings
-                    .iter()
-                    .map(|(name, measured, neighbours)| Ranking {
-                        method: name.to_string(),
-                        hits: neighbours
-                            .row(query)
-                            .iter()
-                            .map(|hit| Hit {
-                                picture: pictures.get(measured.indices[hit.index() as usize]),
-                                similarity: f64::from(hit.score()),
-                                correct: measured.labels[hit.index() as usize] == measured.labels[query],
-                            })
-                            .collect(),
-                    })
-                    .collect(),
-            })
-            .collect();
-        Ok(RetrievalGrid {
-            note: format!(
-                "Queries drawn at random (seed {}) from the test classes, each searched among all other {} test images.",
-                self.config.seed,
-                self.zero_shot.labels.len().saturating_sub(1)
-            ),
-            rows,
-        })
-    }
-
-    /// Zero-shot and the featured run with their nearest neighbours.
-    fn compared_rankings(&self) -> Result<Vec<(&str, &Measured, Neighbours)>, TrainError> {
+    /// The zero-shot figures and, if there is a run, the featured one's.
+    fn compared(&self) -> Vec<(&str, &Measured)> {
         let featured = self.runs.last().map(|run| (run.name, run.measured));
-        std::iter::once((ZERO_SHOT, self.zero_shot))
-            .chain(featured)
-            .map(|(name, measured)| {
-                let config = KnnConfig { k: HITS, ..KnnConfig::default() };
-                Ok((name, measured, search_self(&measured.embeddings, &config)?))
-            })
-            .collect()
+        std::iter::once((ZERO_SHOT, self.zero_shot)).chain(featured).collect()
     }
 
-    fn classes(&self) -> Result<Option<ClassScores>, TrainError> {
-        let Some(run) = self.runs.last() else { return Ok(None) };
-        let neighbours = search_self(&run.measured.embeddings, &KnnConfig { k: 1, ..KnnConfig::default() })?;
-        let before: BTreeMap<i64, f64> =
-            self.zero_shot.evaluation.classes.iter().map(|class| (class.label, class.recall_at_1)).collect();
-        let mut pictures = Pictures { test: self.test, made: BTreeMap::new() };
-        let mut score = |class: &kinsight_retrieval::ClassScores| {
-            let labels = &run.measured.labels;
-            let mut taken_for: BTreeMap<i64, usize> = BTreeMap::new();
-            for (row, _) in labels.iter().enumerate().filter(|(_, label)| **label == class.label) {
-                let found = labels[neighbours.row(row)[0].index() as usize];
-                if found != class.label {
-                    *taken_for.entry(found).or_default() += 1;
-                }
-            }
-            let most = taken_for.into_iter().max_by_key(|(label, count)| (*count, -label));
-            let example = labels.iter().position(|label| *label == class.label);
-            ClassScore {
-                name: self.class_name(class.label),
-                images: class.queries,
-                value: class.recall_at_1,
-                before: before.get(&class.label).copied(),
-                confused_with: most.map(|(label, _)| self.class_name(label)),
-                example: example.map(|row| pictures.get(run.measured.indices[row])),
-            }
-        };
-        let evaluation = &run.measured.evaluation;
-        Ok(Some(ClassScores {
-            metric: "Recall@1".into(),
-            method: run.name.into(),
-            worst: evaluation.worst_classes(5).into_iter().map(&mut score).collect(),
-            best: evaluation.best_classes(5).into_iter().map(&mut score).collect(),
-        }))
+    /// Random numbers for one purpose, told from others by `stream`.
+    fn rng(&self, stream: u64) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
+        rng.set_stream(stream);
+        rng
     }
 
     fn class_name(&self, label: i64) -> String {
@@ -265,6 +210,10 @@ impl RunReport<'_> {
     }
 }
 
+fn interval(measured: &Measured, metric: &str) -> Option<(f64, f64)> {
+    measured.evaluation.intervals.get(metric).map(|interval| (interval.low, interval.high))
+}
+
 fn mean_loss_by_epoch(log: &[LogRecord]) -> Points {
     let mut sums: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
     for record in log {
@@ -274,26 +223,4 @@ fn mean_loss_by_epoch(log: &[LogRecord]) -> Points {
         }
     }
     sums.into_iter().map(|(epoch, (sum, count))| (epoch as f64, sum / count as f64)).collect()
-}
-
-/// Thumbnails of test images, each made once.
-struct Pictures<'a> {
-    test: &'a Dataset,
-    made: BTreeMap<usize, Picture>,
-}
-
-impl Pictures<'_> {
-    fn get(&mut self, index: usize) -> Picture {
-        self.made.entry(index).or_insert_with(|| picture(self.test, index)).clone()
-    }
-}
-
-fn picture(test: &Dataset, index: usize) -> Picture {
-    let (label, path): (String, &Path) = match test.items.get(index) {
-        Some(item) => (test.class_names.get(item.label as usize).cloned().unwrap_or_default(), item.path.as_path()),
-        None => (String::new(), Path::new("")),
-    };
-    let bytes: Arc<[u8]> = thumbnail_of_file(path, THUMBNAIL_PX).unwrap_or_default().into();
-    let caption = path.file_name().map(|name| name.to_string_lossy().to_string()).unwrap_or_default();
-    Picture { label, caption, format: PictureFormat::Jpeg, bytes }
 }

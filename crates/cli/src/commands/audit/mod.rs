@@ -1,0 +1,153 @@
+//! `kinsight audit`: what is wrong with a data set, before a model learns it.
+//!
+//! Files are inspected (`kinsight_data::inspect`), readable images embedded, and labels judged by neighbours
+//! (`kinsight_retrieval`); `findings` brings it together, `page` and `outputs` tell it. Nothing of the data set is touched.
+
+mod findings;
+mod images;
+mod judge;
+mod outputs;
+mod page;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use kinsight_data::DecodeLimits;
+use kinsight_data::inspect::{DuplicateConfig, inspect};
+
+use super::settings::use_threads;
+use crate::arguments::{ComputeArgs, SplitArg};
+use crate::progress::counting_bar;
+use findings::{FindingKind, Findings};
+
+const EXAMPLES: &str = "\
+Examples:
+  Everything, with the built-in backbone; writes audit.html and audit.csv:
+    kinsight audit photos/
+
+  With a stronger backbone, which judges labels better:
+    kinsight audit photos/ --backbone deit_small --out audits/photos
+
+  With a fine-tuned run, whose proxies judge the classes it was trained on:
+    kinsight audit photos/ --run runs/first
+
+  In CI, failing on what must not be there:
+    kinsight audit photos/ --fail-on unreadable,leakage,conflicts --json > audit.json";
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, args_override_self = true)]
+pub struct AuditArgs {
+    /// Folder of class folders, folder with train/ and test/, folder of images, or CSV with path,label,split
+    pub dir: PathBuf,
+    /// Folder for audit.html and audit.csv
+    #[arg(long, default_value = "kinsight-audit")]
+    pub out: PathBuf,
+    /// Run whose model judges; on the images of the run, leakage is looked for across its split
+    #[arg(long)]
+    pub run: Option<PathBuf>,
+    /// Backbone that judges, by name or path [default: the run's, or the built-in one]
+    #[arg(long)]
+    pub backbone: Option<String>,
+    /// Which classes train, to look for leakage across [default: the run's, or as the path says]
+    #[arg(long, value_enum)]
+    pub split: Option<SplitArg>,
+    /// Seed of --split random-half
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Exit with 1 if there is any finding of these kinds
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND,..")]
+    pub fail_on: Vec<FailOn>,
+    /// Small grey copies must correlate this much to be the same picture
+    #[arg(long, default_value_t = DuplicateConfig::default().min_correlation, value_name = "0..1")]
+    pub min_correlation: f64,
+    /// How sure a suspected label must be to be listed; lower lists more
+    #[arg(long, default_value_t = 0.5, value_name = "SCORE")]
+    pub min_label_score: f64,
+    /// Robust standard deviations below the usual similarity that make an outlier
+    #[arg(long, default_value_t = 4.0)]
+    pub outlier_deviations: f64,
+    /// The most findings of each kind on the page; the CSV always has all
+    #[arg(long, default_value_t = 60)]
+    pub max_shown: usize,
+    /// Images a forward pass
+    #[arg(long, default_value_t = 32)]
+    pub batch_size: usize,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// `--fail-on`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Files that cannot be read
+    Unreadable,
+    /// Same files and same pictures
+    Duplicates,
+    /// Pictures or classes on both sides of the split
+    Leakage,
+    /// Copies with different labels
+    Conflicts,
+    /// Labels in doubt
+    Labels,
+    /// Images far from everything
+    Outliers,
+    /// Images too small or too long, classes with fewer than two images
+    Sizes,
+}
+
+impl FailOn {
+    fn kinds(self) -> &'static [FindingKind] {
+        match self {
+            Self::Unreadable => &[FindingKind::Unreadable],
+            Self::Duplicates => &[FindingKind::SameFile, FindingKind::SamePicture],
+            Self::Leakage => &[FindingKind::Leakage, FindingKind::SharedClass],
+            Self::Conflicts => &[FindingKind::Conflict],
+            Self::Labels => &[FindingKind::Label],
+            Self::Outliers => &[FindingKind::Outlier],
+            Self::Sizes => &[FindingKind::Size, FindingKind::SmallClass, FindingKind::EmptyClass],
+        }
+    }
+}
+
+/// Looks, writes the page and the CSV, prints, and fails if asked to.
+pub fn run(arguments: &AuditArgs) -> Result<()> {
+    use_threads(arguments.compute.threads)?;
+    anyhow::ensure!(
+        (0.0..=1.0).contains(&arguments.min_correlation),
+        "--min-correlation is {}, expected a number from 0 to 1",
+        arguments.min_correlation
+    );
+    let judge = judge::Judge::load(arguments)?;
+    let images = images::Images::load(arguments, judge.config())?;
+
+    let bar = counting_bar("reading  ", images.items.len(), "files");
+    let inspections = inspect(&images.items, DecodeLimits::default(), || bar.inc(1));
+    bar.finish_and_clear();
+
+    let judged = judge.embed(&images, &inspections, arguments)?;
+    let findings = Findings::of(&images, &inspections, judged, judge.proxies(&images)?, arguments)?;
+
+    outputs::write_csv(&arguments.out.join("audit.csv"), &findings, &images)?;
+    let page = page::page(&findings, &images, &inspections, &judge, arguments);
+    outputs::write(&arguments.out.join("audit.html"), page.to_html().as_bytes())?;
+    if arguments.json {
+        println!("{}", outputs::json(&findings, &images, &inspections)?);
+    } else {
+        outputs::print_summary(&findings, &images);
+        println!("report: {}", arguments.out.join("audit.html").display());
+        println!("to act on: {}", arguments.out.join("audit.csv").display());
+    }
+    let failed: Vec<String> = FindingKind::ALL
+        .into_iter()
+        .filter(|kind| arguments.fail_on.iter().any(|fail_on| fail_on.kinds().contains(kind)))
+        .filter_map(|kind| Some((kind, findings.count(kind))).filter(|(_, count)| *count > 0))
+        .map(|(kind, count)| format!("{count} {}", kind.words(count)))
+        .collect();
+    anyhow::ensure!(failed.is_empty(), "the audit of {} found {}", arguments.dir.display(), failed.join(", "));
+    Ok(())
+}
