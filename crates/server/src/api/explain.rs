@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
 use super::form::Form;
-use super::json::Json;
 use super::search::parse_id;
 use super::{App, Failure};
 use crate::explanation::{Explanation, draw_png};

@@ -1,5 +1,6 @@
 //! How a request fails: a status, a code for programs, a message and a hint for people.
 
+use axum::Json;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -7,7 +8,6 @@ use kinsight_data::DecodeFault;
 use kinsight_index::FilterError;
 use serde_json::json;
 
-use super::json::Json;
 use crate::guard::Access;
 use crate::inference::InferenceError;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
@@ -13,7 +14,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::form::Form;
-use super::json::Json;
 use super::search::{blocking, embed_picture, parse_id, shown_payload};
 use super::{App, Failure};
 use crate::collection::{Collection, NewImage};

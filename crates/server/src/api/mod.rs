@@ -4,7 +4,6 @@ mod explain;
 mod failure;
 mod form;
 mod images;
-mod json;
 mod observe;
 mod pages;
 mod search;

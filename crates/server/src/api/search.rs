@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
 use bytes::Bytes;
 use kinsight_data::RgbImage;
@@ -12,7 +13,6 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::form::Form;
-use super::json::Json;
 use super::{App, Failure};
 use crate::collection::{Collection, Found};
 use crate::picture::{Crop, prepare};
