@@ -27,6 +27,12 @@ pub enum Command {
     Eval(EvalArgs),
     /// Look for duplicates, leakage, wrong labels and broken files in a data set
     Audit(crate::commands::audit::AuditArgs),
+    /// Make an index of images to search in, and keep it up to date
+    Index(crate::commands::index::IndexArgs),
+    /// Find the indexed images most like some query images
+    Search(crate::commands::search::SearchArgs),
+    /// Measure which scores mean duplicate, same or similar
+    Calibrate(crate::commands::calibrate::CalibrateArgs),
     /// Make the built-in backbone anew from drawn images
     Pretrain(PretrainArgs),
     /// Write a fine-tuned model for timm, transformers or ONNX Runtime

@@ -1,6 +1,7 @@
 //! How a failure is told: what, why, and what to do.
 
 use kinsight_data::DataError;
+use kinsight_index::IndexError;
 use kinsight_model::ModelError;
 use kinsight_train::TrainError;
 
@@ -23,6 +24,9 @@ pub fn report(error: &anyhow::Error) {
 
 fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<TrainError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<IndexError>() {
         return error.hint();
     }
     if let Some(error) = error.downcast_ref::<ModelError>() {

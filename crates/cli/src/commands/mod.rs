@@ -2,10 +2,13 @@
 
 pub mod audit;
 pub mod backbones;
+pub mod calibrate;
 pub mod eval;
 pub mod export;
+pub mod index;
 pub mod methods;
 pub mod pretrain;
 pub mod quickstart;
+pub mod search;
 pub mod settings;
 pub mod train;

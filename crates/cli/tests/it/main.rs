@@ -8,6 +8,7 @@ mod documents;
 mod evaluating;
 mod exporting;
 mod fixture;
+mod indexing;
 mod quickstart;
 mod resuming;
 mod training;

@@ -1,0 +1,196 @@
+//! `kinsight calibrate`: what a score means, measured on labelled images.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use kinsight_index::{Calibration, CalibrationRates, GraphSettings, ImageEmbedder, Index, Listing, Samples, SyncEvent};
+use kinsight_train::report::{Chart, Curve, Quantity, Report};
+
+use super::settings::use_threads;
+use crate::arguments::ComputeArgs;
+use crate::interrupt;
+use crate::model_source::{Choice, LoadedModel};
+use crate::progress::{counting_bar, grouped};
+
+const EXAMPLES: &str = "\
+Examples:
+  From the labelled images of the index itself:
+    kinsight calibrate --index photos.index
+
+  From other labelled images, stricter, with the curve as a page:
+    kinsight calibrate labelled/ --index photos.index --same 0.0001 --html thresholds.html
+
+Afterwards `kinsight search` says of each answer whether it is a duplicate, the same, similar or unknown.";
+
+/// Arguments of `calibrate`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CalibrateArgs {
+    /// Labelled images: folder of class folders, or CSV with path,label [default: those of the index]
+    images: Option<PathBuf>,
+    /// The index; the thresholds are kept in it
+    #[arg(long)]
+    index: PathBuf,
+    /// Share of pairs of the same label, but other pictures, that may be taken for duplicates
+    #[arg(long, default_value_t = CalibrationRates::default().duplicate)]
+    duplicate: f64,
+    /// Share of pairs of different labels that may be taken for the same
+    #[arg(long, default_value_t = CalibrationRates::default().same)]
+    same: f64,
+    /// Share of pairs of different labels that may be taken for similar
+    #[arg(long, default_value_t = CalibrationRates::default().similar)]
+    similar: f64,
+    /// Most images to measure on, spread over all of them
+    #[arg(long, default_value_t = 20_000)]
+    limit: usize,
+    /// Write the curves to this HTML file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+    /// Forget the thresholds
+    #[arg(long, conflicts_with_all = ["images", "html", "json"])]
+    clear: bool,
+    /// Run folder [default: the model of the index]
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// Backbone [default: the model of the index]
+    #[arg(long)]
+    backbone: Option<String>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// Measures, keeps and prints.
+pub fn run(arguments: &CalibrateArgs) -> Result<()> {
+    use_threads(arguments.compute.threads)?;
+    let index = Index::open(&arguments.index)?;
+    if arguments.clear {
+        return Ok(index.writer()?.set_calibration(None)?);
+    }
+    let samples = match &arguments.images {
+        None => Samples::of_store(index.store(), arguments.limit)?,
+        Some(_) => embedded(arguments, &index)?,
+    };
+    let rates = CalibrationRates { duplicate: arguments.duplicate, same: arguments.same, similar: arguments.similar };
+    let calibration = Calibration::measure(&samples, rates)?;
+    index.writer()?.set_calibration(Some(calibration.clone()))?;
+    if let Some(path) = &arguments.html {
+        let text = page(&calibration, &arguments.index.display().to_string()).to_html();
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        eprintln!("wrote {}", path.display());
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&calibration)?);
+    } else {
+        print(&calibration);
+    }
+    Ok(())
+}
+
+/// Embeds other images with the model of the index, into an index that is thrown away.
+fn embedded(arguments: &CalibrateArgs, index: &Index) -> Result<Samples> {
+    let images = arguments.images.as_deref().context("no images")?;
+    let stop = interrupt::stop_flag()?;
+    let listing = Listing::of(images)?;
+    let model = LoadedModel::of_index(
+        &index.manifest().model,
+        arguments.run.as_deref(),
+        arguments.backbone.as_deref(),
+        &Choice::Flags(&arguments.compute),
+    )?;
+    index.require_model(model.fingerprint())?;
+    // Beside the index, where there is room for vectors, and not in a folder of the system that may be small.
+    let folder = tempfile::Builder::new()
+        .prefix(".kinsight-calibrate-")
+        .tempdir_in(arguments.index.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(".".as_ref()))
+        .context("cannot make a folder for the vectors")?;
+    let scratch = Index::create(
+        &folder.path().join("vectors"),
+        model.fingerprint().clone(),
+        model.source().clone(),
+        GraphSettings::default(),
+    )?;
+    let bar = counting_bar("embedding", 0, "images");
+    let report = scratch.writer()?.sync(&listing, &model, 32, &mut |event| {
+        match event {
+            SyncEvent::Planned { pending, .. } => bar.set_length(pending as u64),
+            SyncEvent::Done(done) => bar.set_position(done as u64),
+            SyncEvent::Unreadable(path, reason) => {
+                bar.suspend(|| eprintln!("warning: skipped {}: {reason}", path.display()));
+            }
+        }
+        !stop.load(Ordering::Relaxed)
+    });
+    bar.finish_and_clear();
+    report?;
+    if stop.load(Ordering::Relaxed) {
+        anyhow::bail!("stopped before all images were embedded; the thresholds are as they were");
+    }
+    Ok(Samples::of_store(scratch.store(), arguments.limit)?)
+}
+
+fn print(calibration: &Calibration) {
+    println!(
+        "measured on {} images of {} labels: {} pairs of the same label, {} of different labels",
+        grouped(calibration.images),
+        grouped(calibration.labels),
+        grouped(calibration.genuine_pairs as usize),
+        grouped(calibration.impostor_pairs as usize)
+    );
+    let rates = calibration.rates;
+    let rows = [
+        ("duplicate", calibration.duplicate, rates.duplicate, "pairs of one label but other pictures"),
+        ("same", calibration.same, rates.same, "pairs of different labels"),
+        ("similar", calibration.similar, rates.similar, "pairs of different labels"),
+    ];
+    for (name, threshold, rate, pairs) in rows {
+        println!("  {name:<10} from {threshold:.4}  at most {rate} of the {pairs} reach it");
+    }
+    println!("  unknown    below {:.4}", calibration.similar);
+    if let Some(point) = calibration.curve.iter().rev().find(|point| point.threshold >= calibration.same) {
+        println!("  {:.1} % of the pairs of one label reach \"same\"", 100.0 * (1.0 - point.false_non_match_rate));
+    }
+    let fewest = 1.0 / rates.same.min(rates.similar);
+    if (calibration.impostor_pairs as f64) < 10.0 * fewest {
+        eprintln!(
+            "warning: {} pairs of different labels say little about a rate of {}; take more images or a larger rate",
+            calibration.impostor_pairs, rates.same
+        );
+    }
+}
+
+fn page(calibration: &Calibration, index: &str) -> Report {
+    let curve = |name: &str, value: fn(&kinsight_index::calibration::CurvePoint) -> f64| Curve {
+        name: name.to_owned(),
+        points: calibration.curve.iter().rev().map(|point| (point.threshold, value(point))).collect(),
+    };
+    let rates = Chart {
+        title: "Error rates by threshold".into(),
+        x_label: "threshold".into(),
+        quantity: Quantity::Share,
+        curves: vec![
+            curve("false match rate", |point| point.false_match_rate),
+            curve("false non-match rate", |point| point.false_non_match_rate),
+        ],
+        ..Chart::default()
+    };
+    Report {
+        title: "What a score means".into(),
+        subtitle: format!(
+            "{index}: duplicate from {:.4}, same from {:.4}, similar from {:.4}; measured on {} images of {} labels, {} pairs",
+            calibration.duplicate,
+            calibration.same,
+            calibration.similar,
+            grouped(calibration.images),
+            grouped(calibration.labels),
+            grouped((calibration.genuine_pairs + calibration.impostor_pairs) as usize)
+        ),
+        created: format!("kinsight {}", env!("CARGO_PKG_VERSION")),
+        charts: vec![rates],
+        ..Report::default()
+    }
+}

@@ -1,0 +1,53 @@
+//! `kinsight index migrate`: the same images with another model.
+
+use std::sync::atomic::Ordering;
+
+use anyhow::{Result, bail};
+use kinsight_index::{ImageEmbedder, Index, Migration};
+
+use super::MigrateArgs;
+use crate::commands::settings::use_threads;
+use crate::interrupt;
+use crate::model_source::{Choice, LoadedModel};
+use crate::progress::counting_bar;
+
+/// `kinsight index migrate`
+pub(super) fn run(arguments: &MigrateArgs) -> Result<()> {
+    use_threads(arguments.compute.threads)?;
+    let stop = interrupt::stop_flag()?;
+    let index = Index::open(&arguments.index)?;
+    let choice = Choice::Flags(&arguments.compute);
+    let model = LoadedModel::open(arguments.run.as_deref(), arguments.backbone.as_deref(), &choice)?;
+    let migration = Migration::start(&index, model.fingerprint().clone(), model.source().clone())?;
+    let bar = counting_bar("migrating", 0, "images");
+    let report = migration.run(&model, arguments.batch_size, &mut |done, of| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+        !stop.load(Ordering::Relaxed)
+    });
+    bar.finish_and_clear();
+    let report = report?;
+    if !report.complete {
+        eprintln!("stopped; the index is as it was, and the same command goes on from here");
+        return Ok(());
+    }
+    for (path, reason) in &report.missing {
+        eprintln!("warning: cannot embed {} again: {reason}", path.display());
+    }
+    if !report.missing.is_empty() && !arguments.allow_missing {
+        bail!(
+            "{} images cannot be embedded again, so the index stays with its old model\nhint: bring the files back and run the same command again, or leave these images out with --allow-missing",
+            report.missing.len()
+        );
+    }
+    let index = migration.finish()?;
+    println!(
+        "{} images now with {} ({} embedded, {} done before, {} left out)",
+        index.store().len()?,
+        model.name(),
+        report.embedded,
+        report.done_before,
+        report.missing.len()
+    );
+    Ok(())
+}

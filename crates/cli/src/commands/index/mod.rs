@@ -1,0 +1,201 @@
+//! `kinsight index`: making an index of images and keeping it up to date.
+
+mod export;
+mod maintain;
+mod migrate;
+mod update;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::arguments::ComputeArgs;
+
+#[expect(unused_imports, reason = "for `kinsight serve --images`, which indexes before it serves")]
+pub use update::index_folder;
+
+const EXAMPLES: &str = "\
+Examples:
+  Index a folder of images with a fine-tuned model; run it again whenever the folder has changed:
+    kinsight index photos/ --run runs/first --index photos.index
+
+  With a bare backbone, and fields to filter by from a CSV with the columns path,label,colour,price:
+    kinsight index catalogue.csv --backbone deit_small --index catalogue.index
+
+  Look at it, check it, move it to a better model while a server goes on answering:
+    kinsight index stats --index photos.index
+    kinsight index check --index photos.index
+    kinsight index migrate --index photos.index --run runs/second";
+
+/// Arguments of `index`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct IndexArgs {
+    #[command(subcommand)]
+    command: Option<IndexCommand>,
+    #[command(flatten)]
+    update: Option<UpdateArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+enum IndexCommand {
+    /// Add single images or folders, without looking for what is gone
+    Add(AddArgs),
+    /// Take images out by path, id or filter
+    Remove(RemoveArgs),
+    /// Say what is in an index
+    Stats(StatsArgs),
+    /// Read everything and report damage
+    Check(CheckArgs),
+    /// Write vectors and fields for other programs
+    Export(ExportArgs),
+    /// Embed everything again with another model, and put it in place at once
+    Migrate(MigrateArgs),
+}
+
+/// Arguments of `index DIR`.
+#[derive(Debug, Args)]
+struct UpdateArgs {
+    /// Folder of images, or CSV with a column path; other columns become fields to filter by
+    images: PathBuf,
+    /// Folder of the index; made if it does not exist
+    #[arg(long)]
+    index: PathBuf,
+    /// Run folder with a fine-tuning [default: the model of the index, if there is one]
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// Backbone: alone for zero-shot, or in place of the one a run names
+    #[arg(long)]
+    backbone: Option<String>,
+    /// Images a forward pass; so many are on the disk at a time
+    #[arg(long, default_value_t = 32)]
+    batch_size: usize,
+    /// Search exactly up to so many images, and by a graph beyond [default: by the width, 260000 at 384]
+    #[arg(long)]
+    exact_up_to: Option<usize>,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// Arguments of `index add`.
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// Image files, or folders of images
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// The index
+    #[arg(long)]
+    index: PathBuf,
+    /// Folder that paths are kept relative to [default: each image's own folder]
+    #[arg(long)]
+    root: Option<PathBuf>,
+    /// Label of these images [default: the folder below the root]
+    #[arg(long)]
+    label: Option<String>,
+    /// Run folder [default: the model of the index]
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// Backbone [default: the model of the index]
+    #[arg(long)]
+    backbone: Option<String>,
+    /// Images a forward pass
+    #[arg(long, default_value_t = 32)]
+    batch_size: usize,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// Arguments of `index remove`.
+#[derive(Debug, Args)]
+struct RemoveArgs {
+    /// Ids, or paths as the index knows them or as files
+    #[arg(required_unless_present = "condition")]
+    images: Vec<String>,
+    /// The index
+    #[arg(long)]
+    index: PathBuf,
+    /// All images that pass this filter, as 'label = shoe and width < 100'
+    #[arg(long = "where", value_name = "FILTER")]
+    condition: Option<String>,
+    /// Only say what would be taken out
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Arguments of `index stats`.
+#[derive(Debug, Args)]
+struct StatsArgs {
+    /// The index
+    #[arg(long)]
+    index: PathBuf,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `index check`.
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The index
+    #[arg(long)]
+    index: PathBuf,
+}
+
+/// Arguments of `index export`.
+#[derive(Debug, Args)]
+struct ExportArgs {
+    /// The index
+    #[arg(long)]
+    index: PathBuf,
+    /// File to write: .npy holds the vectors, and a .csv beside it the fields
+    #[arg(long)]
+    out: PathBuf,
+    /// Only images that pass this filter
+    #[arg(long = "where", value_name = "FILTER")]
+    condition: Option<String>,
+}
+
+/// Arguments of `index migrate`.
+#[derive(Debug, Args)]
+struct MigrateArgs {
+    /// The index
+    #[arg(long)]
+    index: PathBuf,
+    /// Run folder of the new model
+    #[arg(long, required_unless_present = "backbone")]
+    run: Option<PathBuf>,
+    /// Backbone: alone as the new model, or in place of the one the run names
+    #[arg(long)]
+    backbone: Option<String>,
+    /// Leave out images that are no longer where they were indexed from
+    #[arg(long)]
+    allow_missing: bool,
+    /// Images a forward pass
+    #[arg(long, default_value_t = 32)]
+    batch_size: usize,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// Does what was asked.
+pub fn run(arguments: &IndexArgs) -> Result<()> {
+    match (&arguments.command, &arguments.update) {
+        (Some(IndexCommand::Add(arguments)), _) => update::add(arguments),
+        (Some(IndexCommand::Remove(arguments)), _) => maintain::remove(arguments),
+        (Some(IndexCommand::Stats(arguments)), _) => maintain::stats(arguments),
+        (Some(IndexCommand::Check(arguments)), _) => maintain::check(arguments),
+        (Some(IndexCommand::Export(arguments)), _) => export::run(arguments),
+        (Some(IndexCommand::Migrate(arguments)), _) => migrate::run(arguments),
+        (None, Some(arguments)) => update::run(arguments),
+        (None, None) => anyhow::bail!(
+            "nothing to index: name a folder of images, as in `kinsight index photos/ --index photos.index`"
+        ),
+    }
+}

@@ -1,0 +1,151 @@
+//! `kinsight index DIR` and `kinsight index add`: embedding what the index lacks.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use kinsight_index::{GraphSettings, ImageEmbedder, Index, Listing, SyncEvent, SyncReport};
+use kinsight_model::Compute;
+
+use super::{AddArgs, UpdateArgs};
+use crate::commands::settings::use_threads;
+use crate::interrupt;
+use crate::model_source::{Choice, LoadedModel};
+use crate::progress::counting_bar;
+
+/// `kinsight index DIR`
+pub(super) fn run(arguments: &UpdateArgs) -> Result<()> {
+    use_threads(arguments.compute.threads)?;
+    let stop = interrupt::stop_flag()?;
+    let listing = Listing::of(&arguments.images)?;
+    let choice = Choice::Flags(&arguments.compute);
+    let (index, model) = open_or_create(
+        &arguments.index,
+        arguments.run.as_deref(),
+        arguments.backbone.as_deref(),
+        arguments.exact_up_to,
+        &choice,
+    )?;
+    let report = sync(&index, &[listing], &model, arguments.batch_size, &stop)?;
+    print(&index, &report, arguments.json, stop.load(Ordering::Relaxed))
+}
+
+/// Brings the index at `index` up to date with the images of a folder, making it if it does not exist.
+#[expect(dead_code, reason = "for `kinsight serve --images`, which indexes before it serves")]
+pub fn index_folder(
+    images: &Path,
+    index: &Path,
+    run: Option<&Path>,
+    backbone: Option<&str>,
+    compute: Compute,
+) -> Result<()> {
+    let listing = Listing::of(images)?;
+    let (index, model) = open_or_create(index, run, backbone, None, &Choice::Settled(compute))?;
+    let report = sync(&index, &[listing], &model, 32, &Arc::default())?;
+    print(&index, &report, false, false)
+}
+
+/// `kinsight index add`
+pub(super) fn add(arguments: &AddArgs) -> Result<()> {
+    use_threads(arguments.compute.threads)?;
+    let stop = interrupt::stop_flag()?;
+    let index = Index::open(&arguments.index)?;
+    let listings = Listing::of_files(arguments.root.as_deref(), &arguments.images, arguments.label.as_deref())?;
+    let model = LoadedModel::of_index(
+        &index.manifest().model,
+        arguments.run.as_deref(),
+        arguments.backbone.as_deref(),
+        &Choice::Flags(&arguments.compute),
+    )?;
+    let report = sync(&index, &listings, &model, arguments.batch_size, &stop)?;
+    print(&index, &report, arguments.json, stop.load(Ordering::Relaxed))
+}
+
+fn open_or_create(
+    path: &Path,
+    run: Option<&Path>,
+    backbone: Option<&str>,
+    exact_up_to: Option<usize>,
+    choice: &Choice<'_>,
+) -> Result<(Index, LoadedModel)> {
+    if Index::exists(path) {
+        let index = Index::open(path)?;
+        let model = LoadedModel::of_index(&index.manifest().model, run, backbone, choice)?;
+        index.require_model(model.fingerprint())?;
+        return Ok((index, model));
+    }
+    let model = LoadedModel::open(run, backbone, choice)?;
+    let mut graph = GraphSettings::default();
+    if let Some(images) = exact_up_to {
+        graph.exact_values = images.saturating_mul(model.fingerprint().embedding);
+    }
+    let index = Index::create(path, model.fingerprint().clone(), model.source().clone(), graph)?;
+    Ok((index, model))
+}
+
+fn sync(
+    index: &Index,
+    listings: &[Listing],
+    model: &LoadedModel,
+    batch_size: usize,
+    stop: &Arc<AtomicBool>,
+) -> Result<SyncReport> {
+    let writer = index.writer()?;
+    let mut total = SyncReport::default();
+    for listing in listings {
+        let bar = counting_bar("indexing", 0, "images");
+        let report = writer.sync(listing, model, batch_size, &mut |event| {
+            match event {
+                SyncEvent::Planned { pending, .. } => bar.set_length(pending as u64),
+                SyncEvent::Done(done) => bar.set_position(done as u64),
+                SyncEvent::Unreadable(path, reason) => {
+                    bar.suspend(|| eprintln!("warning: skipped {}: {reason}", path.display()));
+                }
+            }
+            !stop.load(Ordering::Relaxed)
+        });
+        bar.finish_and_clear();
+        total.add(report?);
+    }
+    if stop.load(Ordering::Relaxed) {
+        return Ok(total);
+    }
+    let bar = counting_bar("building the graph", 0, "images");
+    let built = writer.optimise(&|done, of| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    built?;
+    Ok(total)
+}
+
+fn print(index: &Index, report: &SyncReport, json: bool, stopped: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    } else {
+        println!(
+            "{} images in {}: {} added, {} changed, {} copied, {} updated, {} unchanged, {} removed, {} unreadable",
+            index.store().len()?,
+            index.path().display(),
+            report.added,
+            report.changed,
+            report.copied,
+            report.updated,
+            report.unchanged,
+            report.removed,
+            report.unreadable.len()
+        );
+        if let Some(graph) = index.store().stats()?.graph {
+            println!(
+                "graph over {} images: recall@10 {:.3} against exact search at ef {}",
+                graph.rows, graph.recall_at_10, graph.expansion_search
+            );
+        }
+    }
+    if stopped {
+        eprintln!("stopped; what was embedded is kept, and the same command goes on from there");
+    }
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! `kinsight search`: the indexed images nearest to some query images.
+
+mod page;
+mod terminal;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use kinsight_data::{CropBox, DecodeLimits, decode::read_bounded, decode_bytes};
+use kinsight_index::payload::fields;
+use kinsight_index::rerank::{AlphaQueryExpansion, KReciprocal};
+use kinsight_index::{
+    Calibration, Cursor, Filter, Hit, ImageEmbedder, ImageQuery, Index, PointId, Rerank, SearchMethod, VectorQuery,
+    Verdict, combine_queries, content_hash, file_of,
+};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use super::settings::use_threads;
+use crate::arguments::ComputeArgs;
+use crate::model_source::{Choice, LoadedModel};
+
+const EXAMPLES: &str = "\
+Examples:
+  The ten images most like this one:
+    kinsight search shoe.jpg --index photos.index
+
+  Like the first two, unlike the third, red and large, as a page with pictures:
+    kinsight search a.jpg b.jpg --not c.jpg --where 'colour = red and width > 500' --index photos.index --open
+
+  By a part of an image, in a better order:
+    kinsight search street.jpg --crop 120,80,200,240 --rerank k-reciprocal --index photos.index
+
+  Many queries for a script, each on its own, a line of JSON each:
+    kinsight search queries/*.jpg --each --json --not-itself -k 1 --index photos.index
+
+Filters: field = value, !=, <, <=, >, >=, ~ (pattern with * and ?), in (a, b), is missing; and, or, not, parentheses.
+Fields: label, path, width, height, size_bytes, content_hash, pixel_hash, and the columns of the CSV that was indexed.";
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SearchArgs {
+    /// Query images; several are averaged
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// The index
+    #[arg(long)]
+    index: PathBuf,
+    /// Counter-example: answers should not be like it; may be repeated
+    #[arg(long = "not", value_name = "IMAGE")]
+    unwanted: Vec<PathBuf>,
+    /// Search by this part of the query image, in pixels: left,top,width,height
+    #[arg(long, value_name = "X,Y,W,H", value_parser = parse_crop)]
+    crop: Option<CropBox>,
+    /// How many answers
+    #[arg(short, long, default_value_t = 10, value_name = "K")]
+    k: usize,
+    /// Only images that pass this filter, as 'label = shoe and width > 500'
+    #[arg(long = "where", value_name = "FILTER")]
+    condition: Option<String>,
+    /// Only answers with at least this score: a number, or duplicate, same or similar as `kinsight calibrate` measured them
+    #[arg(long)]
+    threshold: Option<String>,
+    /// Put the answers in a better order
+    #[arg(long, value_enum, default_value = "none")]
+    rerank: RerankArg,
+    /// Compare with every image, also where there is a graph
+    #[arg(long)]
+    exact: bool,
+    /// Search for each image on its own instead of their mean
+    #[arg(long, conflicts_with_all = ["unwanted", "crop", "html", "open"])]
+    each: bool,
+    /// Leave out indexed images with the content of a query image
+    #[arg(long)]
+    not_itself: bool,
+    /// Print as JSON; with --each one line a query
+    #[arg(long)]
+    json: bool,
+    /// Write the answers with their pictures to this HTML file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the HTML file (kinsight-search.html unless --html names it) and open it
+    #[arg(long)]
+    open: bool,
+    /// Do not show pictures in the terminal
+    #[arg(long)]
+    no_pictures: bool,
+    /// Run folder [default: the model of the index]
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// Backbone [default: the model of the index]
+    #[arg(long)]
+    backbone: Option<String>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// `--rerank`
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RerankArg {
+    /// As found
+    None,
+    /// Search again with the mean of query and best answers
+    AlphaQe,
+    /// By shared neighbourhoods
+    KReciprocal,
+}
+
+/// Queries that are embedded at once.
+const BATCH: usize = 16;
+
+/// Searches and shows.
+pub fn run(arguments: &SearchArgs) -> Result<()> {
+    use_threads(arguments.compute.threads)?;
+    let filter: Option<Filter> = arguments.condition.as_deref().map(str::parse).transpose()?;
+    if arguments.k == 0 {
+        bail!("-k is 0, expected at least 1");
+    }
+    if arguments.crop.is_some() && arguments.images.len() > 1 {
+        bail!("--crop is for one query image, and {} are given", arguments.images.len());
+    }
+    let index = Index::open(&arguments.index)?;
+    let threshold = arguments.threshold.as_deref().map(|text| threshold(text, &index)).transpose()?;
+    let (source, run, backbone) = (&index.manifest().model, arguments.run.as_deref(), arguments.backbone.as_deref());
+    let model = LoadedModel::of_index(source, run, backbone, &Choice::Flags(&arguments.compute))?;
+    index.require_model(model.fingerprint())?;
+    let search = Search { index: &index, arguments, filter, threshold };
+    if arguments.each {
+        return search.each(&model);
+    }
+    let queries = read_queries(&arguments.images, arguments.crop)?;
+    let unwanted = read_queries(&arguments.unwanted, None)?;
+    let embed =
+        |queries: &[Query]| ImageQuery::embed_all(&queries.iter().map(|q| q.image.clone()).collect::<Vec<_>>(), &model);
+    let vector = combine_queries(&embed(&queries)?, &embed(&unwanted)?)?;
+    let hits = search.hits(vector, &queries)?;
+    search.show(&queries, &hits)
+}
+
+struct Search<'a> {
+    index: &'a Index,
+    arguments: &'a SearchArgs,
+    filter: Option<Filter>,
+    threshold: Option<f64>,
+}
+
+/// A query image as read.
+struct Query {
+    path: PathBuf,
+    image: ImageQuery,
+    content_hash: String,
+}
+
+impl Search<'_> {
+    /// The answers to one query vector.
+    fn hits(&self, vector: Vec<f32>, queries: &[Query]) -> Result<Vec<Hit>> {
+        let exclude = if self.arguments.not_itself { self.same_content(queries)? } else { Vec::new() };
+        let method = if self.arguments.exact { SearchMethod::Exact } else { SearchMethod::Auto };
+        let query =
+            VectorQuery { filter: self.filter.clone(), exclude, method, ..VectorQuery::new(vector, self.arguments.k) };
+        let rerank = match self.arguments.rerank {
+            RerankArg::None => Rerank::None,
+            RerankArg::AlphaQe => Rerank::AlphaQe(AlphaQueryExpansion::default()),
+            RerankArg::KReciprocal => Rerank::KReciprocal(KReciprocal::default()),
+        };
+        let mut hits = rerank.search(self.index.store(), &query)?;
+        if let Some(threshold) = self.threshold {
+            hits.retain(|hit| f64::from(hit.score) >= threshold);
+        }
+        Ok(hits)
+    }
+
+    /// Ids of the indexed images with the content of a query.
+    fn same_content(&self, queries: &[Query]) -> Result<Vec<PointId>> {
+        let mut ids = Vec::new();
+        for query in queries {
+            let filter = Filter::equals(fields::CONTENT_HASH, &query.content_hash);
+            let mut cursor = Some(Cursor::default());
+            while let Some(start) = cursor {
+                let (points, next) = self.index.store().scroll(start, 256, Some(&filter))?;
+                ids.extend(points.iter().map(|point| point.id));
+                cursor = next;
+            }
+        }
+        Ok(ids)
+    }
+
+    fn each(&self, model: &LoadedModel) -> Result<()> {
+        for paths in self.arguments.images.chunks(BATCH) {
+            let queries = read_queries(paths, None)?;
+            let images: Vec<ImageQuery> = queries.iter().map(|query| query.image.clone()).collect();
+            for (query, vector) in queries.iter().zip(ImageQuery::embed_all(&images, model)?) {
+                let hits = self.hits(vector, std::slice::from_ref(query))?;
+                if self.arguments.json {
+                    println!("{}", self.as_json(std::slice::from_ref(query), &hits));
+                } else {
+                    println!("{}", query.path.display());
+                    self.print(&hits);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&self, queries: &[Query], hits: &[Hit]) -> Result<()> {
+        if self.arguments.json {
+            println!("{}", serde_json::to_string_pretty(&self.as_json(queries, hits))?);
+        } else {
+            if !self.arguments.no_pictures {
+                terminal::show(&hits.iter().map(|hit| file_of(&hit.payload)).collect::<Vec<_>>())?;
+            }
+            self.print(hits);
+        }
+        let default = || self.arguments.open.then(|| PathBuf::from("kinsight-search.html"));
+        if let Some(path) = self.arguments.html.clone().or_else(default) {
+            let paths: Vec<&Path> = queries.iter().map(|query| query.path.as_path()).collect();
+            let calibration = self.index.manifest().calibration.as_ref();
+            page::write(&path, &paths, self.arguments.condition.as_deref(), hits, calibration)?;
+            eprintln!("wrote {}", path.display());
+            if self.arguments.open {
+                page::open(&path);
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&self, hits: &[Hit]) {
+        let calibration = self.index.manifest().calibration.as_ref();
+        if let Some(message) = nothing(hits, calibration) {
+            println!("{message}");
+        }
+        for (rank, hit) in hits.iter().enumerate() {
+            let field = |name| hit.payload.get(name).map(|value| value.text()).unwrap_or_default();
+            let verdict = calibration.map_or("", |calibration| calibration.verdict(f64::from(hit.score)).as_str());
+            let (path, label) = (field(fields::PATH), field(fields::LABEL));
+            println!("{:>4}  {:.4}  {verdict:<9}  {label:<20}  {path}", rank + 1, hit.score);
+        }
+    }
+
+    fn as_json(&self, queries: &[Query], hits: &[Hit]) -> Value {
+        let calibration = self.index.manifest().calibration.as_ref();
+        let hits: Vec<Value> = hits
+            .iter()
+            .map(|hit| {
+                json!({
+                    "id": hit.id,
+                    "score": hit.score,
+                    "verdict": calibration.map(|calibration| calibration.verdict(f64::from(hit.score))),
+                    "file": file_of(&hit.payload),
+                    "fields": hit.payload,
+                })
+            })
+            .collect();
+        json!({ "queries": queries.iter().map(|query| &query.path).collect::<Vec<_>>(), "hits": hits })
+    }
+}
+
+/// What to say where no answer is worth looking at.
+fn nothing(hits: &[Hit], calibration: Option<&Calibration>) -> Option<&'static str> {
+    if hits.is_empty() {
+        return Some("nothing found");
+    }
+    let best = hits.iter().map(|hit| f64::from(hit.score)).fold(f64::NEG_INFINITY, f64::max);
+    let unknown = calibration.is_some_and(|calibration| calibration.verdict(best) == Verdict::Unknown);
+    unknown.then_some("nothing like it here; the nearest:")
+}
+
+fn read_queries(paths: &[PathBuf], crop: Option<CropBox>) -> Result<Vec<Query>> {
+    let read = |path: &PathBuf| -> Result<Query> {
+        let limits = DecodeLimits::default();
+        let bytes = read_bounded(path, limits).with_context(|| format!("cannot read {}", path.display()))?;
+        let picture = decode_bytes(&bytes, limits).with_context(|| format!("cannot decode {}", path.display()))?;
+        let content_hash = content_hash(&bytes);
+        Ok(Query { path: path.clone(), image: ImageQuery { picture, crop }, content_hash })
+    };
+    paths.par_iter().map(read).collect()
+}
+
+fn threshold(text: &str, index: &Index) -> Result<f64> {
+    let calibration = || {
+        index.manifest().calibration.as_ref().with_context(|| {
+            format!("{} has no thresholds; measure them with `kinsight calibrate`", index.path().display())
+        })
+    };
+    Ok(match text {
+        "duplicate" => calibration()?.duplicate,
+        "same" => calibration()?.same,
+        "similar" => calibration()?.similar,
+        number => match number.parse::<f64>() {
+            Ok(number) if (-1.0..=1.0).contains(&number) => number,
+            _ => bail!("--threshold is {text:?}, expected a number from -1 to 1, duplicate, same or similar"),
+        },
+    })
+}
+
+fn parse_crop(text: &str) -> Result<CropBox, String> {
+    let numbers: Result<Vec<u32>, _> = text.split(',').map(|part| part.trim().parse()).collect();
+    match numbers.as_deref() {
+        Ok(&[left, top, width, height]) if width > 0 && height > 0 => Ok(CropBox { top, left, height, width }),
+        _ => Err("expected left,top,width,height in pixels, as 120,80,200,240".to_owned()),
+    }
+}

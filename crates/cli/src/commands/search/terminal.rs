@@ -1,0 +1,113 @@
+//! Pictures in terminals that can show them: the kitty protocol (kitty, Ghostty, WezTerm, Konsole) and iTerm2's.
+//!
+//! Which terminal it is, is told from its environment variables alone: asking the terminal itself would mean reading from
+//! it, which a command in a pipeline must not do.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kinsight_data::thumbnail::thumbnail_of_file;
+use kinsight_data::{DecodeLimits, decode_bytes};
+
+/// Longer side of a picture in the terminal.
+const SIDE_PX: u32 = 160;
+/// Pictures in a line of the terminal.
+const SHOWN: usize = 6;
+/// Most bytes of one escape sequence of the kitty protocol.
+const CHUNK: usize = 4096;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Kitty,
+    Iterm,
+}
+
+/// Shows the first pictures in a row, if standard output is a terminal that can; files that cannot be read are left out.
+pub fn show(files: &[PathBuf]) -> Result<()> {
+    let mut out = std::io::stdout();
+    let variable = |name: &str| std::env::var(name).ok();
+    let Some(protocol) = protocol(variable).filter(|_| out.is_terminal()) else { return Ok(()) };
+    let mut any = false;
+    for file in files.iter().take(SHOWN) {
+        let Ok(jpeg) = thumbnail_of_file(file, SIDE_PX) else { continue };
+        let Some(sequence) = sequence(protocol, &jpeg) else { continue };
+        out.write_all(sequence.as_bytes())?;
+        any = true;
+    }
+    if any {
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+fn protocol(variable: impl Fn(&str) -> Option<String>) -> Option<Protocol> {
+    // Inside a multiplexer neither protocol passes through unchanged.
+    if variable("TMUX").is_some() || variable("STY").is_some() {
+        return None;
+    }
+    let is = |name: &str, values: &[&str]| variable(name).is_some_and(|value| values.contains(&value.as_str()));
+    if variable("KITTY_WINDOW_ID").is_some()
+        || is("TERM", &["xterm-kitty", "xterm-ghostty"])
+        || is("TERM_PROGRAM", &["WezTerm", "ghostty"])
+        || variable("KONSOLE_VERSION").is_some()
+    {
+        return Some(Protocol::Kitty);
+    }
+    is("TERM_PROGRAM", &["iTerm.app"]).then_some(Protocol::Iterm)
+}
+
+/// The escape sequence that draws a JPEG.
+fn sequence(protocol: Protocol, jpeg: &[u8]) -> Option<String> {
+    match protocol {
+        Protocol::Iterm => {
+            let data = STANDARD.encode(jpeg);
+            Some(format!("\x1b]1337;File=inline=1;size={};preserveAspectRatio=1:{data}\x07", jpeg.len()))
+        }
+        Protocol::Kitty => {
+            // The protocol takes PNG or plain pixels.
+            let picture = decode_bytes(jpeg, DecodeLimits::default()).ok()?;
+            let data = STANDARD.encode(picture.pixels());
+            let mut text = String::new();
+            let mut chunks = data.as_bytes().chunks(CHUNK).peekable();
+            let mut keys = format!("a=T,f=24,s={},v={},", picture.width(), picture.height());
+            while let Some(chunk) = chunks.next() {
+                let more = u8::from(chunks.peek().is_some());
+                text.push_str(&format!("\x1b_G{keys}m={more};{}\x1b\\", String::from_utf8_lossy(chunk)));
+                keys.clear();
+            }
+            Some(text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(variables: &[(&str, &str)]) -> Option<Protocol> {
+        protocol(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn terminals_are_told_by_their_variables() {
+        assert_eq!(with(&[("KITTY_WINDOW_ID", "1")]), Some(Protocol::Kitty));
+        assert_eq!(with(&[("TERM", "xterm-ghostty")]), Some(Protocol::Kitty));
+        assert_eq!(with(&[("TERM_PROGRAM", "iTerm.app")]), Some(Protocol::Iterm));
+        assert_eq!(with(&[("TERM", "xterm-256color")]), None);
+        assert_eq!(with(&[("KITTY_WINDOW_ID", "1"), ("TMUX", "x")]), None);
+    }
+
+    #[test]
+    fn a_picture_is_cut_into_chunks_of_which_the_last_says_so() {
+        let picture = kinsight_data::RgbImage::new(100, 60, vec![90; 18_000]).unwrap();
+        let text = sequence(Protocol::Kitty, &kinsight_data::thumbnail::thumbnail(&picture, 200)).unwrap();
+        let chunks: Vec<&str> = text.split_terminator("\x1b\\").collect();
+        assert!(chunks[0].starts_with("\x1b_Ga=T,f=24,s=100,v=60,m=1;"));
+        assert!(chunks.len() == 6 && chunks[5].starts_with("\x1b_Gm=0;"), "{}", chunks.len());
+        let data: String = chunks.iter().map(|chunk| chunk.split_once(';').unwrap().1).collect();
+        assert_eq!(STANDARD.decode(data).unwrap().len(), 18_000);
+    }
+}
