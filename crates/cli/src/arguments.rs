@@ -33,6 +33,10 @@ pub enum Command {
     Search(crate::commands::search::SearchArgs),
     /// Measure which scores mean duplicate, same or similar
     Calibrate(crate::commands::calibrate::CalibrateArgs),
+    /// Answer searches over HTTP, with a web page
+    Serve(crate::commands::serve::ServeArgs),
+    /// Show why two pictures are similar to a model
+    Explain(crate::commands::explain::ExplainArgs),
     /// Make the built-in backbone anew from drawn images
     Pretrain(PretrainArgs),
     /// Write a fine-tuned model for timm, transformers or ONNX Runtime

@@ -3,6 +3,7 @@
 use kinsight_data::DataError;
 use kinsight_index::IndexError;
 use kinsight_model::ModelError;
+use kinsight_server::ServerError;
 use kinsight_train::TrainError;
 
 /// Prints `error:`, its causes and a `hint:` to standard error.
@@ -24,6 +25,9 @@ pub fn report(error: &anyhow::Error) {
 
 fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<TrainError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<ServerError>() {
         return error.hint();
     }
     if let Some(error) = error.downcast_ref::<IndexError>() {

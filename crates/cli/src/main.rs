@@ -26,6 +26,8 @@ fn main() -> ExitCode {
         Command::Index(arguments) => commands::index::run(&arguments),
         Command::Search(arguments) => commands::search::run(&arguments),
         Command::Calibrate(arguments) => commands::calibrate::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Pretrain(arguments) => commands::pretrain::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Backbones(arguments) => commands::backbones::run(&arguments),

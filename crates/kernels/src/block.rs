@@ -17,7 +17,7 @@ mod backward;
 mod forward;
 mod grads;
 mod image_backward;
-
+mod mixed;
 mod params;
 mod saved;
 mod weights;
@@ -25,5 +25,6 @@ mod weights;
 pub use backward::block_backward;
 pub use forward::{block_forward, block_forward_saving};
 pub use grads::{AdapterGrads, AdapterWanted, BlockGrads, Wanted};
+pub use mixed::{BlockGroup, BlockVariant, PackedBlock, block_forward_mixed};
 pub use params::{AdapterNorm, AdapterParams, AdapterPlacement, BlockDims, BlockParams, Prompts};
 pub use saved::{Keep, Saved};

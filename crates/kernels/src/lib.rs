@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! block_forward          x -> out                              embedding, evaluation
+//! block_forward_mixed    groups of x -> out                    serving: many fine-tunings over one `PackedBlock`
 //! block_forward_saving   x -> out, Saved                       training; `Keep::InputsOnly` saves nothing
 //! block_backward         x, Saved, d_out -> BlockGrads, d_x    computes only the gradients that are `Wanted`
 //! linear, layer_norm     and their backwards                   patch projection, final norm, heads
@@ -70,8 +71,9 @@ pub mod profile;
 mod scratch;
 
 pub use block::{
-    AdapterGrads, AdapterNorm, AdapterParams, AdapterPlacement, AdapterWanted, BlockDims, BlockGrads, BlockParams,
-    Keep, Prompts, Saved, Wanted, block_backward, block_forward, block_forward_saving,
+    AdapterGrads, AdapterNorm, AdapterParams, AdapterPlacement, AdapterWanted, BlockDims, BlockGrads, BlockGroup,
+    BlockParams, BlockVariant, Keep, PackedBlock, Prompts, Saved, Wanted, block_backward, block_forward,
+    block_forward_mixed, block_forward_saving,
 };
 pub use cpu::cpu_features;
 pub use error::KernelError;

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::module::{Param, ParamId};
+use burn::tensor::{Device, Tensor, TensorData};
 use kinsight_data::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
 use crate::encoder::Encoder;
 use crate::error::ModelError;
+use crate::hosting::FrozenTensors;
 use crate::parameters::{ParameterSource, named_tensors};
 use crate::tuning::Tuning;
 use crate::weights::{TensorMap, WeightFile, write_safetensors};
@@ -56,6 +58,17 @@ pub fn read_info(path: &Path) -> Result<FineTuningInfo, ModelError> {
 /// # Errors
 /// [`ModelError::OtherBackbone`] if it was trained on another one; [`ModelError::Weights`] if tensors do not fit.
 pub fn load_fine_tuned(path: &Path, backbone: &Backbone, device: &Device) -> Result<Encoder, ModelError> {
+    load_fine_tuned_over(path, backbone, &FrozenTensors::default(), device).map(|(encoder, _)| encoder)
+}
+
+/// As [`load_fine_tuned`], but tensors that are in `frozen` and that the fine-tuning leaves alone are shared, not read;
+/// the second result is the memory of those that are not shared, in bytes.
+pub(crate) fn load_fine_tuned_over(
+    path: &Path,
+    backbone: &Backbone,
+    frozen: &FrozenTensors,
+    device: &Device,
+) -> Result<(Encoder, usize), ModelError> {
     let file = WeightFile::open(path)?;
     let info = info_of(&file)?;
     if info.backbone_fingerprint != backbone.fingerprint {
@@ -67,10 +80,17 @@ pub fn load_fine_tuned(path: &Path, backbone: &Backbone, device: &Device) -> Res
     }
     backbone.config.check_pooling(info.tuning.pooling.unwrap_or_default())?;
     let mut backbone_source = backbone.source(device);
-    let mut source =
-        Overlay { file: &file, tuning: &info.tuning, backbone: &mut backbone_source, used: 0, problems: Vec::new() };
+    let mut source = Overlay {
+        file: &file,
+        tuning: &info.tuning,
+        backbone: &mut backbone_source,
+        frozen,
+        used: 0,
+        own_bytes: 0,
+        problems: Vec::new(),
+    };
     let encoder = Encoder::from_source(&mut source, &backbone.config, &info.tuning);
-    let Overlay { mut problems, used, .. } = source;
+    let Overlay { mut problems, used, own_bytes, .. } = source;
     let found = file.shapes().len();
     if found != used && problems.is_empty() {
         problems.push(format!("  {found} tensors in the file, {used} expected"));
@@ -79,7 +99,7 @@ pub fn load_fine_tuned(path: &Path, backbone: &Backbone, device: &Device) -> Res
         return Err(ModelError::Weights { path: path.to_path_buf(), problems });
     }
     backbone_source.finish_partial()?;
-    Ok(encoder)
+    Ok((encoder, own_bytes))
 }
 
 fn info_of(file: &WeightFile) -> Result<FineTuningInfo, ModelError> {
@@ -96,7 +116,9 @@ struct Overlay<'a, 'b> {
     file: &'a WeightFile,
     tuning: &'a Tuning,
     backbone: &'a mut crate::weights::BackboneSource<'b>,
+    frozen: &'a FrozenTensors,
     used: usize,
+    own_bytes: usize,
     problems: Vec<String>,
 }
 
@@ -119,6 +141,17 @@ impl ParameterSource for Overlay<'_, '_> {
 
     fn device(&self) -> &Device {
         self.backbone.device()
+    }
+
+    fn parameter<const R: usize>(&mut self, name: &str, shape: [usize; R]) -> Param<Tensor<R>> {
+        let inner = name.strip_prefix("backbone.").unwrap_or(name);
+        let shared = if self.tuning.trains(name) { None } else { self.frozen.get(inner, shape) };
+        let tensor = shared.unwrap_or_else(|| {
+            self.own_bytes += shape.iter().product::<usize>() * size_of::<f32>();
+            let values = self.values(name, &shape);
+            Tensor::from_data(TensorData::new(values, shape), self.device())
+        });
+        Param::initialized(ParamId::new(), tensor)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod export;
 pub mod finetuned;
 pub mod head;
+pub mod hosting;
 pub mod parameters;
 pub mod prompts;
 pub mod tuning;

@@ -24,6 +24,11 @@ pub struct Tuning {
 }
 
 impl Tuning {
+    /// Whether matrices of the blocks themselves change, so that fine-tunings cannot share them.
+    pub fn trains_matrices(&self) -> bool {
+        self.full
+    }
+
     /// Whether the encoder's parameter `name` (as `backbone.norm.bias`, `prompts.tables.0`, `head.norm.weight`) trains.
     pub fn trains(&self, name: &str) -> bool {
         match name.strip_prefix("backbone.") {

@@ -67,20 +67,22 @@ pub fn run(arguments: &QuickstartArgs) -> Result<()> {
         runs,
         test: method.test_set(),
         encoder: Some((&outcome.encoder, method.preprocess())),
-        next_steps: next_steps(),
+        next_steps: next_steps(out),
     };
     let path = out.join("report.html");
     folder.write(&path, report.build()?.to_html().as_bytes())?;
     println!("\nreport: {} (open it in a browser)", path.display());
-    println!("\nnext, with your own photos:");
-    for (what, command) in next_steps() {
+    println!("\nnext:");
+    for (what, command) in next_steps(out) {
         println!("  {what}\n    {command}");
     }
     Ok(())
 }
 
-fn next_steps() -> Vec<(String, String)> {
+fn next_steps(out: &Path) -> Vec<(String, String)> {
+    let serve = format!("kinsight serve --images {0}/butterflies --run {0}/vptsp-g", out.display());
     [
+        ("Search the butterflies in a browser, with what was just trained.", serve.as_str()),
         (
             "Teach it your own photos: a folder with one subfolder a class, 10 images each are a start.",
             "kinsight train --backbone deit_small --data PHOTOS --out runs/mine",

@@ -11,4 +11,5 @@ mod fixture;
 mod indexing;
 mod quickstart;
 mod resuming;
+mod serving;
 mod training;

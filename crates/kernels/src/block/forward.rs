@@ -9,7 +9,7 @@ use super::adapter::{Adapter, AdapterScratch};
 use super::grads::Wanted;
 use super::params::{AdapterPlacement, BlockDims, BlockParams, Prompts};
 use super::saved::{Activations, ImageActivations, Keep, RowActivations, Saved, State, part, ranges, split, split_off};
-use super::weights::{ForwardWeights, Uses};
+use super::weights::{ForwardWeights, Matrices, Uses};
 use crate::attention::{ForwardScratch, Heads, attention_forward};
 use crate::cpu::Cpu;
 use crate::element::{Bf16, Element};
@@ -37,8 +37,8 @@ pub fn block_forward(
     check_length("block output", dims.output_len(), out.len())?;
     let cpu = Cpu::detect();
     match precision {
-        Precision::F32 => Forward::<f32>::new(cpu, dims, params, Uses::ALL).infer(x, out),
-        Precision::Bf16 => Forward::<Bf16>::new(cpu, dims, params, Uses::ALL).infer(x, out),
+        Precision::F32 => Forward::<f32>::new(cpu, dims, params, Uses::ALL).infer(dims.batch, x, out),
+        Precision::Bf16 => Forward::<Bf16>::new(cpu, dims, params, Uses::ALL).infer(dims.batch, x, out),
     }
     Ok(())
 }
@@ -106,9 +106,23 @@ impl<E: Element> ImageScratch<E> {
 
 impl<'a, E: Element> Forward<'a, E> {
     pub(crate) fn new(cpu: Cpu, dims: &'a BlockDims, params: &'a BlockParams<'a>, uses: Uses) -> Self {
-        let mut forward =
-            Self { cpu, dims, params, weights: ForwardWeights::new(cpu, dims, params, uses), shared_kv: Vec::new() };
-        if let (Some(Prompts::Shared(prompts)), true) = (params.prompts, uses.forward) {
+        Self::with_weights(cpu, dims, params, ForwardWeights::new(cpu, dims, params, uses), uses.forward)
+    }
+
+    /// A forward over matrices that are packed already.
+    pub(crate) fn sharing(cpu: Cpu, dims: &'a BlockDims, params: &'a BlockParams<'a>, matrices: &Matrices<E>) -> Self {
+        Self::with_weights(cpu, dims, params, ForwardWeights::sharing(cpu, dims, params, matrices), true)
+    }
+
+    fn with_weights(
+        cpu: Cpu,
+        dims: &'a BlockDims,
+        params: &'a BlockParams<'a>,
+        weights: ForwardWeights<'a, E>,
+        computes_keys: bool,
+    ) -> Self {
+        let mut forward = Self { cpu, dims, params, weights, shared_kv: Vec::new() };
+        if let (Some(Prompts::Shared(prompts)), true) = (params.prompts, computes_keys) {
             let mut kv = vec![E::default(); dims.prompts * 2 * dims.width];
             forward.prompt_kv(prompts, &mut Vec::new(), &mut kv);
             forward.shared_kv = kv;
@@ -116,11 +130,13 @@ impl<'a, E: Element> Forward<'a, E> {
         forward
     }
 
-    fn infer(&self, x: &[f32], out: &mut [f32]) {
+    /// `in_flight` images are computed at the same time, these among them.
+    pub(crate) fn infer(&self, in_flight: usize, x: &[f32], out: &mut [f32]) {
         let (dims, batch) = (self.dims, self.dims.batch);
         let room = |images| Activations::<E>::new(dims, self.params, images, false, &Wanted::default());
-        if self.parts() > 1 {
-            return self.run_in_parts(&mut room(batch), x, out);
+        let parts = self.parts(in_flight);
+        if parts > 1 {
+            return self.run_in_parts(parts, &mut room(batch), x, out);
         }
         let pool = Pool::new();
         let images: Vec<_> = split(out, batch).enumerate().collect();
@@ -140,8 +156,9 @@ impl<'a, E: Element> Forward<'a, E> {
         let (dims, batch) = (self.dims, self.dims.batch);
         let mut activations = Activations::new(dims, self.params, batch, true, wanted);
         activations.shared_kv.clone_from(&self.shared_kv);
-        if self.parts() > 1 {
-            self.run_in_parts(&mut activations, x, out);
+        let parts = self.parts(batch);
+        if parts > 1 {
+            self.run_in_parts(parts, &mut activations, x, out);
             return activations;
         }
         let pool = Pool::new();
@@ -157,15 +174,15 @@ impl<'a, E: Element> Forward<'a, E> {
 
     /// How many tasks share an image: more than one where there are too few images to keep all threads busy.
     /// Rows do not depend on each other's tasks, so the result does not depend on this.
-    fn parts(&self) -> usize {
+    fn parts(&self, in_flight: usize) -> usize {
         const LEAST_ROWS: usize = 32;
         let threads = rayon::current_num_threads();
-        let wanted = if threads > 1 { (4 * threads).div_ceil(self.dims.batch) } else { 1 };
+        let wanted = if threads > 1 { (4 * threads).div_ceil(in_flight.max(1)) } else { 1 };
         wanted.min(self.dims.tokens / LEAST_ROWS).max(1)
     }
 
     /// All images, each in several tasks: first all keys and values, then all outputs.
-    fn run_in_parts(&self, activations: &mut Activations<E>, x: &[f32], out: &mut [f32]) {
+    fn run_in_parts(&self, parts: usize, activations: &mut Activations<E>, x: &[f32], out: &mut [f32]) {
         let (dims, batch, width) = (self.dims, self.dims.batch, self.dims.width);
         let pool = Pool::new();
         let scratch = || ImageScratch::new(self.cpu);
@@ -173,7 +190,7 @@ impl<'a, E: Element> Forward<'a, E> {
         for (i, image) in activations.images(batch).into_iter().enumerate() {
             let mut qkv = image.qkv;
             let mut prompt_kv = Some(image.prompt_kv);
-            for rows in ranges(dims.tokens, self.parts()) {
+            for rows in ranges(dims.tokens, parts) {
                 tasks.push((i, rows.clone(), split_off(&mut qkv, rows.len() * 3 * width), prompt_kv.take()));
             }
         }
@@ -190,7 +207,7 @@ impl<'a, E: Element> Forward<'a, E> {
         for ((i, image), mut out) in activations.images(batch).into_iter().enumerate().zip(split(out, batch)) {
             let ImageActivations { qkv, prompt_kv, rows: mut kept } = image;
             let (qkv, prompt_kv): (&[E], &[E]) = (qkv, prompt_kv);
-            for rows in ranges(dims.outputs, self.parts()) {
+            for rows in ranges(dims.outputs, parts) {
                 let kept = kept.split_off(rows.len(), dims);
                 tasks.push((i, rows.clone(), qkv, prompt_kv, kept, split_off(&mut out, rows.len() * width)));
             }

@@ -149,15 +149,21 @@ pub struct BlockParams<'a> {
 impl BlockParams<'_> {
     /// Fails unless every tensor fits the sizes, and the input is as long as they say.
     pub(crate) fn check(&self, dims: &BlockDims, x: &[f32]) -> Result<(), KernelError> {
-        dims.check()?;
         let (width, hidden) = (dims.width, dims.hidden);
-        check_length("block input", dims.input_len(), x.len())?;
-        self.norm1.check(["norm1.weight", "norm1.bias"], width)?;
-        self.norm2.check(["norm2.weight", "norm2.bias"], width)?;
+        self.check_small(dims, x)?;
         self.qkv.check(["qkv.weight", "qkv.bias"], width, width.saturating_mul(3))?;
         self.proj.check(["proj.weight", "proj.bias"], width, width)?;
         self.fc1.check(["fc1.weight", "fc1.bias"], width, hidden)?;
-        self.fc2.check(["fc2.weight", "fc2.bias"], hidden, width)?;
+        self.fc2.check(["fc2.weight", "fc2.bias"], hidden, width)
+    }
+
+    /// The same for everything but the four large matrices and their biases.
+    pub(crate) fn check_small(&self, dims: &BlockDims, x: &[f32]) -> Result<(), KernelError> {
+        dims.check()?;
+        let width = dims.width;
+        check_length("block input", dims.input_len(), x.len())?;
+        self.norm1.check(["norm1.weight", "norm1.bias"], width)?;
+        self.norm2.check(["norm2.weight", "norm2.bias"], width)?;
         for (what, scale) in [("layer_scale1", self.layer_scale1), ("layer_scale2", self.layer_scale2)] {
             if let Some(scale) = scale {
                 check_length(what, width, scale.len())?;

@@ -1,6 +1,7 @@
-//! A block's weights packed for one call.
+//! A block's weights packed for one call, or once for many.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::params::{BlockDims, BlockParams};
 use crate::cpu::Cpu;
@@ -21,13 +22,39 @@ impl Uses {
     pub(crate) const ALL: Self = Self { forward: true, proj: true, fc2: true };
 }
 
+/// The large right operands of the forward's products `x W^T`.
+pub(crate) struct Matrices<E> {
+    q: Arc<Packed<E>>,
+    kv: Arc<Packed<E>>,
+    proj: Arc<Packed<E>>,
+    fc1: Arc<Packed<E>>,
+    fc2: Arc<Packed<E>>,
+}
+
+impl<E: Element> Matrices<E> {
+    /// Packs qkv, proj, fc1 and fc2.
+    pub(crate) fn packed(cpu: Cpu, width: usize, hidden: usize, params: &[LinearParams<'_>; 4]) -> Self {
+        let [qkv, proj, fc1, fc2] = params;
+        let pack = |weight: &[f32], input, output| Arc::new(Packed::transposed_weight(cpu, weight, input, output));
+        let qkv = qkv.effective_weight(width, 3 * width);
+        let (q, kv) = qkv.split_at(width * width);
+        Self {
+            q: pack(q, width, width),
+            kv: pack(kv, width, 2 * width),
+            proj: pack(&proj.effective_weight(width, width), width, width),
+            fc1: pack(&fc1.effective_weight(width, hidden), width, hidden),
+            fc2: pack(&fc2.effective_weight(hidden, width), hidden, width),
+        }
+    }
+}
+
 /// Right operands of the forward's products `x W^T`, and the biases.
 pub(crate) struct ForwardWeights<'a, E> {
-    pub q: Packed<E>,
-    pub kv: Packed<E>,
-    pub proj: Packed<E>,
-    pub fc1: Packed<E>,
-    pub fc2: Packed<E>,
+    pub q: Arc<Packed<E>>,
+    pub kv: Arc<Packed<E>>,
+    pub proj: Arc<Packed<E>>,
+    pub fc1: Arc<Packed<E>>,
+    pub fc2: Arc<Packed<E>>,
     /// `[3D]`; zeros where the layer has none, as the others.
     pub qkv_bias: Cow<'a, [f32]>,
     pub proj_bias: Cow<'a, [f32]>,
@@ -50,10 +77,10 @@ impl<'a, E: Element> ForwardWeights<'a, E> {
         let nothing = || Packed::new(cpu, 0, 0);
         let pack = |used: bool, params: &LinearParams<'_>, input: usize, output: usize| {
             if !used {
-                return nothing();
+                return Arc::new(nothing());
             }
             let weight = params.effective_weight(input, output);
-            Packed::transposed_weight(cpu, &weight, input, output)
+            Arc::new(Packed::transposed_weight(cpu, &weight, input, output))
         };
         let (q, kv) = if uses.forward {
             let qkv = params.qkv.effective_weight(width, 3 * width);
@@ -64,11 +91,29 @@ impl<'a, E: Element> ForwardWeights<'a, E> {
             (nothing(), nothing())
         };
         Self {
-            q,
-            kv,
+            q: Arc::new(q),
+            kv: Arc::new(kv),
             proj: pack(uses.proj, &params.proj, width, width),
             fc1: pack(uses.forward, &params.fc1, width, hidden),
             fc2: pack(uses.fc2, &params.fc2, hidden, width),
+            qkv_bias: params.qkv.bias_or_zeros(3 * width),
+            proj_bias: params.proj.bias_or_zeros(width),
+            fc1_bias: params.fc1.bias_or_zeros(hidden),
+            fc2_bias: params.fc2.bias_or_zeros(width),
+            adapter: AdapterForwardWeights::new(cpu, dims, params),
+        }
+    }
+
+    /// Matrices that are packed already, and the biases and adapter of `params`.
+    pub(crate) fn sharing(cpu: Cpu, dims: &BlockDims, params: &BlockParams<'a>, matrices: &Matrices<E>) -> Self {
+        let (width, hidden) = (dims.width, dims.hidden);
+        let Matrices { q, kv, proj, fc1, fc2 } = matrices;
+        Self {
+            q: q.clone(),
+            kv: kv.clone(),
+            proj: proj.clone(),
+            fc1: fc1.clone(),
+            fc2: fc2.clone(),
             qkv_bias: params.qkv.bias_or_zeros(3 * width),
             proj_bias: params.proj.bias_or_zeros(width),
             fc1_bias: params.fc1.bias_or_zeros(hidden),

@@ -7,5 +7,6 @@ mod equality;
 mod errors;
 mod invariants;
 mod layers;
+mod mixed;
 mod reference;
 mod tape;

@@ -2,7 +2,7 @@
 
 mod fused;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::prompts::PromptRows;
@@ -53,6 +53,11 @@ pub struct Compute {
     pub checkpoint: Checkpoint,
 }
 
+/// Whether `compute` asks for the fused block and `device` has it.
+pub(crate) fn fused_runs(compute: Compute, device: &Device) -> bool {
+    compute.engine == Engine::Fused && fused::runs_on(device)
+}
+
 /// Runs `block` by the engine that `compute` and the device of `x` call for; the first `outputs` tokens come out.
 pub(crate) fn block_forward(
     block: &Block,
@@ -61,7 +66,7 @@ pub(crate) fn block_forward(
     outputs: usize,
     compute: Compute,
 ) -> Tensor<3> {
-    if compute.engine == Engine::Fused && fuses(block) && fused::runs_on(&x.device()) {
+    if fuses(block) && fused_runs(compute, &x.device()) {
         return fused::forward(block, x, prompts, outputs, compute);
     }
     let tokens = x.dims()[1];
@@ -70,6 +75,6 @@ pub(crate) fn block_forward(
 }
 
 /// Whether the fused kernel computes blocks of this kind; see `VitConfig::runs_fused`.
-fn fuses(block: &Block) -> bool {
+pub(crate) fn fuses(block: &Block) -> bool {
     block.mlp.activation == Activation::Gelu && !block.mlp.gated && block.attn.rotary.is_none()
 }

@@ -25,6 +25,7 @@
 
 mod attention;
 mod evidence;
+mod prompts;
 mod summands;
 mod trace;
 
@@ -33,6 +34,7 @@ use crate::error::ModelError;
 
 pub use attention::AttentionMap;
 pub use evidence::Evidence;
+pub use prompts::prompt_attention;
 pub use trace::{RestPart, Trace, trace};
 
 /// How much the pooled token of `image` reads from each patch in the last block.

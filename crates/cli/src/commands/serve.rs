@@ -1,0 +1,222 @@
+//! `kinsight serve`: the search server and its web page.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use kinsight_model::Compute;
+use kinsight_server::{CollectionSpec, Keys, Limits, LogFormat, Server, ServerSettings};
+
+use super::settings::{apply, use_threads};
+use crate::arguments::ComputeArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  Serve an index with the model that made it, on this machine:
+    kinsight serve --index photos.index
+
+  Straight from a folder of images: it is indexed first, and again whenever it has changed:
+    kinsight serve --images photos/ --run runs/first
+
+  Several collections over one backbone, for others, behind keys:
+    KINSIGHT_READ_KEY=... KINSIGHT_WRITE_KEY=... \\
+        kinsight serve --index shoes=shoes.index --index bags=bags.index --address 0.0.0.0:7878 --log json
+
+API keys: KINSIGHT_READ_KEY and KINSIGHT_WRITE_KEY hold one each; --keys FILE holds any number, one a line, as
+`read KEY` or `write KEY`.";
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ServeArgs {
+    /// Index to serve, as PATH or NAME=PATH; may be repeated
+    #[arg(long, value_name = "[NAME=]PATH", required_unless_present = "images")]
+    pub index: Vec<String>,
+    /// Folder of images to index first; the index is kept in the folder's own name with .index, or in --index
+    #[arg(long)]
+    pub images: Option<PathBuf>,
+    /// Run whose fine-tuning the index was made with [default: the one that the index names]
+    #[arg(long)]
+    pub run: Option<PathBuf>,
+    /// Backbone [default: the one that the run or the index names]
+    #[arg(long)]
+    pub backbone: Option<String>,
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1:7878")]
+    pub address: SocketAddr,
+    /// File of API keys
+    #[arg(long)]
+    pub keys: Option<PathBuf>,
+    /// Let anyone read who can reach the address; writing still needs a key
+    #[arg(long)]
+    pub public: bool,
+    /// Largest upload, in MiB
+    #[arg(long, default_value_t = 20)]
+    pub max_body_mb: usize,
+    /// Largest picture, in millions of pixels
+    #[arg(long, default_value_t = 50)]
+    pub max_megapixels: u64,
+    /// Requests worked on at once; more are answered 503
+    #[arg(long, default_value_t = 64)]
+    pub max_requests: usize,
+    /// Images of one pass through the model
+    #[arg(long, default_value_t = 32)]
+    pub max_batch: usize,
+    /// Seconds that a request may take, once its body is there
+    #[arg(long, default_value_t = 30)]
+    pub timeout: u64,
+    /// How requests are logged
+    #[arg(long, value_enum, default_value = "text")]
+    pub log: LogArg,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// `--log`
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum LogArg {
+    /// A line for people
+    Text,
+    /// A JSON object a line
+    Json,
+    /// Nothing
+    Off,
+}
+
+/// Serves until Ctrl-C or SIGTERM.
+pub fn run(arguments: &ServeArgs) -> Result<()> {
+    use_threads(arguments.compute.threads)?;
+    let mut compute = Compute::default();
+    apply(&arguments.compute, &mut compute);
+    let collections = collections(arguments, compute)?;
+    let settings = ServerSettings {
+        address: arguments.address,
+        keys: keys(arguments)?,
+        limits: limits(arguments),
+        log: match arguments.log {
+            LogArg::Text => LogFormat::Text,
+            LogArg::Json => LogFormat::Json,
+            LogArg::Off => LogFormat::Off,
+        },
+    };
+    let server = Server::start(settings, &collections, arguments.public)?;
+    let (address, stopper) = (server.address()?, server.stopper());
+    ctrlc::set_handler(move || stopper.stop()).context("cannot listen for Ctrl-C")?;
+    println!("serving {} on http://{address} (stop with Ctrl-C)", listed(&collections));
+    server.run();
+    Ok(())
+}
+
+fn listed(collections: &[CollectionSpec]) -> String {
+    collections.iter().map(|collection| collection.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn keys(arguments: &ServeArgs) -> Result<Keys> {
+    let mut keys = Keys::default();
+    if let Ok(key) = std::env::var("KINSIGHT_READ_KEY") {
+        keys.add_read(&key).context("KINSIGHT_READ_KEY cannot be used")?;
+    }
+    if let Ok(key) = std::env::var("KINSIGHT_WRITE_KEY") {
+        keys.add_write(&key).context("KINSIGHT_WRITE_KEY cannot be used")?;
+    }
+    if let Some(path) = &arguments.keys {
+        keys.add_file(path)?;
+    }
+    Ok(keys)
+}
+
+fn limits(arguments: &ServeArgs) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        max_body_bytes: arguments.max_body_mb << 20,
+        // Room for at least a few bodies at once, however large one may be.
+        max_upload_memory_bytes: defaults.max_upload_memory_bytes.max(4 * (arguments.max_body_mb << 20)),
+        max_pixels: arguments.max_megapixels * 1_000_000,
+        max_requests: arguments.max_requests,
+        max_batch: arguments.max_batch,
+        work_timeout: Duration::from_secs(arguments.timeout.max(1)),
+        ..defaults
+    }
+}
+
+fn collections(arguments: &ServeArgs, compute: Compute) -> Result<Vec<CollectionSpec>> {
+    let mut places: Vec<(Option<String>, PathBuf)> = arguments.index.iter().map(|text| named(text)).collect();
+    if let Some(images) = &arguments.images {
+        if places.len() > 1 {
+            bail!("--images is indexed into one --index, and {} are given", places.len());
+        }
+        if places.is_empty() {
+            places.push((None, beside(images)));
+        }
+        super::index::index_folder(
+            images,
+            &places[0].1,
+            arguments.run.as_deref(),
+            arguments.backbone.as_deref(),
+            compute,
+        )?;
+    } else if places.len() > 1 && (arguments.run.is_some() || arguments.backbone.is_some()) {
+        bail!(
+            "--run and --backbone are for one --index, and {} are given; each index names its own model",
+            places.len()
+        );
+    }
+    places
+        .into_iter()
+        .map(|(name, index)| {
+            let name = match name {
+                Some(name) => name,
+                None => name_of(&index),
+            };
+            let (run, backbone) = (arguments.run.clone(), arguments.backbone.clone());
+            Ok(CollectionSpec { name, index, run, backbone, compute })
+        })
+        .collect()
+}
+
+/// `NAME=PATH`, or a path alone.
+fn named(text: &str) -> (Option<String>, PathBuf) {
+    match text.split_once('=') {
+        Some((name, path)) if !name.contains(['/', '\\', '.']) => (Some(name.to_string()), path.into()),
+        _ => (None, text.into()),
+    }
+}
+
+/// `photos/` to `photos.index`.
+fn beside(images: &Path) -> PathBuf {
+    let mut name = images.file_name().unwrap_or(images.as_os_str()).to_owned();
+    name.push(".index");
+    images.with_file_name(name)
+}
+
+/// The name in URLs of the index at `path`: `My Photos.index` to `my-photos`.
+fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().to_lowercase();
+    let plain: String =
+        stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).take(64).collect();
+    let name = plain.trim_matches('-').to_string();
+    if name.is_empty() { "images".to_string() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_has_a_name_that_can_stand_in_a_url() {
+        for (path, expected) in [
+            ("photos.index", "photos"),
+            ("data/My Photos 2.index", "my-photos-2"),
+            ("Äpfel", "pfel"),
+            ("..", "images"),
+            ("a_b-c", "a_b-c"),
+        ] {
+            assert_eq!(name_of(Path::new(path)), expected, "{path}");
+        }
+        assert_eq!(named("shoes=/data/shoes"), (Some("shoes".into()), "/data/shoes".into()));
+        assert_eq!(named("/data/a=b"), (None, "/data/a=b".into()));
+        assert_eq!(beside(Path::new("data/photos/")), Path::new("data/photos.index"));
+    }
+}

@@ -1,0 +1,256 @@
+//! `kinsight serve`, as a process: killed, stopped, on a full disk, and under hostile uploads.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use kinsight_data::synthetic::render;
+use kinsight_data::thumbnail::thumbnail;
+
+use crate::fixture::{Fixture, assert_says, fail, kinsight, succeed};
+
+/// A running server.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    /// Starts `command`, which prints the address once it listens.
+    fn start(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("http://").nth(1).unwrap_or_else(|| panic!("no address in {line:?}"));
+        let address = address.split_whitespace().next().unwrap().to_string();
+        Self { process, address }
+    }
+
+    fn of(fixture: &Fixture, index: &str) -> Self {
+        Self::start(&mut serve(&fixture.path(index)))
+    }
+
+    /// One request; status and body, or `None` where the server went away meanwhile.
+    fn ask(&self, method: &str, path: &str, body: &[u8], kind: &str) -> Option<(u16, String)> {
+        ask(&self.address, method, path, body, kind)
+    }
+
+    fn add(&self, picture: &[u8]) -> Option<(u16, String)> {
+        self.ask("POST", "/v1/collections/index/images", &multipart(picture), "multipart/form-data; boundary=XX")
+    }
+
+    fn search(&self, picture: &[u8]) -> (u16, String) {
+        self.ask("POST", "/v1/collections/index/search", picture, "image/jpeg").unwrap()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn peak_memory_mb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn ask(address: &str, method: &str, path: &str, body: &[u8], kind: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {kind}\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split_whitespace().nth(1)?.parse().ok()?, body.to_string()))
+}
+
+fn multipart(picture: &[u8]) -> Vec<u8> {
+    let head = b"--XX\r\ncontent-disposition: form-data; name=\"image\"; filename=\"a.jpg\"\r\n\r\n";
+    [&head[..], picture, b"\r\n--XX--\r\n"].concat()
+}
+
+/// A butterfly that no other number gives.
+fn picture(number: u32, size_px: u32) -> Vec<u8> {
+    thumbnail(&render(7, number, 40, size_px).unwrap(), size_px)
+}
+
+fn serve(index: &Path) -> Command {
+    let mut command = kinsight();
+    command.args(["serve", "--address", "127.0.0.1:0", "--log", "off", "--index"]).arg(index);
+    command
+}
+
+/// The fixture's images in an index over its bare backbone.
+fn indexed(fixture: &Fixture) {
+    let mut index = kinsight();
+    index.arg("index").arg(fixture.images()).arg("--backbone").arg(fixture.path("backbone.safetensors"));
+    succeed(index.arg("--index").arg(fixture.path("index")));
+}
+
+#[test]
+fn killed_while_adding_it_has_lost_nothing_that_it_acknowledged() {
+    let fixture = Fixture::new();
+    indexed(&fixture);
+    let pictures: Vec<Vec<u8>> = (0..24).map(|number| picture(number, 40)).collect();
+    let acknowledged = Mutex::new(Vec::<String>::new());
+    let mut next = 0;
+    for (round, patience) in [3, 1, 5].into_iter().enumerate() {
+        let mut server = Server::of(&fixture, "index");
+        let before = acknowledged.lock().unwrap().len();
+        std::thread::scope(|scope| {
+            let (address, pictures, acknowledged, first) = (server.address.clone(), &pictures, &acknowledged, next);
+            scope.spawn(move || {
+                for picture in pictures.iter().cycle().skip(first) {
+                    let body = multipart(picture);
+                    let path = "/v1/collections/index/images";
+                    let Some((status, text)) = ask(&address, "POST", path, &body, "multipart/form-data; boundary=XX")
+                    else {
+                        return; // the server is gone
+                    };
+                    assert_eq!(status, 201, "{text}");
+                    let id = text.split("\"id\":\"").nth(1).unwrap()[..32].to_string();
+                    acknowledged.lock().unwrap().push(id);
+                }
+            });
+            let started = Instant::now();
+            while acknowledged.lock().unwrap().len() < before + patience && started.elapsed() < Duration::from_secs(20)
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            // In the middle of whatever comes next, at another moment each round.
+            std::thread::sleep(Duration::from_millis(7 * round as u64));
+            server.process.kill().unwrap();
+            server.process.wait().unwrap();
+        });
+        next = acknowledged.lock().unwrap().len();
+        assert!(next >= before + patience, "the server answered nothing in time");
+        let server = Server::of(&fixture, "index");
+        for id in acknowledged.lock().unwrap().iter() {
+            let path = format!("/v1/collections/index/images/{id}");
+            assert_eq!(server.ask("GET", &path, b"", "").unwrap().0, 200, "{id} was acknowledged");
+            assert_eq!(server.ask("GET", &format!("{path}/thumbnail"), b"", "").unwrap().0, 200, "{id} has its file");
+        }
+    }
+    succeed(kinsight().args(["index", "check", "--index"]).arg(fixture.path("index")));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_refuses_an_image_and_the_server_goes_on() {
+    let fixture = Fixture::new();
+    indexed(&fixture);
+    // A limit on file sizes stands for the full disk: the write fails half way.
+    let command = serve(&fixture.path("index"));
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$@\"", "bash"]);
+    shell.arg(command.get_program()).args(command.get_args());
+    let server = Server::start(&mut shell);
+    let large = picture(1, 1600);
+    assert!(large.len() > 100 << 10, "{} bytes", large.len());
+    let (status, text) = server.add(&large).unwrap();
+    assert_eq!(status, 507, "{text}");
+    assert_says(&text, &["disk_full", "nothing was added"]);
+    assert_eq!(server.search(&large).0, 200);
+    let uploads = fixture.path("index/uploads");
+    let files = std::fs::read_dir(&uploads).into_iter().flatten().flat_map(|folder| {
+        std::fs::read_dir(folder.unwrap().path()).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>()
+    });
+    assert_eq!(files.collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new(), "half a picture was left");
+    drop(server);
+    // With room again it is added.
+    assert_eq!(Server::of(&fixture, "index").add(&large).unwrap().0, 201);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_stops_when_asked_and_hostile_uploads_cost_bounded_memory() {
+    let fixture = Fixture::new();
+    let mut command = kinsight();
+    command.args(["serve", "--address", "127.0.0.1:0", "--log", "json", "--backbone"]);
+    command.arg(fixture.path("backbone.safetensors"));
+    // Straight from the folder, which is indexed first.
+    command.arg("--images").arg(fixture.images()).arg("--index").arg(fixture.path("index"));
+    let mut server = Server::start(&mut command);
+    let good = std::fs::read(fixture.some_image()).unwrap();
+    assert_eq!(server.search(&good).0, 200);
+    let before = server.peak_memory_mb();
+
+    // 60,000 x 60,000 declared; a truncated picture; text; a body over the limit that is not even sent.
+    let mut enormous = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR".to_vec();
+    enormous.extend(60_000_u32.to_be_bytes());
+    enormous.extend(60_000_u32.to_be_bytes());
+    enormous.extend([8, 2, 0, 0, 0]);
+    let crc = enormous[12..].iter().fold(!0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |c, _| if c & 1 == 1 { (c >> 1) ^ 0xedb8_8320 } else { c >> 1 })
+    });
+    enormous.extend((!crc).to_be_bytes());
+    enormous.extend(b"\x00\x00\x00\x00IDAT");
+    for _ in 0..20 {
+        assert_eq!(server.search(&enormous).0, 413);
+        assert_eq!(server.search(&good[..good.len() / 2]).0, 422);
+        assert_eq!(server.search(b"just text").0, 415);
+    }
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let head = "POST /v1/collections/index/search HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/jpeg\r\n\
+                connection: close\r\ncontent-length: 104857600\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    let grown = server.peak_memory_mb() - before;
+    assert!(grown < 100, "hostile uploads took {grown} MB");
+    assert_eq!(server.search(&good).0, 200, "the server goes on");
+
+    let stopped = Command::new("kill").args(["-TERM", &server.process.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    assert!(server.process.wait().unwrap().success(), "a stop that was asked for is no failure");
+}
+
+#[test]
+fn what_cannot_be_served_is_said_before_anything_listens() {
+    let fixture = Fixture::new();
+    let message = fail(&mut serve(&fixture.path("nowhere")));
+    assert_says(&message, &["no index in", "nowhere", "hint:"]);
+    indexed(&fixture);
+    let open = ["--address", "0.0.0.0:0"];
+    let message = fail(serve(&fixture.path("index")).args(open));
+    assert_says(&message, &["can be reached from other machines", "hint:", "KINSIGHT_WRITE_KEY"]);
+    let message = fail(serve(&fixture.path("index")).env("KINSIGHT_READ_KEY", "short"));
+    assert_says(&message, &["KINSIGHT_READ_KEY", "5 characters", "hint:"]);
+}
+
+#[test]
+fn two_pictures_are_explained() {
+    let fixture = Fixture::new();
+    succeed(&mut fixture.train("run", &[]));
+    let image = fixture.some_image();
+    let explain = |more: &[&str]| {
+        let mut command = kinsight();
+        command.current_dir(fixture.path(""));
+        command.arg("explain").args([&image, &image]).arg("--run").arg(fixture.path("run")).args(more);
+        command
+    };
+    let printed = succeed(&mut explain(&["--out", "why.html", "--out", "why.png"]));
+    assert_says(&printed, &["similarity 1.000", "strongest pair", "along proxy", "wrote why.html"]);
+    let page = std::fs::read_to_string(fixture.path("why.html")).unwrap();
+    assert_says(&page, &["<!doctype html>", "Matching parts", "Attention", "Prompt 2", "Proxies", "data:image/png"]);
+    assert!(std::fs::read(fixture.path("why.png")).unwrap().starts_with(b"\x89PNG"));
+    let json: serde_json::Value = serde_json::from_str(&succeed(&mut explain(&["--json"]))).unwrap();
+    assert!((json["similarity"].as_f64().unwrap() - 1.0).abs() < 1e-5);
+    assert_eq!(json["first"]["prompts"].as_array().unwrap().len(), 2);
+    assert!(!json["proxies"].as_array().unwrap().is_empty());
+    assert_says(&fail(&mut explain(&["--out", "why.docx"])), &["why.docx", ".html or .png"]);
+}

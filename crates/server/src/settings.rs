@@ -1,0 +1,88 @@
+//! What a server is told at its start: address, keys, limits.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::guard::Keys;
+
+/// Settings of a server.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Address to listen on; port 0 takes any free one.
+    pub address: SocketAddr,
+    /// Who may read and who may write.
+    pub keys: Keys,
+    /// What one request, and all together, may use.
+    pub limits: Limits,
+    /// How requests are logged to standard error.
+    pub log: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// One line of text for people.
+    #[default]
+    Text,
+    /// Nothing.
+    Off,
+}
+
+/// Bounds on what clients can make the server use. Each has a default that suits one machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Largest width times height of an uploaded picture, as its header declares it.
+    pub max_pixels: u64,
+    /// Most pictures and ids in one request.
+    pub max_images: usize,
+    /// Most results of one search.
+    pub max_results: usize,
+    /// Requests worked on at once; more are answered 503.
+    pub max_requests: usize,
+    /// Open connections; more wait to be accepted.
+    pub max_connections: usize,
+    /// Memory of all request bodies together, in bytes; a body that does not fit is answered 503.
+    pub max_upload_memory_bytes: usize,
+    /// Memory of cached thumbnails, in bytes.
+    pub thumbnail_cache_bytes: usize,
+    /// Images of one pass through the model.
+    pub max_batch: usize,
+    /// How long a pass waits for images whose decoding has begun.
+    pub batch_wait: Duration,
+    /// Time to send the headers of a request.
+    pub header_timeout: Duration,
+    /// Time to send the whole body of a request.
+    pub body_timeout: Duration,
+    /// Time to answer a request once its body is there.
+    pub work_timeout: Duration,
+    /// Time without progress after which a client that does not read its answer is cut off.
+    pub write_timeout: Duration,
+    /// Time that requests in progress get when the server is asked to stop.
+    pub stop_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 20 << 20,
+            max_pixels: 50_000_000,
+            max_images: 16,
+            max_results: 500,
+            max_requests: 64,
+            max_connections: 512,
+            max_upload_memory_bytes: 256 << 20,
+            thumbnail_cache_bytes: 64 << 20,
+            max_batch: 32,
+            batch_wait: Duration::from_millis(4),
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            work_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(20),
+            stop_timeout: Duration::from_secs(20),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The router as a client meets it, without a network: a small index, a tiny random model, one request after another.
+
+mod bad_input;
+mod connections;
+mod fixture;
+mod keys;
+mod openapi;
+mod searching;
+mod writing;
