@@ -8,7 +8,7 @@ mod open;
 mod uploads;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -34,8 +34,11 @@ pub(crate) struct Collection {
     /// The index lets one writer in; requests of this server wait for each other here.
     writing: Mutex<()>,
     /// Labels with their numbers of images, while nothing is written.
-    labels: Mutex<Option<Arc<Vec<(String, usize)>>>>,
+    labels: Mutex<Option<LabelCounts>>,
 }
+
+/// Labels with their numbers of images, the most frequent first.
+pub(crate) type LabelCounts = Arc<Vec<(String, usize)>>;
 
 /// An answer of the index.
 #[derive(Clone, Debug)]
@@ -116,7 +119,7 @@ impl Collection {
     }
 
     /// Labels with their numbers of images, the most frequent first.
-    pub fn labels(&self) -> Result<Arc<Vec<(String, usize)>>, Failure> {
+    pub fn labels(&self) -> Result<LabelCounts, Failure> {
         if let Some(known) = &*self.known_labels() {
             return Ok(known.clone());
         }
@@ -136,7 +139,7 @@ impl Collection {
         Ok(labels)
     }
 
-    fn known_labels(&self) -> std::sync::MutexGuard<'_, Option<Arc<Vec<(String, usize)>>>> {
+    fn known_labels(&self) -> MutexGuard<'_, Option<LabelCounts>> {
         self.labels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -10,7 +10,7 @@ use super::{HostedModel, InferenceError, Job};
 /// Embeds the images of all `jobs` and answers each.
 pub(super) fn run(jobs: Vec<Job>) {
     for same_backbone in grouped(jobs, |a, b| Arc::ptr_eq(&a.backbone, &b.backbone)) {
-        let groups = grouped(same_backbone, |a, b| Arc::ptr_eq(a, b));
+        let groups = grouped(same_backbone, Arc::ptr_eq);
         let result = embed(&groups);
         match result {
             Ok(embeddings) => groups.into_iter().zip(embeddings).for_each(|(jobs, values)| answer(jobs, &values)),
