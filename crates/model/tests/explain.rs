@@ -1,5 +1,4 @@
 //! Explanations add up: the parts of an embedding sum to it, the parts of a similarity to the similarity.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinsight_data::synthetic::render;
