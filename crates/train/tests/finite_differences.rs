@@ -15,8 +15,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 const CLASSES: usize = 4;
-/// Length of the step in the direction that is checked.
-const STEP: f64 = 5e-3;
+/// Length of the step in the direction that is checked: short, since ReLUs turn and products bend within a longer one.
+const STEP: f64 = 1e-3;
 
 /// Values of unit effect everywhere, so that nothing hides behind a zero.
 struct Noise {
@@ -103,7 +103,8 @@ impl Case {
                 self.loss(&learner).into_scalar::<f64>()
             };
             let found = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
-            let tolerance = 0.02 * expected.abs() + 5e-4;
+            // The rounding of an f32 loss, divided by the step, is the absolute part.
+            let tolerance = 0.02 * expected.abs() + 1.5e-3;
             assert!((found - expected).abs() < tolerance, "{name}: {parameter}: {found:.6} expected {expected:.6}");
         }
     }
