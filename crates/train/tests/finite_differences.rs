@@ -178,7 +178,8 @@ fn gradients_of_every_accumulator_and_proxy_source() {
     }
     for source in ["simple", "same-encoder", "fixed-encoder", "class-prompts"] {
         let source = format!("proxies.source={source}");
-        Case::new("vptsp-g", &[&source]).check(&source);
+        // With the smooth gate: a ReLU that stands at its turning point has no derivative to compare with.
+        Case::new("vptsp-g", &[&source, "proxies.accumulator.kind=gru"]).check(&source);
     }
     let paper = ["variant=paper", "proxies.accumulator.kind=ema"];
     Case::new("vptsp-m", &paper).check("paper, ema");
