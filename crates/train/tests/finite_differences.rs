@@ -15,8 +15,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 const CLASSES: usize = 4;
-/// Length of the step in the direction that is checked.
-const STEP: f64 = 5e-3;
+/// Length of the step in the direction that is checked: short, since ReLUs turn and products bend within a longer one.
+const STEP: f64 = 1e-3;
 
 /// Values of unit effect everywhere, so that nothing hides behind a zero.
 struct Noise {
@@ -103,7 +103,8 @@ impl Case {
                 self.loss(&learner).into_scalar::<f64>()
             };
             let found = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
-            let tolerance = 0.02 * expected.abs() + 5e-4;
+            // The rounding of an f32 loss, divided by the step, is the absolute part.
+            let tolerance = 0.02 * expected.abs() + 1.5e-3;
             assert!((found - expected).abs() < tolerance, "{name}: {parameter}: {found:.6} expected {expected:.6}");
         }
     }
@@ -177,7 +178,8 @@ fn gradients_of_every_accumulator_and_proxy_source() {
     }
     for source in ["simple", "same-encoder", "fixed-encoder", "class-prompts"] {
         let source = format!("proxies.source={source}");
-        Case::new("vptsp-g", &[&source]).check(&source);
+        // With the smooth gate: a ReLU that stands at its turning point has no derivative to compare with.
+        Case::new("vptsp-g", &[&source, "proxies.accumulator.kind=gru"]).check(&source);
     }
     let paper = ["variant=paper", "proxies.accumulator.kind=ema"];
     Case::new("vptsp-m", &paper).check("paper, ema");
