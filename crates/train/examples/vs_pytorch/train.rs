@@ -51,7 +51,8 @@ impl Train {
         }
         let mut weights = backbone.source(&device);
         let mut source = Start { backbone: &mut weights, tensors: start, missing: Vec::new() };
-        let mut learner = Learner::from_source(&mut source, &backbone.config, &tuning, &proxies, classes);
+        let mut learner =
+            Learner::from_source(&mut source, &backbone.config, &tuning, &proxies, &LossConfig::default(), classes);
         if !source.missing.is_empty() {
             return Err(format!("the start lacks {}", source.missing.join(", ")).into());
         }

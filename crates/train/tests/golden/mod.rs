@@ -12,7 +12,7 @@ use kinsight_model::{Compute, Engine, Pooling, Tuning, VitConfig};
 use kinsight_train::accumulator::{AccumulatorConfig, AccumulatorKind};
 use kinsight_train::bank::PromptBank;
 use kinsight_train::learner::{Learner, TrainBatch};
-use kinsight_train::loss::{LossConfig, LossKind, ProxyAnchorConfig, ProxyRange};
+use kinsight_train::loss::{LossConfig, LossKind, ProxyRange};
 use kinsight_train::optim::{CosineSchedule, LearningRates, OptimizerConfig, OptimizerKind, OptimizerState};
 use kinsight_train::proxies::{ProxyConfig, ProxySource, TowerPrompts};
 use rand_chacha::ChaCha8Rng;
@@ -263,26 +263,24 @@ impl GoldenRun {
         }
     }
 
+    /// Scales and margins are named by a record only where they differ from the authors' defaults.
     fn loss(&self) -> LossConfig {
-        LossConfig {
+        let mut loss = LossConfig {
             kind: if self.text("loss_oproxy_mode") == "nca" { LossKind::ProxyNca } else { LossKind::ProxyAnchor },
             range: if self.text("proxy_data_range") == "in_batch" { ProxyRange::InBatch } else { ProxyRange::All },
-            anchor: self.anchor(),
             ..LossConfig::default()
+        };
+        for (option, values) in [
+            ("pos_alpha", [&mut loss.proxy_anchor.positive_alpha, &mut loss.proxy_nca.positive_alpha]),
+            ("neg_alpha", [&mut loss.proxy_anchor.negative_alpha, &mut loss.proxy_nca.negative_alpha]),
+            ("pos_delta", [&mut loss.proxy_anchor.positive_delta, &mut loss.proxy_nca.positive_delta]),
+            ("neg_delta", [&mut loss.proxy_anchor.negative_delta, &mut loss.proxy_nca.negative_delta]),
+        ] {
+            if let Some(given) = self.option(option).as_f64() {
+                values.into_iter().for_each(|value| *value = given);
+            }
         }
-    }
-
-    /// Scales and margins, which a record names only where they differ from the authors' defaults.
-    fn anchor(&self) -> ProxyAnchorConfig {
-        let defaults = ProxyAnchorConfig::default();
-        let number = |key: &str, default: f64| self.option(key).as_f64().unwrap_or(default);
-        ProxyAnchorConfig {
-            positive_alpha: number("pos_alpha", defaults.positive_alpha),
-            negative_alpha: number("neg_alpha", defaults.negative_alpha),
-            positive_delta: number("pos_delta", defaults.positive_delta),
-            negative_delta: number("neg_delta", defaults.negative_delta),
-            ..defaults
-        }
+        loss
     }
 
     fn optimizer(&self) -> OptimizerConfig {

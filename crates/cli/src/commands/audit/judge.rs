@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use kinsight_data::inspect::Inspection;
-use kinsight_data::{Dataset, LoaderOptions, Preprocess, Split};
+use kinsight_data::{Dataset, Preprocess, Split};
 use kinsight_model::backbone::registry::BUILT_IN;
 use kinsight_model::embedder::{EmbedOptions, embed_dataset};
 use kinsight_model::finetuned::{load_fine_tuned, read_info};

@@ -12,7 +12,6 @@ use clap::{Args, Subcommand};
 
 use crate::arguments::ComputeArgs;
 
-#[expect(unused_imports, reason = "for `kinsight serve --images`, which indexes before it serves")]
 pub use update::index_folder;
 
 const EXAMPLES: &str = "\

@@ -32,7 +32,6 @@ pub(super) fn run(arguments: &UpdateArgs) -> Result<()> {
 }
 
 /// Brings the index at `index` up to date with the images of a folder, making it if it does not exist.
-#[expect(dead_code, reason = "for `kinsight serve --images`, which indexes before it serves")]
 pub fn index_folder(
     images: &Path,
     index: &Path,
