@@ -101,7 +101,7 @@ pub fn run(arguments: &EmbedArgs) -> Result<()> {
         std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     }
     let mut folder = arguments.out.as_os_str().to_owned();
-    folder.push(".partial");
+    folder.push(".journal");
     let folder = PathBuf::from(folder);
     if arguments.restart && folder.is_dir() {
         std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;

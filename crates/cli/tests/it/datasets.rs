@@ -81,7 +81,8 @@ fn check_compares_with_what_was_published() {
         &String::from_utf8_lossy(&output.stdout),
         &["24 images of     5,864", "differs", "every file is there"],
     );
-    let some = fs::read_dir(data.join("images")).unwrap().next().unwrap().unwrap().path();
+    let mut entries = fs::read_dir(data.join("images")).unwrap().map(|entry| entry.unwrap().path());
+    let some = entries.find(|path| path.is_dir()).unwrap();
     fs::remove_dir_all(some).unwrap();
     let output = kinsight().args(["data", "check", "CUB-200-2011", "--json"]).arg(&data).output().unwrap();
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();

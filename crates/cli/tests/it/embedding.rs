@@ -39,7 +39,7 @@ fn every_format_holds_the_same_and_is_judged_as_the_images_are() {
     assert_eq!(csv.lines().count(), 49);
     assert_says(&csv, &["path,label", &fixture.some_image().display().to_string()]);
     let left: Vec<_> = fs::read_dir(fixture.path("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(left.iter().all(|name| !name.to_string_lossy().contains("partial")), "{left:?}");
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("journal")), "{left:?}");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn killed_at_any_moment_and_begun_again_equals_unbroken() {
     for after in [2, 10, 25] {
         let mut child =
             embed(&fixture, "broken.npy", &slow).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-        let journal = fixture.path("broken.npy.partial/done.jsonl");
+        let journal = fixture.path("broken.npy.journal/done.jsonl");
         let deadline = Instant::now() + Duration::from_secs(60);
         let lines = || fs::read_to_string(&journal).map_or(0, |text| text.lines().count());
         while lines() < after && child.try_wait().unwrap().is_none() && Instant::now() < deadline {
@@ -62,7 +62,7 @@ fn killed_at_any_moment_and_begun_again_equals_unbroken() {
         child.wait().unwrap();
     }
     assert!(broken > 0, "no run was still running when it was killed");
-    if fixture.path("broken.npy.partial").is_dir() {
+    if fixture.path("broken.npy.journal").is_dir() {
         assert!(!fixture.path("broken.npy").exists(), "nothing under the name before it is whole");
         let again = embed(&fixture, "broken.npy", &slow).output().unwrap();
         assert_says(&text(&again.stderr), &["going on after"]);
@@ -104,8 +104,8 @@ fn loose_images_have_no_labels() {
 fn what_cannot_go_on_says_so() {
     let fixture = Fixture::new();
     assert_says(&fail(&mut embed(&fixture, "rows.txt", &[])), &["rows.txt", ".npy, .safetensors or .parquet"]);
-    fs::create_dir(fixture.path("rows.npy.partial")).unwrap();
-    fs::write(fixture.path("rows.npy.partial/job.json"), "{}").unwrap();
+    fs::create_dir(fixture.path("rows.npy.journal")).unwrap();
+    fs::write(fixture.path("rows.npy.journal/job.json"), "{}").unwrap();
     assert_says(&fail(&mut embed(&fixture, "rows.npy", &[])), &["another model", "hint:", "--restart"]);
     succeed(&mut embed(&fixture, "rows.npy", &["--restart"]));
 }

@@ -90,7 +90,7 @@ impl LoaderOptions {
 /// let loader = Loader::new(dataset.clone(), Preprocess::default(), LoaderOptions::eval())?;
 /// for batch in loader.batches(Plan::eval(dataset.len(), 64))? {
 ///     let batch = batch?;
-///     assert_eq!(batch.images.len(), batch.shape().iter().product());
+///     assert_eq!(batch.images.len(), batch.shape().iter().product::<usize>());
 /// }
 /// for (path, reason) in loader.unreadable().files {
 ///     eprintln!("warning: {}: {reason}", path.display());

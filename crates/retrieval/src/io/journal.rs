@@ -2,9 +2,9 @@
 //! was.
 //!
 //! ```text
-//! OUT.partial/job.json     what is being computed: another job is refused
-//! OUT.partial/rows.f32     rows so far, [n, dim] little-endian
-//! OUT.partial/done.jsonl   one line a batch: how many rows there were then, of which items, and what was skipped
+//! OUT.journal/job.json     what is being computed: another job is refused
+//! OUT.journal/rows.f32     rows so far, [n, dim] little-endian
+//! OUT.journal/done.jsonl   one line a batch: how many rows there were then, of which items, and what was skipped
 //! ```
 //! A batch counts once its line is complete, and its line is written only after its rows are on the disk; what lies beyond
 //! the last complete line is cut off when the job goes on.
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn whatever_the_moment_of_a_crash_whole_batches_stay_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("out.partial");
+        let path = folder.path().join("out.journal");
         let mut journal = EmbeddingJournal::open(&path, "job", 2).unwrap();
         journal.append(&[1.0, 2.0, 3.0, 4.0], &[0, 2], &[(1, "cut off".to_owned())]).unwrap();
         journal.append(&[5.0, 6.0], &[3], &[]).unwrap();

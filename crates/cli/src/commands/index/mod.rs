@@ -34,7 +34,7 @@ pub struct IndexArgs {
     #[command(subcommand)]
     command: Option<IndexCommand>,
     #[command(flatten)]
-    update: Option<UpdateArgs>,
+    update: UpdateArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -57,10 +57,11 @@ enum IndexCommand {
 #[derive(Debug, Args)]
 struct UpdateArgs {
     /// Folder of images, or CSV with a column path; other columns become fields to filter by
-    images: PathBuf,
+    #[arg(required = true)]
+    images: Option<PathBuf>,
     /// Folder of the index; made if it does not exist
-    #[arg(long)]
-    index: PathBuf,
+    #[arg(long, required = true)]
+    index: Option<PathBuf>,
     /// Run folder with a fine-tuning [default: the model of the index, if there is one]
     #[arg(long)]
     run: Option<PathBuf>,
@@ -185,16 +186,13 @@ struct MigrateArgs {
 
 /// Does what was asked.
 pub fn run(arguments: &IndexArgs) -> Result<()> {
-    match (&arguments.command, &arguments.update) {
-        (Some(IndexCommand::Add(arguments)), _) => update::add(arguments),
-        (Some(IndexCommand::Remove(arguments)), _) => maintain::remove(arguments),
-        (Some(IndexCommand::Stats(arguments)), _) => maintain::stats(arguments),
-        (Some(IndexCommand::Check(arguments)), _) => maintain::check(arguments),
-        (Some(IndexCommand::Export(arguments)), _) => export::run(arguments),
-        (Some(IndexCommand::Migrate(arguments)), _) => migrate::run(arguments),
-        (None, Some(arguments)) => update::run(arguments),
-        (None, None) => anyhow::bail!(
-            "nothing to index: name a folder of images, as in `kinsight index photos/ --index photos.index`"
-        ),
+    match &arguments.command {
+        Some(IndexCommand::Add(arguments)) => update::add(arguments),
+        Some(IndexCommand::Remove(arguments)) => maintain::remove(arguments),
+        Some(IndexCommand::Stats(arguments)) => maintain::stats(arguments),
+        Some(IndexCommand::Check(arguments)) => maintain::check(arguments),
+        Some(IndexCommand::Export(arguments)) => export::run(arguments),
+        Some(IndexCommand::Migrate(arguments)) => migrate::run(arguments),
+        None => update::run(&arguments.update),
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kinsight_index::{GraphSettings, ImageEmbedder, Index, Listing, SyncEvent, SyncReport};
 use kinsight_model::Compute;
 
@@ -18,15 +18,15 @@ use crate::progress::counting_bar;
 pub(super) fn run(arguments: &UpdateArgs) -> Result<()> {
     use_threads(arguments.compute.threads)?;
     let stop = interrupt::stop_flag()?;
-    let listing = Listing::of(&arguments.images)?;
+    // Clap asks for both wherever no subcommand is named.
+    let (images, index) =
+        arguments.images.as_deref().zip(arguments.index.as_deref()).context(
+            "nothing to index: name a folder of images, as in `kinsight index photos/ --index photos.index`",
+        )?;
+    let listing = Listing::of(images)?;
     let choice = Choice::Flags(&arguments.compute);
-    let (index, model) = open_or_create(
-        &arguments.index,
-        arguments.run.as_deref(),
-        arguments.backbone.as_deref(),
-        arguments.exact_up_to,
-        &choice,
-    )?;
+    let (index, model) =
+        open_or_create(index, arguments.run.as_deref(), arguments.backbone.as_deref(), arguments.exact_up_to, &choice)?;
     let report = sync(&index, &[listing], &model, arguments.batch_size, &stop)?;
     print(&index, &report, arguments.json, stop.load(Ordering::Relaxed))
 }
@@ -42,7 +42,9 @@ pub fn index_folder(
     let listing = Listing::of(images)?;
     let (index, model) = open_or_create(index, run, backbone, None, &Choice::Settled(compute))?;
     let report = sync(&index, &[listing], &model, 32, &Arc::default())?;
-    print(&index, &report, false, false)
+    // The server's own output is its address; this is a message.
+    eprintln!("{}", summary(&index, &report)?);
+    Ok(())
 }
 
 /// `kinsight index add`
@@ -120,22 +122,27 @@ fn sync(
     Ok(total)
 }
 
+/// What was done, in a line.
+fn summary(index: &Index, report: &SyncReport) -> Result<String> {
+    Ok(format!(
+        "{} images in {}: {} added, {} changed, {} copied, {} updated, {} unchanged, {} removed, {} unreadable",
+        index.store().len()?,
+        index.path().display(),
+        report.added,
+        report.changed,
+        report.copied,
+        report.updated,
+        report.unchanged,
+        report.removed,
+        report.unreadable.len()
+    ))
+}
+
 fn print(index: &Index, report: &SyncReport, json: bool, stopped: bool) -> Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(report)?);
     } else {
-        println!(
-            "{} images in {}: {} added, {} changed, {} copied, {} updated, {} unchanged, {} removed, {} unreadable",
-            index.store().len()?,
-            index.path().display(),
-            report.added,
-            report.changed,
-            report.copied,
-            report.updated,
-            report.unchanged,
-            report.removed,
-            report.unreadable.len()
-        );
+        println!("{}", summary(index, report)?);
         if let Some(graph) = index.store().stats()?.graph {
             println!(
                 "graph over {} images: recall@10 {:.3} against exact search at ef {}",
