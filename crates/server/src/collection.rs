@@ -250,7 +250,8 @@ fn own_fields(given: Vec<(String, String)>) -> Result<Payload, Failure> {
         let reserved = fields::ALL.contains(&name.as_str()) && name != fields::LABEL;
         if !plain || reserved {
             let name: String = name.chars().take(64).collect();
-            let what = if reserved { "set by the server" } else { "not a name of letters, digits, spaces and _ - . alone" };
+            let what =
+                if reserved { "set by the server" } else { "not a name of letters, digits, spaces and _ - . alone" };
             return Err(Failure::bad_request("bad_field", format!("the field {name:?} is {what}")));
         }
         if text.len() > MAX_OWN_FIELD_BYTES || text.chars().any(char::is_control) {

@@ -29,7 +29,7 @@ API keys: KINSIGHT_READ_KEY and KINSIGHT_WRITE_KEY hold one each; --keys FILE ho
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_override_self = true)]
 pub struct ServeArgs {
     /// Index to serve, as PATH or NAME=PATH; may be repeated
     #[arg(long, value_name = "[NAME=]PATH", required_unless_present = "images")]

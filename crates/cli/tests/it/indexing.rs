@@ -26,8 +26,10 @@ fn index(fixture: &Fixture, name: &str) -> Command {
 }
 
 fn on_index(fixture: &Fixture, words: &[&str], name: &str) -> Command {
+    // Before the flags, the last of which may still want its value.
+    let flags = words.iter().position(|word| word.starts_with("--")).unwrap_or(words.len());
     let mut command = kinsight();
-    command.args(words).arg("--index").arg(fixture.path(name));
+    command.args(&words[..flags]).arg("--index").arg(fixture.path(name)).args(&words[flags..]);
     command
 }
 
