@@ -35,7 +35,7 @@ const LOCK: &str = "lock";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`FORMAT`] of whoever wrote it.
+    /// Version of the format of whoever wrote it.
     pub format: u64,
     /// The store in use.
     pub generation: u64,

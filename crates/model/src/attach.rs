@@ -52,7 +52,7 @@ pub(crate) fn attach(
     }
 }
 
-/// The backbone with everything that [`attach`] put on its layers folded into their weights and biases.
+/// The backbone with everything that `attach` put on its layers folded into their weights and biases.
 pub fn fold(backbone: &VisionTransformer) -> VisionTransformer {
     let mut folded = backbone.clone();
     for block in &mut folded.blocks {

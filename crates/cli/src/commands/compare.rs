@@ -29,7 +29,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CompareArgs {
-    /// TOML with title, seeds, [settings] and [[entry]]
+    /// TOML with title, seeds, a table settings and a list of tables entry
     #[arg(long, required_unless_present = "methods")]
     pub config: Option<PathBuf>,
     /// Methods to compare, in place of a TOML

@@ -13,7 +13,7 @@ pub struct ConvenienceArgs {
     /// Which state to keep: `best` on the validation classes, or the final one
     #[arg(long, value_enum)]
     keep: Option<KeepArg>,
-    /// What `best` and early stopping compare [default: map@r]
+    /// What `best` and early stopping compare; map@r if not given
     #[arg(long, value_name = "METRIC", value_parser = ["map@r", "recall@1", "r_precision"])]
     select_by: Option<String>,
     /// Stop after so many evaluations without a better one on the validation classes

@@ -17,7 +17,7 @@ async fn an_added_image_is_found_and_a_removed_one_is_not() {
 
     assert_eq!(fixture.search(&[Part::File("image", &bytes)]).await.ids()[0], id);
     let priced = fixture.search(&[Part::File("image", &bytes), Part::Field("where", "price < 13")]).await;
-    assert_eq!(priced.ids(), [id.clone()]);
+    assert_eq!(priced.ids(), std::slice::from_ref(&id));
     let labels = fixture.get("/v1/collections/index").await.json();
     assert!(labels["labels"].as_array().unwrap().iter().any(|label| label["label"] == "new one"));
     assert_eq!(fixture.get(&format!("/v1/collections/index/images/{id}/thumbnail")).await.status.as_u16(), 200);

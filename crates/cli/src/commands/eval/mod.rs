@@ -79,7 +79,7 @@ pub struct EvalArgs {
     /// Tensor or column of the labels
     #[arg(long, value_name = "NAME")]
     label_column: Option<String>,
-    /// Metrics to show, `all`, or `list` to see which there are [default: recall,map@r]
+    /// Metrics to show, `all`, or `list` to see which there are; recall,map@r if not given
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
     metrics: Vec<String>,
     /// K of Recall@K, Precision@K and nDCG@K
