@@ -73,6 +73,7 @@ for (const view of views) {
 test("from a dropped picture to its kin", { skip }, async () => {
   const { label, bytes } = sample();
   const page = await open(browser, address);
+  await page.waitForSelector("#sample-row button");
   await drop(page, bytes);
   await settled(page);
 
@@ -97,7 +98,10 @@ test("from a dropped picture to its kin", { skip }, async () => {
     await page.locator(`#why-modes input[value=${mode}]`).check({ force: true });
     const painted = await page.evaluate((lines) => {
       const canvas = document.getElementById(lines ? "why-lines" : "why-first-overlay");
-      return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0);
+      // Read from a copy, so that the page's own canvas stays as it is.
+      const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+      copy.drawImage(canvas, 0, 0);
+      return copy.getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0);
     }, mode === "pairs");
     assert.ok(painted, `${mode} is drawn`);
   }

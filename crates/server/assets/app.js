@@ -9,6 +9,8 @@ import { takePicture } from "/assets/camera.js";
 
 const PAGE = 24;
 const state = { collections: [], collection: null, labels: new Set(), k: PAGE, asking: null, limits: {} };
+// Pictures that were searched by: the history names them by number, since not every browser gives back what it is given.
+const pictures = [];
 const why = new Why();
 const query = new Query(() => { state.k = PAGE; search(); });
 const results = new Results(query, () => state.collection.name, {
@@ -24,7 +26,7 @@ function open(term, remember = true) {
   byId("workspace").hidden = false;
   document.body.dataset.view = "results";
   query.start(term);
-  if (remember) history.pushState(term.id ? { id: term.id } : { picture: term.blob }, "");
+  if (remember) history.pushState(term.id ? { id: term.id } : { picture: pictures.push(term) - 1 }, "");
   window.scrollTo({ top: 0 });
 }
 
@@ -230,7 +232,7 @@ function listen() {
   window.addEventListener("popstate", async (event) => {
     const { id, picture } = event.state ?? {};
     try {
-      if (picture) open({ blob: picture }, false);
+      if (pictures[picture]) open(pictures[picture], false);
       else if (id) open(await ask(`${collectionPath(state.collection.name)}/images/${id}`), false);
       else restart(false);
     } catch (error) {

@@ -26,7 +26,6 @@ export class Query {
 
   /** One picture and nothing else. */
   start(term) {
-    for (const old of [...this.wanted, ...this.unwanted]) if (old.url) URL.revokeObjectURL(old.url);
     this.wanted = [term];
     this.unwanted = [];
     this.setPart(null);

@@ -24,7 +24,7 @@ const FIRST_SPECIES: u32 = 1_000_000;
 const TRAIN_SPECIES: u32 = 24;
 const IMAGES_PER_SPECIES: u32 = 20;
 const SIZE_PX: u32 = 144;
-const EPOCHS: usize = 12;
+const EPOCHS: usize = 24;
 
 /// Draws, measures, trains twice, prints the table and writes the report.
 pub fn run(arguments: &QuickstartArgs) -> Result<()> {
@@ -121,9 +121,9 @@ fn config(method: &str, images: &Path, arguments: &QuickstartArgs) -> Result<Tra
         ("epochs", epochs.into()),
         ("sampling.batch_size", 32.into()),
         ("sampling.images_per_class", 4.into()),
-        ("optimizer.lr", 1e-3.into()),
-        ("optimizer.lr_proxies", 1e-2.into()),
-        ("eval_every", 2.into()),
+        ("optimizer.lr", 2e-3.into()),
+        ("optimizer.lr_proxies", 2e-2.into()),
+        ("eval_every", 4.into()),
         ("data.min_crop_area", 0.4.into()),
     ];
     for (key, value) in settings {
