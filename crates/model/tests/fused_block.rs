@@ -10,6 +10,7 @@ use kinsight_model::prompts::PromptRows;
 use kinsight_model::vit::adapter::{AdapterConfig, AdapterInit, AdapterNorm, AdapterPlacement};
 use kinsight_model::vit::{Block, config::VitConfig};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -161,8 +162,19 @@ fn compare(a: &BTreeMap<String, Vec<f32>>, b: &BTreeMap<String, Vec<f32>>, toler
 const COMPOSED: Compute = Compute { engine: Engine::Composed, precision: Precision::F32, checkpoint: Checkpoint::None };
 const FUSED: Compute = Compute { engine: Engine::Fused, ..COMPOSED };
 
+/// The same cases at every run, so that rounding near the tolerance fails no build by chance; `PROPTEST_RNG_SEED` asks for
+/// others.
+fn repeatable(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let rng_seed = match config.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(1),
+        given => given,
+    };
+    ProptestConfig { rng_seed, ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(repeatable(96))]
 
     #[test]
     fn fused_equals_composed(case in cases()) {

@@ -6,6 +6,7 @@ use kinsight_model::engine::{Compute, Engine, Precision};
 use kinsight_model::parameters::{ParameterSource, normal_values, set_trainable};
 use kinsight_model::vit::{PatchEmbed, config::VitConfig};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -49,8 +50,19 @@ fn compare(found: &[Vec<f32>; 3], expected: &[Vec<f32>; 3], tolerance: f64) {
     }
 }
 
+/// The same cases at every run, so that rounding near the tolerance fails no build by chance; `PROPTEST_RNG_SEED` asks for
+/// others.
+fn repeatable(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let rng_seed = match config.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(1),
+        given => given,
+    };
+    ProptestConfig { rng_seed, ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(repeatable(24))]
 
     #[test]
     fn fused_equals_composed(

@@ -3,7 +3,7 @@
 use kinsight_kernels::{AdapterNorm, AdapterPlacement, Keep, Precision};
 use proptest::prelude::*;
 
-use crate::case::{Case, Spec, specs};
+use crate::case::{Case, Spec, repeatable, specs};
 use crate::reference;
 
 /// Asserts that every tensor is within `tolerance` of the reference, in relative norm.
@@ -26,7 +26,7 @@ fn check(spec: &Spec, precision: Precision, tolerance: f64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(repeatable(96))]
 
     #[test]
     fn f32_equals_the_reference(spec in specs()) {

@@ -3,7 +3,7 @@
 use kinsight_kernels::*;
 use proptest::prelude::*;
 
-use crate::case::{Case, Spec, grads_by_name, specs};
+use crate::case::{Case, Spec, grads_by_name, repeatable, specs};
 
 const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
@@ -90,7 +90,7 @@ fn the_number_of_threads_changes_no_bit() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(repeatable(32))]
 
     #[test]
     fn computing_the_forward_again_changes_no_bit(spec in specs()) {

@@ -3,7 +3,7 @@
 use kinsight_kernels::*;
 use proptest::prelude::*;
 
-use crate::case::{Case, Spec, specs};
+use crate::case::{Case, Spec, repeatable, specs};
 
 /// The small parameters of `params`.
 fn variant<'a>(params: &BlockParams<'a>) -> BlockVariant<'a> {
@@ -27,7 +27,7 @@ fn packed(spec: &Spec, params: &BlockParams<'_>, precision: Precision) -> Packed
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(repeatable(48))]
 
     #[test]
     fn groups_get_what_they_get_alone(spec in specs(), bf16 in any::<bool>(), batches in proptest::array::uniform3(1usize..4)) {
