@@ -17,7 +17,7 @@ fn check(spec: &Spec, precision: Precision, tolerance: f64) {
         let norm = expected.iter().map(|v| v * v).sum::<f64>().sqrt();
         let difference = found.iter().zip(expected).map(|(&a, b)| (f64::from(a) - b).powi(2)).sum::<f64>().sqrt();
         // Gradients that are zero, or cancel to almost zero, are compared with the size of what they are sums of.
-        let floor = 0.5 * (found.len() as f64).sqrt();
+        let floor = 0.1 * (found.len() as f64).sqrt();
         assert!(
             difference <= tolerance * norm.max(floor),
             "{name}: differs by {difference:e}, norm {norm:e}, of {spec:?}"
