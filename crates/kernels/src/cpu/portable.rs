@@ -134,19 +134,30 @@ impl Simd for Portable {
     }
 }
 
+/// Products summed one after the other before their sum joins the total: rounding errors then grow with this and with
+/// the number of sums rather than with the depth, which without a fused multiply-add would be felt where a sum cancels.
+const BLOCK: usize = 32;
+
 /// A tile of constant shape, so that its sums stay in registers.
 fn product<const ROWS: usize, const COLS: usize>(tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
-    let mut sums = [[0.0f32; COLS]; ROWS];
-    for (k, b) in tile.b.as_chunks::<COLS>().0.iter().take(tile.depth).enumerate() {
-        for (r, sums) in sums.iter_mut().enumerate() {
-            let a = tile.a[r * tile.row_stride + k * tile.depth_stride];
-            for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = mul_add(a, *b, *sum);
+    let mut totals = [[0.0f32; COLS]; ROWS];
+    let (rows_of_b, _) = tile.b.as_chunks::<COLS>();
+    for (block, b) in rows_of_b[..tile.depth].chunks(BLOCK).enumerate() {
+        let mut sums = [[0.0f32; COLS]; ROWS];
+        for (k, b) in b.iter().enumerate() {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let a = tile.a[r * tile.row_stride + (block * BLOCK + k) * tile.depth_stride];
+                for (sum, b) in sums.iter_mut().zip(b) {
+                    *sum = mul_add(a, *b, *sum);
+                }
             }
         }
+        for (total, sum) in totals.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+            *total += sum;
+        }
     }
-    for (out, sums) in out.chunks_exact_mut(Portable::COLS).zip(&sums) {
-        out[..COLS].copy_from_slice(sums);
+    for (out, totals) in out.chunks_exact_mut(Portable::COLS).zip(&totals) {
+        out[..COLS].copy_from_slice(totals);
     }
 }
 
