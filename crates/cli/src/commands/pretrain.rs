@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use kinsight_data::synthetic::{SyntheticSpec, write_folder};
+use kinsight_data::synthetic::{Film, SyntheticSpec, write_folder};
 use kinsight_data::{Dataset, Preprocess, SplitRule};
 use kinsight_model::backbone::registry::{nano_config, nano_preprocess};
 use kinsight_model::backbone::{CONFIG_KEY, PREPROCESS_KEY};
@@ -99,6 +99,7 @@ fn draw(recipe: &Recipe, out: &Path, size_px: u32) -> Result<PathBuf> {
             images_per_class: recipe.images_per_species,
             size_px,
             classes: classes.clone(),
+            film: Film::Positive,
         };
         let folder = Path::new("species").join(part);
         let bar = counting_bar("drawing", classes.len() * recipe.images_per_species as usize, "butterflies");

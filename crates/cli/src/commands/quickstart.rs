@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use burn::tensor::Device;
 use kinsight_data::SplitRule;
-use kinsight_data::synthetic::{SyntheticSpec, write_folder};
+use kinsight_data::synthetic::{Film, SyntheticSpec, write_folder};
 use kinsight_model::backbone::registry::BUILT_IN;
 use kinsight_train::config::{Overrides, TrainConfig};
 use kinsight_train::run::{ReportedRun, RunFolder, RunReport};
@@ -58,8 +58,8 @@ pub fn run(arguments: &QuickstartArgs) -> Result<()> {
     let report = RunReport {
         title: "Butterflies by species".into(),
         subtitle: format!(
-            "{BUILT_IN} taught with {} drawn butterflies of {TRAIN_SPECIES} species, measured on \
-             {TRAIN_SPECIES} species it never saw",
+            "{BUILT_IN} taught with {} drawn butterflies of {TRAIN_SPECIES} species, as photographic negatives, which it does \
+             not know, and measured on {TRAIN_SPECIES} species that it never saw",
             TRAIN_SPECIES * IMAGES_PER_SPECIES
         ),
         config: method.config(),
@@ -101,6 +101,8 @@ fn draw(folder: &Path, seed: u64) -> Result<PathBuf> {
         classes: FIRST_SPECIES..FIRST_SPECIES + 2 * TRAIN_SPECIES,
         images_per_class: IMAGES_PER_SPECIES,
         size_px: SIZE_PX,
+        // The backbone has seen positives alone: like a user's own images, these are not quite what it knows.
+        film: Film::Negative,
     };
     let bar = counting_bar("drawing ", spec.total_images() as usize, "butterflies");
     let drawn = write_folder(&spec, folder, |progress| bar.set_position(progress.done));

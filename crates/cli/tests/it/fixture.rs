@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use burn::tensor::Device;
 use kinsight_data::Preprocess;
-use kinsight_data::synthetic::{SyntheticSpec, write_folder};
+use kinsight_data::synthetic::{Film, SyntheticSpec, write_folder};
 use kinsight_model::backbone::{CONFIG_KEY, PREPROCESS_KEY};
 use kinsight_model::parameters::{RandomInit, named_tensors};
 use kinsight_model::weights::write_safetensors;
@@ -22,7 +22,7 @@ pub struct Fixture {
 impl Fixture {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let spec = SyntheticSpec { seed: 1, classes: 0..8, images_per_class: 6, size_px: 40 };
+        let spec = SyntheticSpec { seed: 1, classes: 0..8, images_per_class: 6, size_px: 40, film: Film::Positive };
         write_folder(&spec, &folder.path().join("images"), |_| {}).unwrap();
         let fixture = Self { folder };
         fixture.write_backbone("backbone.safetensors", &VitConfig::new(32, 8, 32, 2, 2));

@@ -1,11 +1,41 @@
 //! The camera: lens, exposure, tone curve, sensor noise. Takes linear light to 8-bit sRGB.
 
+use std::fmt::{self, Display, Formatter};
 use std::sync::LazyLock;
 
 use super::canvas::Canvas;
 use super::colour::{Rgb, encode_srgb};
 use super::dice::Dice;
 use super::noise;
+
+/// What a set's pictures were taken on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Film {
+    /// Colours as the eye sees them.
+    #[default]
+    Positive,
+    /// Every colour's complement, as on a strip of negatives: nothing is lost, yet a backbone that knows positives alone
+    /// finds its way less well. A stand-in for the gap between what a backbone was trained on and a user's own images.
+    Negative,
+}
+
+impl Film {
+    fn print(self, byte: u8) -> u8 {
+        match self {
+            Film::Positive => byte,
+            Film::Negative => u8::MAX - byte,
+        }
+    }
+}
+
+impl Display for Film {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Film::Positive => "positives",
+            Film::Negative => "negatives",
+        })
+    }
+}
 
 /// One camera's settings for one picture.
 pub(super) struct Camera {
@@ -36,8 +66,8 @@ impl Camera {
         }
     }
 
-    /// Develops the picture: `size * size * 3` bytes, rows from the top, RGB.
-    pub fn develop(&self, canvas: &mut Canvas) -> Vec<u8> {
+    /// Develops the picture on `film`: `size * size * 3` bytes, rows from the top, RGB.
+    pub fn develop(&self, canvas: &mut Canvas, film: Film) -> Vec<u8> {
         let size = canvas.size;
         canvas.blur((self.blur * size as f32).max(0.35));
         let tone = Tone::new(self.contrast);
@@ -55,7 +85,7 @@ impl Camera {
                 let strength = self.noise * (exposed.luminance().max(0.0) + 0.002).sqrt();
                 let noisy = exposed + (Rgb::grey(grain) + tint * chroma) * strength;
                 for (byte, value) in out.iter_mut().zip(noisy.channels()) {
-                    *byte = tone.develop(value);
+                    *byte = film.print(tone.develop(value));
                 }
             }
         }

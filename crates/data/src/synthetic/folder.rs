@@ -13,7 +13,7 @@ use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
 
 use super::species::Species;
-use super::{SIZES_PX, Shot, SyntheticError, photograph, species_name};
+use super::{Film, SIZES_PX, Shot, SyntheticError, photograph, species_name};
 use crate::rgb_image::RgbImage;
 
 /// Rises when the same numbers give other pictures, so that sets of an older renderer are not taken for new ones.
@@ -29,10 +29,16 @@ const JPEG_QUALITY: u8 = 92;
 ///
 /// # Example
 /// ```
-/// use kinsight_data::synthetic::{SPECIES_PER_GENUS, SyntheticSpec, write_folder};
+/// use kinsight_data::synthetic::{Film, SPECIES_PER_GENUS, SyntheticSpec, write_folder};
 ///
 /// let folder = tempfile::tempdir()?;
-/// let spec = SyntheticSpec { seed: 1, classes: 0..SPECIES_PER_GENUS, images_per_class: 2, size_px: 32 };
+/// let spec = SyntheticSpec {
+///     seed: 1,
+///     classes: 0..SPECIES_PER_GENUS,
+///     images_per_class: 2,
+///     size_px: 32,
+///     film: Film::Positive,
+/// };
 /// write_folder(&spec, folder.path(), |_| ())?;
 /// assert_eq!(kinsight_data::Dataset::from_folder(folder.path())?.items.len(), 12);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -47,6 +53,8 @@ pub struct SyntheticSpec {
     pub images_per_class: u32,
     /// Width and height in pixels, within [`SIZES_PX`].
     pub size_px: u32,
+    /// What the pictures are taken on.
+    pub film: Film,
 }
 
 impl SyntheticSpec {
@@ -67,9 +75,9 @@ impl SyntheticSpec {
     }
 
     fn marker(&self) -> String {
-        let Self { seed, classes, images_per_class, size_px } = self;
+        let Self { seed, classes, images_per_class, size_px, film } = self;
         format!(
-            "butterflies {RENDERER_VERSION}, seed {seed}, species {}..{}, {images_per_class} each, {size_px} px\n",
+            "butterflies {RENDERER_VERSION}, seed {seed}, species {}..{}, {images_per_class} each, {size_px} px, {film}\n",
             classes.start, classes.end
         )
     }
@@ -117,7 +125,7 @@ pub fn write_folder(
         let path = class.folder.join(format!("{instance:04}.jpg"));
         if !is_there(&path)? {
             let shot = Shot { seed: spec.seed, species: class.id, instance };
-            write_image(&photograph(&class.species, shot, spec.size_px), &path)?;
+            write_image(&photograph(&class.species, shot, spec.film, spec.size_px), &path)?;
             drawn.fetch_add(1, Ordering::Relaxed);
         }
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;

@@ -38,6 +38,7 @@ mod species;
 #[cfg(test)]
 mod tests;
 
+pub use camera::Film;
 pub use error::SyntheticError;
 pub use folder::{Progress, SyntheticSpec, Written, write_folder};
 pub use names::species_name;
@@ -73,7 +74,7 @@ pub fn render(species: u32, instance: u32, seed: u64, size_px: u32) -> Result<Rg
     if !SIZES_PX.contains(&size_px) {
         return Err(SyntheticError::Size { found: size_px });
     }
-    Ok(photograph(&Species::of(species), Shot { seed, species, instance }, size_px))
+    Ok(photograph(&Species::of(species), Shot { seed, species, instance }, Film::Positive, size_px))
 }
 
 /// The numbers that every circumstance of a picture is drawn from.
@@ -91,7 +92,7 @@ impl Shot {
 }
 
 /// Draws `species` under the circumstances of `shot`; `size_px` is within [`SIZES_PX`].
-fn photograph(species: &Species, shot: Shot, size_px: u32) -> RgbImage {
+fn photograph(species: &Species, shot: Shot, film: Film, size_px: u32) -> RgbImage {
     let size = size_px as usize;
     let mut scenery = shot.dice(Topic::Scenery);
     let backdrop = Backdrop::draw(&mut scenery);
@@ -101,7 +102,7 @@ fn photograph(species: &Species, shot: Shot, size_px: u32) -> RgbImage {
     let pose = Pose::draw(&mut shot.dice(Topic::Pose), size, backdrop);
     Butterfly { species, individual: &individual, pose: &pose, light: &light }.draw(&mut canvas, backdrop.shade());
     scenery::obstruct(&mut canvas, &mut shot.dice(Topic::Foreground), &light);
-    let pixels = Camera::draw(&mut shot.dice(Topic::Camera)).develop(&mut canvas);
+    let pixels = Camera::draw(&mut shot.dice(Topic::Camera)).develop(&mut canvas, film);
     #[expect(clippy::expect_used, reason = "the camera develops size * size * 3 bytes, and size is at least 16")]
     RgbImage::new(size_px, size_px, pixels).expect("a developed picture is square")
 }

@@ -39,7 +39,7 @@ fn sister_species_differ_visibly_under_the_same_circumstances() {
     for genus in (0..120).map(|i| i * 31) {
         let sisters = (0..SPECIES_PER_GENUS).map(|member| Species::of(genus * SPECIES_PER_GENUS + member));
         let shot = Shot { seed: 2, species: genus, instance: 0 };
-        let pictures: Vec<RgbImage> = sisters.map(|species| photograph(&species, shot, 64)).collect();
+        let pictures: Vec<RgbImage> = sisters.map(|species| photograph(&species, shot, Film::Positive, 64)).collect();
         for i in 0..pictures.len() {
             for j in 0..i {
                 let apart = difference(&pictures[i], &pictures[j]);
@@ -89,7 +89,7 @@ fn species_of_different_genera_differ_more_than_instances() {
 }
 
 fn spec() -> SyntheticSpec {
-    SyntheticSpec { seed: 11, classes: 4..9, images_per_class: 3, size_px: 40 }
+    SyntheticSpec { seed: 11, classes: 4..9, images_per_class: 3, size_px: 40, film: Film::Positive }
 }
 
 /// Every file of a set with its bytes, in order.
@@ -179,4 +179,12 @@ fn a_set_that_cannot_be_drawn_is_refused_before_anything_is_written() {
     fs::write(dir.path().join("file"), "").unwrap();
     let error = write_folder(&spec(), &dir.path().join("file"), |_| ()).unwrap_err();
     assert!(matches!(error, SyntheticError::Io { .. }), "{error}");
+}
+
+#[test]
+fn a_negative_is_the_complement_of_its_positive() {
+    let shot = Shot { seed: 5, species: 17, instance: 3 };
+    let [positive, negative] =
+        [Film::Positive, Film::Negative].map(|film| photograph(&Species::of(17), shot, film, 48));
+    assert!(positive.pixels().iter().zip(negative.pixels()).all(|(p, n)| *p == 255 - n));
 }

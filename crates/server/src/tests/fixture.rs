@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use burn::tensor::Device;
 use http_body_util::BodyExt;
-use kinsight_data::synthetic::{SyntheticSpec, write_folder};
+use kinsight_data::synthetic::{Film, SyntheticSpec, write_folder};
 use kinsight_data::{Dataset, DecodeLimits, Preprocess, decode_file};
 use kinsight_index::payload::fields;
 use kinsight_index::{GraphSettings, Index, ModelSource, Payload, Point, PointId, Value as Field};
@@ -90,7 +90,7 @@ impl Fixture {
     pub fn with(limits: Limits, keys: Keys) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        let spec = SyntheticSpec { seed: 1, classes: 0..4, images_per_class: 4, size_px: 48 };
+        let spec = SyntheticSpec { seed: 1, classes: 0..4, images_per_class: 4, size_px: 48, film: Film::Positive };
         write_folder(&spec, &root.join("images"), |_| {}).unwrap();
         write_backbone(&root.join("backbone.safetensors"));
         write_run(root, "run");
