@@ -20,6 +20,7 @@ mod image_backward;
 mod mixed;
 mod params;
 mod saved;
+mod side;
 mod weight_cache;
 mod weights;
 
@@ -29,4 +30,5 @@ pub use grads::{AdapterGrads, AdapterWanted, BlockGrads, Wanted};
 pub use mixed::{BlockGroup, BlockVariant, PackedBlock, block_forward_mixed};
 pub use params::{AdapterNorm, AdapterParams, AdapterPlacement, BlockDims, BlockParams, Prompts};
 pub use saved::{Keep, Saved};
+pub use side::LayerVariant;
 pub use weight_cache::WeightCache;

@@ -75,8 +75,8 @@ mod scratch;
 
 pub use block::{
     AdapterGrads, AdapterNorm, AdapterParams, AdapterPlacement, AdapterWanted, BlockDims, BlockGrads, BlockGroup,
-    BlockParams, BlockVariant, Keep, PackedBlock, Prompts, Saved, Wanted, WeightCache, block_backward, block_forward,
-    block_forward_mixed, block_forward_saving,
+    BlockParams, BlockVariant, Keep, LayerVariant, PackedBlock, Prompts, Saved, Wanted, WeightCache, block_backward,
+    block_forward, block_forward_mixed, block_forward_saving,
 };
 pub use buffer::release_idle_memory;
 pub use cpu::cpu_features;

@@ -45,6 +45,16 @@ pub struct LoraParams<'a> {
     pub b: &'a [f32],
 }
 
+impl LoraParams<'_> {
+    pub(crate) fn check(&self, input: usize, output: usize) -> Result<(), KernelError> {
+        if self.rank == 0 {
+            return Err(KernelError::Dimension { what: "lora rank", expected: "at least 1".into(), found: 0 });
+        }
+        check_length("lora a", self.rank.saturating_mul(input), self.a.len())?;
+        check_length("lora b", self.rank.saturating_mul(output), self.b.len())
+    }
+}
+
 /// Which gradients of a linear layer are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinearWanted {
@@ -92,11 +102,7 @@ impl<'a> LinearParams<'a> {
             check_length(names[1], output, bias.len())?;
         }
         if let Some(lora) = self.lora {
-            if lora.rank == 0 {
-                return Err(KernelError::Dimension { what: "lora rank", expected: "at least 1".into(), found: 0 });
-            }
-            check_length("lora a", lora.rank.saturating_mul(input), lora.a.len())?;
-            check_length("lora b", lora.rank.saturating_mul(output), lora.b.len())?;
+            lora.check(input, output)?;
         }
         Ok(())
     }

@@ -62,9 +62,10 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// Whether matrices of the blocks themselves change, so that fine-tunings cannot share them.
+    /// Whether matrices of the blocks themselves change, so that fine-tunings cannot share them. What is attached to a
+    /// layer (LoRA, DoRA, SSF) leaves its matrix as it is.
     pub fn trains_matrices(&self) -> bool {
-        self.full
+        self.full || self.last_blocks > 0
     }
 
     /// Whether the encoder's parameter `name` (as `backbone.norm.bias`, `prompts.tables.0`, `head.norm.weight`) trains.

@@ -9,6 +9,7 @@ use super::adapter::{Adapter, AdapterScratch};
 use super::grads::Wanted;
 use super::params::{AdapterPlacement, BlockDims, BlockParams, Prompts};
 use super::saved::{Activations, ImageActivations, Keep, RowActivations, Saved, State, part, ranges, split, split_off};
+use super::side::{LayerVariant, SideScratch, multiply_beside};
 use super::weight_cache::Cached;
 use super::weights::{ForwardWeights, Matrices, Uses};
 use crate::attention::{ForwardScratch, Heads, attention_forward};
@@ -16,7 +17,7 @@ use crate::buffer::Buffer;
 use crate::cpu::Cpu;
 use crate::element::{Bf16, Element};
 use crate::error::{KernelError, check_length};
-use crate::gemm::{Bias, Left, Residual, multiply};
+use crate::gemm::{Bias, Left, Residual};
 use crate::norm::NormForward;
 use crate::precision::Precision;
 use crate::scratch::{Pool, sized};
@@ -92,6 +93,7 @@ pub(crate) struct ImageScratch<E> {
     activated: Buffer<E>,
     heads: ForwardScratch<E>,
     adapter: AdapterScratch<E>,
+    side: SideScratch<E>,
 }
 
 impl<E: Element> ImageScratch<E> {
@@ -102,6 +104,7 @@ impl<E: Element> ImageScratch<E> {
             activated: Buffer::new(),
             heads: ForwardScratch::new(cpu),
             adapter: AdapterScratch::default(),
+            side: SideScratch::default(),
         }
     }
 }
@@ -112,8 +115,14 @@ impl<'a, E: Cached> Forward<'a, E> {
     }
 
     /// A forward over matrices that are packed already.
-    pub(crate) fn sharing(cpu: Cpu, dims: &'a BlockDims, params: &'a BlockParams<'a>, matrices: &Matrices<E>) -> Self {
-        Self::with_weights(cpu, dims, params, ForwardWeights::sharing(cpu, dims, params, matrices), true)
+    pub(crate) fn sharing(
+        cpu: Cpu,
+        dims: &'a BlockDims,
+        params: &'a BlockParams<'a>,
+        layers: [LayerVariant<'a>; 4],
+        matrices: &Matrices<E>,
+    ) -> Self {
+        Self::with_weights(cpu, dims, params, ForwardWeights::sharing(cpu, dims, params, layers, matrices), true)
     }
 
     fn with_weights(
@@ -126,7 +135,7 @@ impl<'a, E: Cached> Forward<'a, E> {
         let mut forward = Self { cpu, dims, params, weights, shared_kv: Vec::new() };
         if let (Some(Prompts::Shared(prompts)), true) = (params.prompts, computes_keys) {
             let mut kv = vec![E::default(); dims.prompts * 2 * dims.width];
-            forward.prompt_kv(prompts, &mut Buffer::new(), &mut kv);
+            forward.prompt_kv(prompts, &mut Buffer::new(), &mut SideScratch::default(), &mut kv);
             forward.shared_kv = kv;
         }
         forward
@@ -246,9 +255,10 @@ impl<'a, E: Cached> Forward<'a, E> {
         let left = Left::rows(normed, width);
         let (q_bias, kv_bias) = weights.qkv_bias.split_at(width);
         let mut queries = Bias { out: &mut *qkv, stride: 3 * width, bias: q_bias };
-        multiply(cpu, rows.min(dims.outputs.saturating_sub(first)), left, &weights.q, &mut queries);
+        let queried = rows.min(dims.outputs.saturating_sub(first));
+        multiply_beside(cpu, queried, left, (&weights.q, &weights.sides.q), &mut scratch.side, &mut queries);
         let mut keys_values = Bias { out: &mut qkv[width..], stride: 3 * width, bias: kv_bias };
-        multiply(cpu, rows, left, &weights.kv, &mut keys_values);
+        multiply_beside(cpu, rows, left, (&weights.kv, &weights.sides.kv), &mut scratch.side, &mut keys_values);
     }
 
     /// Rows `rows` of an image's output, once the image's keys and values are there.
@@ -270,7 +280,8 @@ impl<'a, E: Cached> Forward<'a, E> {
         let middle = kept.middle;
         let mut sink =
             Residual { out: &mut *middle, residual: Some(x), bias: &weights.proj_bias, scale: params.layer_scale1 };
-        multiply(cpu, count, Left::rows(attention, width), &weights.proj, &mut sink);
+        let left = Left::rows(attention, width);
+        multiply_beside(cpu, count, left, (&weights.proj, &weights.sides.proj), &mut scratch.side, &mut sink);
 
         let sequential = !kept.mlp.is_empty();
         if out.is_none() && kept.hidden.is_empty() && !sequential {
@@ -280,11 +291,13 @@ impl<'a, E: Cached> Forward<'a, E> {
         cpu.run(NormForward { params: params.norm2, eps: dims.eps, x: middle, out: normed });
         let activated = sized(&mut scratch.activated, count * dims.hidden);
         let mut hidden = GeluForward { out: activated, kept: kept.hidden, bias: &weights.fc1_bias };
-        multiply(cpu, count, Left::rows(normed, width), &weights.fc1, &mut hidden);
+        let left = Left::rows(normed, width);
+        multiply_beside(cpu, count, left, (&weights.fc1, &weights.sides.fc1), &mut scratch.side, &mut hidden);
         let left = Left::rows(&scratch.activated, dims.hidden);
+        let fc2 = (&*weights.fc2, &weights.sides.fc2);
         let end = |out, residual| Residual { out, residual, bias: &weights.fc2_bias, scale: params.layer_scale2 };
         if sequential {
-            multiply(cpu, count, left, &weights.fc2, &mut end(&mut *kept.mlp, None));
+            multiply_beside(cpu, count, left, fc2, &mut scratch.side, &mut end(&mut *kept.mlp, None));
         }
         let Some(out) = out else { return };
         match self.adapter() {
@@ -294,7 +307,7 @@ impl<'a, E: Cached> Forward<'a, E> {
                 adapter.forward(kept.mlp, &mut scratch.adapter, out);
             }
             adapter => {
-                multiply(cpu, count, left, &weights.fc2, &mut end(&mut *out, Some(&*middle)));
+                multiply_beside(cpu, count, left, fc2, &mut scratch.side, &mut end(&mut *out, Some(&*middle)));
                 if let Some(adapter) = adapter {
                     adapter.forward(middle, &mut scratch.adapter, out);
                 }
@@ -305,18 +318,18 @@ impl<'a, E: Cached> Forward<'a, E> {
     /// Keys and values of image `i`'s own prompts, where it has some.
     fn image_prompt_kv(&self, i: usize, scratch: &mut ImageScratch<E>, kv: &mut [E]) {
         if let Some(Prompts::PerImage(prompts)) = self.params.prompts {
-            self.prompt_kv(part(prompts, self.dims.batch, i), &mut scratch.normed, kv);
+            self.prompt_kv(part(prompts, self.dims.batch, i), &mut scratch.normed, &mut scratch.side, kv);
         }
     }
 
     /// Keys and values of prompts: `[P, D]` to `[P, 2D]`.
-    fn prompt_kv(&self, prompts: &[f32], normed: &mut Buffer<E>, kv: &mut [E]) {
+    fn prompt_kv(&self, prompts: &[f32], normed: &mut Buffer<E>, side: &mut SideScratch<E>, kv: &mut [E]) {
         let (dims, width) = (self.dims, self.dims.width);
         let normed = sized(normed, prompts.len());
         self.cpu.run(NormForward { params: self.params.norm1, eps: dims.eps, x: prompts, out: normed });
         let mut sink = Bias { out: kv, stride: 2 * width, bias: &self.weights.qkv_bias[width..] };
         let left = Left::rows(normed, width);
-        multiply(self.cpu, dims.prompts, left, &self.weights.kv, &mut sink);
+        multiply_beside(self.cpu, dims.prompts, left, (&self.weights.kv, &self.weights.sides.kv), side, &mut sink);
     }
 
     /// An image's queries, keys and values; `prompt_kv` is empty where prompts are shared.

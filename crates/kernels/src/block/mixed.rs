@@ -1,7 +1,7 @@
 //! One block for images of several fine-tunings at once: the frozen matrices are shared, everything small differs.
 //!
-//! A fine-tuning by prompts, biases, norms and adapters leaves the block's four large matrices as they are. Here these
-//! are packed once, kept, and used by every call and every fine-tuning; the rows of a batch come in groups, one a
+//! A fine-tuning by prompts, biases, norms and adapters leaves the block's four large matrices as they are, and low-rank
+//! additions or scaled rows can be computed beside them. Here these matrices are packed once, kept, and used by every call and every fine-tuning; the rows of a batch come in groups, one a
 //! fine-tuning, and all groups are computed in one parallel pass, so that a group of one image costs what its image
 //! costs. A server that hosts many fine-tunings of one backbone runs on this; training does not, since packing once a
 //! step is nothing there.
@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::forward::Forward;
 use super::params::{AdapterParams, BlockDims, BlockParams, Prompts};
+use super::side::LayerVariant;
 use super::weight_cache::Cached;
 use super::weights::Matrices;
 use crate::cpu::Cpu;
@@ -40,18 +41,18 @@ enum PackedMatrices {
 pub struct BlockVariant<'a> {
     /// LayerNorm before attention.
     pub norm1: LayerNormParams<'a>,
-    /// `[3D]`.
-    pub qkv_bias: Option<&'a [f32]>,
-    /// `[D]`.
-    pub proj_bias: Option<&'a [f32]>,
+    /// D to 3D.
+    pub qkv: LayerVariant<'a>,
+    /// D to D.
+    pub proj: LayerVariant<'a>,
     /// Scale of the attention branch, `[D]`.
     pub layer_scale1: Option<&'a [f32]>,
     /// LayerNorm before the MLP.
     pub norm2: LayerNormParams<'a>,
-    /// `[hidden]`.
-    pub fc1_bias: Option<&'a [f32]>,
-    /// `[D]`.
-    pub fc2_bias: Option<&'a [f32]>,
+    /// D to hidden.
+    pub fc1: LayerVariant<'a>,
+    /// Hidden to D.
+    pub fc2: LayerVariant<'a>,
     /// Scale of the MLP branch, `[D]`.
     pub layer_scale2: Option<&'a [f32]>,
     /// A bottleneck beside or after the MLP.
@@ -106,8 +107,8 @@ impl std::fmt::Debug for PackedBlock {
 
 /// The outputs of a block for several groups of images, each with its own small parameters.
 ///
-/// A row's result is that of [`block_forward`](super::block_forward) with the same parameters, bit for bit: it depends on
-/// no other row, and on no other group.
+/// A row's result is that of [`block_forward`](super::block_forward) with the same parameters, bit for bit, or up to rounding
+/// where something lies beside a matrix; it depends on no other row, and on no other group.
 ///
 /// # Errors
 /// [`KernelError`] if a slice of a group does not fit its dimensions or the packed matrices; nothing is computed then.
@@ -128,22 +129,26 @@ fn run<E: Cached>(matrices: &Matrices<E>, groups: &mut [BlockGroup<'_>]) {
     let total: usize = groups.iter().map(|group| group.dims.batch).sum();
     groups.par_iter_mut().for_each(|group| {
         let params = group.variant.params();
-        Forward::sharing(cpu, &group.dims, &params, matrices).infer(total, group.x, group.out);
+        Forward::sharing(cpu, &group.dims, &params, group.variant.layers(), matrices).infer(total, group.x, group.out);
     });
 }
 
 impl<'a> BlockVariant<'a> {
+    fn layers(&self) -> [LayerVariant<'a>; 4] {
+        [self.qkv, self.proj, self.fc1, self.fc2]
+    }
+
     /// The same as parameters whose matrices nobody reads.
     fn params(&self) -> BlockParams<'a> {
         let linear = |bias| LinearParams::new(&[], bias);
         BlockParams {
             norm1: self.norm1,
-            qkv: linear(self.qkv_bias),
-            proj: linear(self.proj_bias),
+            qkv: linear(self.qkv.bias),
+            proj: linear(self.proj.bias),
             layer_scale1: self.layer_scale1,
             norm2: self.norm2,
-            fc1: linear(self.fc1_bias),
-            fc2: linear(self.fc2_bias),
+            fc1: linear(self.fc1.bias),
+            fc2: linear(self.fc2.bias),
             layer_scale2: self.layer_scale2,
             adapter: self.adapter,
             prompts: self.prompts,
@@ -159,17 +164,12 @@ impl BlockGroup<'_> {
         check_length("hidden size of a group", packed.hidden, dims.hidden)?;
         let params = self.variant.params();
         params.check_small(dims, self.x)?;
-        let biases = [
-            ("qkv.bias", self.variant.qkv_bias, dims.width.saturating_mul(3)),
-            ("proj.bias", self.variant.proj_bias, dims.width),
-            ("fc1.bias", self.variant.fc1_bias, dims.hidden),
-            ("fc2.bias", self.variant.fc2_bias, dims.width),
-        ];
-        for (what, bias, expected) in biases {
-            if let Some(bias) = bias {
-                check_length(what, expected, bias.len())?;
-            }
-        }
+        let (width, hidden) = (dims.width, dims.hidden);
+        let [qkv, proj, fc1, fc2] = self.variant.layers();
+        qkv.check(["qkv.bias", "qkv row scale"], width, width.saturating_mul(3))?;
+        proj.check(["proj.bias", "proj row scale"], width, width)?;
+        fc1.check(["fc1.bias", "fc1 row scale"], width, hidden)?;
+        fc2.check(["fc2.bias", "fc2 row scale"], hidden, width)?;
         check_length("block output", dims.output_len(), self.out.len())
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::params::{BlockDims, BlockParams};
+use super::side::{LayerVariant, Sides};
 use super::weight_cache::{Cached, Slot, WeightCache, packed};
 use crate::cpu::Cpu;
 use crate::element::Element;
@@ -62,6 +63,7 @@ pub(crate) struct ForwardWeights<'a, E> {
     pub fc1_bias: Cow<'a, [f32]>,
     pub fc2_bias: Cow<'a, [f32]>,
     pub adapter: Option<AdapterForwardWeights<'a, E>>,
+    pub sides: Sides<'a, E>,
 }
 
 /// The same of an adapter.
@@ -107,11 +109,18 @@ impl<'a, E: Cached> ForwardWeights<'a, E> {
             fc1_bias: params.fc1.bias_or_zeros(hidden),
             fc2_bias: params.fc2.bias_or_zeros(width),
             adapter: AdapterForwardWeights::new(cpu, dims, params),
+            sides: Sides::NONE,
         }
     }
 
-    /// Matrices that are packed already, and the biases and adapter of `params`.
-    pub(crate) fn sharing(cpu: Cpu, dims: &BlockDims, params: &BlockParams<'a>, matrices: &Matrices<E>) -> Self {
+    /// Matrices that are packed already, the biases and adapter of `params`, and what `layers` has beside the matrices.
+    pub(crate) fn sharing(
+        cpu: Cpu,
+        dims: &BlockDims,
+        params: &BlockParams<'a>,
+        layers: [LayerVariant<'a>; 4],
+        matrices: &Matrices<E>,
+    ) -> Self {
         let (width, hidden) = (dims.width, dims.hidden);
         let Matrices { q, kv, proj, fc1, fc2 } = matrices;
         Self {
@@ -125,6 +134,7 @@ impl<'a, E: Cached> ForwardWeights<'a, E> {
             fc1_bias: params.fc1.bias_or_zeros(hidden),
             fc2_bias: params.fc2.bias_or_zeros(width),
             adapter: AdapterForwardWeights::new(cpu, dims, params),
+            sides: Sides::new(cpu, width, hidden, layers),
         }
     }
 }

@@ -3,9 +3,9 @@
 //! A server that answers for many collections, each with a fine-tuning of its own, must not hold the backbone once for
 //! each, nor run a batch for each. Here the frozen tensors exist once and are shared by reference, the matrices of the
 //! blocks are packed for the kernel once and kept, and images of different fine-tunings go through the blocks in one
-//! batch: prompts, biases, norms, adapters and head differ by row, the matrices do not.
+//! batch: prompts, biases, norms, adapters, low-rank additions, scales and head differ by row, the matrices do not.
 //!
-//! A fine-tuning that changes the matrices themselves (`full`, low-rank additions), and back ends or engines without the
+//! A fine-tuning that changes the matrices themselves (`full`, `last-blocks`), and back ends or engines without the
 //! fused block, run their rows by [`Encoder::forward`] in the same call.
 
 mod frozen;
@@ -137,9 +137,10 @@ impl SharedBackbone {
         for (i, group) in groups.iter().enumerate() {
             match (&self.packed, &group.encoder.blocks) {
                 (Some(_), Some(blocks)) => {
-                    let tokens = group.encoder.encoder.embed_tokens(tensor(group));
-                    let batch = tokens.dims()[0];
-                    mixed.push(Row { group: i, blocks, batch, tokens: values::to_vec(tokens) });
+                    let encoder = &group.encoder.encoder;
+                    let (tokens, appended) = encoder.append_shallow_prompts(encoder.embed_tokens(tensor(group)));
+                    let [batch, ..] = tokens.dims();
+                    mixed.push(Row { group: i, blocks, batch, appended, tokens: values::to_vec(tokens) });
                 }
                 _ => results[i] = values::to_vec(group.encoder.encoder.forward(tensor(group))),
             }
@@ -150,7 +151,7 @@ impl SharedBackbone {
         for row in mixed {
             let encoder = &groups[row.group].encoder.encoder;
             let config = &self.backbone.config;
-            let (outputs, width) = (self.outputs(encoder, config.depth - 1), config.width);
+            let (outputs, width) = (self.outputs(encoder, 0, config.depth - 1), config.width);
             let data = TensorData::new(row.tokens, [row.batch, outputs, width]);
             let tokens = Tensor::<3>::from_data(data, &self.device);
             results[row.group] = values::to_vec(encoder.embedding_of(tokens));
@@ -158,10 +159,15 @@ impl SharedBackbone {
         Ok(results)
     }
 
-    /// Tokens that `encoder` needs of block `block`'s output.
-    fn outputs(&self, encoder: &Encoder, block: usize) -> usize {
-        let is_last = block + 1 == self.backbone.config.depth;
-        if is_last && encoder.pooling == Pooling::Class { 1 } else { self.backbone.config.tokens() }
+    /// Tokens that `encoder` needs of block `block`'s output: all, but of the last block no shallow prompts, and perhaps
+    /// the class token alone.
+    fn outputs(&self, encoder: &Encoder, appended: usize, block: usize) -> usize {
+        let tokens = self.backbone.config.tokens();
+        match (block + 1 == self.backbone.config.depth, encoder.pooling) {
+            (true, Pooling::Class) => 1,
+            (true, _) => tokens,
+            (false, _) => tokens + appended,
+        }
     }
 
     fn run_blocks(
@@ -176,7 +182,7 @@ impl SharedBackbone {
         let width = self.backbone.config.width;
         for (i, block) in packed.iter().enumerate() {
             let outputs: Vec<usize> =
-                rows.iter().map(|row| self.outputs(&groups[row.group].encoder.encoder, i)).collect();
+                rows.iter().map(|row| self.outputs(&groups[row.group].encoder.encoder, row.appended, i)).collect();
             let mut next: Vec<Vec<f32>> =
                 rows.iter().zip(&outputs).map(|(row, outputs)| vec![0.0; row.batch * outputs * width]).collect();
             let mut calls: Vec<BlockGroup<'_>> = rows
@@ -184,7 +190,8 @@ impl SharedBackbone {
                 .zip(&mut next)
                 .zip(&outputs)
                 .map(|((row, out), outputs)| {
-                    row.blocks[i].group(&self.backbone.config, row.batch, *outputs, &row.tokens, out)
+                    let tokens = self.backbone.config.tokens() + row.appended;
+                    row.blocks[i].group(&self.backbone.config, [row.batch, tokens, *outputs], &row.tokens, out)
                 })
                 .collect();
             block_forward_mixed(block, &mut calls)
@@ -202,6 +209,8 @@ struct Row<'a> {
     group: usize,
     blocks: &'a [BlockValues],
     batch: usize,
+    /// Shallow prompts among the tokens.
+    appended: usize,
     tokens: Vec<f32>,
 }
 

@@ -15,8 +15,9 @@ use crate::engine::{Compute, Engine};
 use crate::finetuned::{FineTuningInfo, load_fine_tuned, save_fine_tuning};
 use crate::parameters::{RandomInit, named_tensors, uniform_values};
 use crate::prompts::PromptSchedule;
-use crate::tuning::Tuning;
+use crate::tuning::{BiasPart, Tuning};
 use crate::vit::adapter::AdapterConfig;
+use crate::vit::lora::{LoraConfig, LoraTarget};
 use crate::vit::{Pooling, VisionTransformer};
 use crate::weights::write_safetensors;
 
@@ -53,6 +54,7 @@ fn write_tuning(path: &std::path::Path, backbone: &Backbone, tuning: &Tuning, se
 }
 
 fn tunings() -> Vec<Tuning> {
+    let lora = LoraConfig { rank: 3, targets: vec![LoraTarget::Qkv, LoraTarget::Mlp], ..LoraConfig::default() };
     let prompts = |count, step| Some(PromptSchedule { count, depth: 3, step });
     vec![
         Tuning { embedding: Some(16), ..Tuning::default() },
@@ -63,6 +65,11 @@ fn tunings() -> Vec<Tuning> {
             pooling: Some(Pooling::Avg),
             ..Tuning::default()
         },
+        Tuning { lora: Some(lora.clone()), embedding: Some(16), ..Tuning::default() },
+        Tuning { lora: Some(LoraConfig { dora: true, ..lora }), ssf: true, ..Tuning::default() },
+        Tuning { bitfit: true, bitfit_parts: vec![BiasPart::Q, BiasPart::Norm], ..Tuning::default() },
+        Tuning { shallow_prompts: true, prompts: prompts(3, 0), pooling: Some(Pooling::Avg), ..Tuning::default() },
+        Tuning { last_blocks: 1, first_trained_block: Some(2), ..Tuning::default() },
         Tuning { full: true, embedding: Some(16), ..Tuning::default() },
     ]
 }
@@ -88,11 +95,12 @@ fn a_mixed_batch_equals_each_fine_tuning_alone() {
             alone.push(load_fine_tuned(&path, shared.backbone(), &device).unwrap());
         }
         let mixes: Vec<bool> = hosted.iter().map(|encoder| encoder.shares_batches()).collect();
-        let expected = if engine == Engine::Fused { [true, true, true, true, true, false] } else { [false; 6] };
-        assert_eq!(mixes, expected, "only full fine-tuning changes the matrices");
+        let mut expected = [engine == Engine::Fused; 11];
+        expected[9..].fill(false);
+        assert_eq!(mixes, expected, "the last two change the matrices");
 
         // The same fine-tuning may come twice in a batch.
-        let order = [1, 0, 2, 5, 3, 4, 1];
+        let order = [1, 0, 2, 5, 3, 4, 1, 6, 7, 8, 9, 10, 5];
         let groups: Vec<HostedImages<'_>> = order
             .iter()
             .enumerate()

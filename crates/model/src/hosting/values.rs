@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use kinsight_kernels::{
-    AdapterNorm, AdapterParams, AdapterPlacement, BlockDims, BlockGroup, BlockVariant, LayerNormParams, LinearParams,
-    PackedBlock, Precision, Prompts,
+    AdapterNorm, AdapterParams, AdapterPlacement, BlockDims, BlockGroup, BlockVariant, LayerNormParams, LayerVariant,
+    LinearParams, LoraParams, PackedBlock, Precision, Prompts,
 };
 
 use crate::encoder::Encoder;
@@ -17,17 +17,33 @@ use crate::vit::{Attention, Block, LayerNorm, LayerScale, Linear, Mlp, VisionTra
 #[derive(Debug)]
 pub(super) struct BlockValues {
     norm1: NormValues,
-    qkv_bias: Option<Vec<f32>>,
-    proj_bias: Option<Vec<f32>>,
+    qkv: LayerValues,
+    proj: LayerValues,
     layer_scale1: Option<Vec<f32>>,
     norm2: NormValues,
-    fc1_bias: Option<Vec<f32>>,
-    fc2_bias: Option<Vec<f32>>,
+    fc1: LayerValues,
+    fc2: LayerValues,
     layer_scale2: Option<Vec<f32>>,
     adapter: Option<AdapterValues>,
     /// `[P, D]`
     prompts: Option<Vec<f32>>,
     eps: f32,
+}
+
+/// What a layer has beside its weight.
+#[derive(Debug)]
+struct LayerValues {
+    bias: Option<Vec<f32>>,
+    low_rank: Option<LowRankValues>,
+    row_scale: Option<Vec<f32>>,
+}
+
+#[derive(Debug)]
+struct LowRankValues {
+    rank: usize,
+    scale: f32,
+    a: Vec<f32>,
+    b: Vec<f32>,
 }
 
 #[derive(Debug)]
@@ -98,12 +114,12 @@ impl BlockValues {
         Some(Self {
             eps: norm1.eps as f32,
             norm1: NormValues::of(norm1),
-            qkv_bias: bias(qkv),
-            proj_bias: bias(proj),
+            qkv: LayerValues::of(qkv),
+            proj: LayerValues::of(proj),
             layer_scale1: scale(ls1),
             norm2: NormValues::of(norm2),
-            fc1_bias: bias(fc1),
-            fc2_bias: bias(fc2),
+            fc1: LayerValues::of(fc1),
+            fc2: LayerValues::of(fc2),
             layer_scale2: scale(ls2),
             adapter: adapter.as_ref().map(AdapterValues::of),
             prompts,
@@ -114,14 +130,13 @@ impl BlockValues {
     pub fn group<'a>(
         &'a self,
         config: &VitConfig,
-        batch: usize,
-        outputs: usize,
+        [batch, tokens, outputs]: [usize; 3],
         x: &'a [f32],
         out: &'a mut [f32],
     ) -> BlockGroup<'a> {
         let dims = BlockDims {
             batch,
-            tokens: config.tokens(),
+            tokens,
             prompts: self.prompts.as_ref().map_or(0, |rows| rows.len() / config.width),
             outputs,
             width: config.width,
@@ -131,12 +146,12 @@ impl BlockValues {
         };
         let variant = BlockVariant {
             norm1: self.norm1.params(),
-            qkv_bias: self.qkv_bias.as_deref(),
-            proj_bias: self.proj_bias.as_deref(),
+            qkv: self.qkv.variant(),
+            proj: self.proj.variant(),
             layer_scale1: self.layer_scale1.as_deref(),
             norm2: self.norm2.params(),
-            fc1_bias: self.fc1_bias.as_deref(),
-            fc2_bias: self.fc2_bias.as_deref(),
+            fc1: self.fc1.variant(),
+            fc2: self.fc2.variant(),
             layer_scale2: self.layer_scale2.as_deref(),
             adapter: self.adapter.as_ref().map(AdapterValues::params),
             prompts: self.prompts.as_deref().map(Prompts::Shared),
@@ -152,16 +167,9 @@ impl BlockValues {
             .adapter
             .as_ref()
             .map_or(0, |a| norm(&a.norm) + a.down.len() + a.up.len() + optional(&a.down_bias) + optional(&a.up_bias));
-        let vectors = [
-            &self.qkv_bias,
-            &self.proj_bias,
-            &self.layer_scale1,
-            &self.fc1_bias,
-            &self.fc2_bias,
-            &self.layer_scale2,
-            &self.prompts,
-        ];
-        let floats = norm(&self.norm1) + norm(&self.norm2) + adapter + vectors.map(optional).iter().sum::<usize>();
+        let layers = [&self.qkv, &self.proj, &self.fc1, &self.fc2].map(LayerValues::len);
+        let vectors = [&self.layer_scale1, &self.layer_scale2, &self.prompts].map(optional);
+        let floats = norm(&self.norm1) + norm(&self.norm2) + adapter + layers.iter().chain(&vectors).sum::<usize>();
         floats * size_of::<f32>()
     }
 }
@@ -174,9 +182,39 @@ fn scale(scale: &Option<LayerScale>) -> Option<Vec<f32>> {
     scale.as_ref().map(|scale| to_vec(scale.gamma.val()))
 }
 
+impl LayerValues {
+    fn of(layer: &Linear) -> Self {
+        let beside = layer.beside_weight();
+        let low_rank = beside.low_rank.map(|lora| LowRankValues {
+            rank: lora.a.val().dims()[0],
+            scale: lora.scale as f32,
+            a: to_vec(lora.a.val()),
+            b: to_vec(lora.b.val()),
+        });
+        Self { bias: beside.bias.map(to_vec), low_rank, row_scale: beside.row_scale.map(to_vec) }
+    }
+
+    fn variant(&self) -> LayerVariant<'_> {
+        let low_rank = self.low_rank.as_ref().map(|LowRankValues { rank, scale, a, b }| LoraParams {
+            rank: *rank,
+            scale: *scale,
+            a,
+            b,
+        });
+        LayerVariant { bias: self.bias.as_deref(), low_rank, row_scale: self.row_scale.as_deref() }
+    }
+
+    fn len(&self) -> usize {
+        let optional = |values: &Option<Vec<f32>>| values.as_ref().map_or(0, Vec::len);
+        let low_rank = self.low_rank.as_ref().map_or(0, |low_rank| low_rank.a.len() + low_rank.b.len());
+        optional(&self.bias) + optional(&self.row_scale) + low_rank
+    }
+}
+
 impl NormValues {
     fn of(norm: &LayerNorm) -> Self {
-        Self { weight: to_vec(norm.weight.val()), bias: to_vec(norm.bias.val()) }
+        let (weight, bias) = norm.folded();
+        Self { weight: to_vec(weight), bias: to_vec(bias) }
     }
 
     fn params(&self) -> LayerNormParams<'_> {

@@ -93,16 +93,30 @@ impl Lora {
     /// # Shapes
     /// `[out, in]` to `[out, in]`
     pub fn apply(&self, weight: Tensor<2>) -> Tensor<2> {
-        let updated = weight.clone() + self.b.val().matmul(self.a.val()) * self.scale;
-        match &self.magnitude {
+        let updated = self.updated(weight.clone());
+        match self.row_scale_of(weight, &updated) {
             None => updated,
-            Some(change) => {
-                let length = |rows: Tensor<2>| rows.square().sum_dim(1).sqrt().clamp_min(1e-12);
-                let wanted = length(weight) * (change.val().add_scalar(1.0).unsqueeze_dim(1));
-                let found = length(updated.clone());
-                updated * (wanted / found)
-            }
+            Some(scale) => updated * scale,
         }
+    }
+
+    /// Factors of the rows of `weight` `[out, in]` after the low-rank product is added, `[out]`; DoRA alone.
+    pub fn row_scale(&self, weight: Tensor<2>) -> Option<Tensor<1>> {
+        self.magnitude.as_ref()?;
+        let updated = self.updated(weight.clone());
+        Some(self.row_scale_of(weight, &updated)?.squeeze_dim(1))
+    }
+
+    fn updated(&self, weight: Tensor<2>) -> Tensor<2> {
+        weight + self.b.val().matmul(self.a.val()) * self.scale
+    }
+
+    /// `[out, 1]`
+    fn row_scale_of(&self, weight: Tensor<2>, updated: &Tensor<2>) -> Option<Tensor<2>> {
+        let change = self.magnitude.as_ref()?;
+        let length = |rows: Tensor<2>| rows.square().sum_dim(1).sqrt().clamp_min(1e-12);
+        let wanted = length(weight) * (change.val().add_scalar(1.0).unsqueeze_dim(1));
+        Some(wanted / length(updated.clone()))
     }
 
     /// Whether this step drops inputs: while the update trains.
