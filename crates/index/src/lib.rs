@@ -40,7 +40,7 @@ pub use filter::{Filter, FilterError};
 pub use fingerprint::{Difference, Fingerprint};
 pub use folder::{Index, IndexWriter, Manifest, ModelSource};
 pub use indexing::{Listing, SyncEvent, SyncReport, content_hash, pixel_hash};
-pub use migration::{Migration, MigrationReport, file_of};
+pub use migration::{Migration, MigrationReport, compact, file_of};
 pub use payload::{Payload, Value};
 pub use point::{ParsePointIdError, Point, PointId};
 pub use query::{ImageQuery, combine_queries};

@@ -148,12 +148,47 @@ impl<'a> Migration<'a> {
         let index = self.writer.index();
         let path = index.path().to_owned();
         drop(self.target);
-        index.replace_manifest(&self.manifest)?;
-        // From here on it is done; what follows is tidying up, which the next writer does if it is interrupted.
-        let _ = std::fs::remove_file(mark);
-        let _ = std::fs::remove_dir_all(index.generation_folder(index.manifest().generation));
+        put_in_place(index, &self.manifest, &mark)?;
         Index::open(&path)
     }
+}
+
+/// Leaves the rows of removed and replaced images behind: a copy of what is there, put in place as a migration is.
+/// `progress` hears (done, of how many). An interrupted copy is thrown away by the next one.
+///
+/// # Errors
+/// [`IndexError::Busy`]; a failure to read or write, after which the index is as it was.
+pub fn compact(index: &Index, progress: &dyn Fn(usize, usize)) -> Result<Index> {
+    let writer = index.writer()?;
+    let old = index.manifest();
+    let manifest = Manifest { generation: old.generation + 1, ..old.clone() };
+    let folder = index.generation_folder(manifest.generation);
+    // No model has this fingerprint, so that no migration goes on from here.
+    let fingerprint = Fingerprint { library: "compaction".to_owned(), ..old.fingerprint.clone() };
+    let target = begin(&folder, &Mark { fingerprint }, &manifest)?;
+    let total = index.store().len()?;
+    let (mut cursor, mut done) = (Some(Cursor::default()), 0);
+    while let Some(start) = cursor {
+        let (points, next) = index.store().scroll(start, 1024, None)?;
+        target.upsert(&points)?;
+        done += points.len();
+        progress(done, total);
+        cursor = next;
+    }
+    target.optimise(&|_, _| ())?;
+    drop(target);
+    put_in_place(index, &manifest, &folder.join(MARK))?;
+    drop(writer);
+    Index::open(index.path())
+}
+
+/// Names a whole new generation as the one in use.
+fn put_in_place(index: &Index, manifest: &Manifest, mark: &Path) -> Result<()> {
+    index.replace_manifest(manifest)?;
+    // From here on it is done; what follows is tidying up, which the next writer does if it is interrupted.
+    let _ = std::fs::remove_file(mark);
+    let _ = std::fs::remove_dir_all(index.generation_folder(index.manifest().generation));
+    Ok(())
 }
 
 /// The file that an image was indexed from.

@@ -80,6 +80,25 @@ fn searching_each_indexed_image_gives_the_recall_of_eval() {
 }
 
 #[test]
+fn an_exported_index_is_judged_as_its_images_are() {
+    let fixture = Fixture::new();
+    succeed(&mut index(&fixture, "index"));
+    let table = fixture.path("index.parquet");
+    succeed(on_index(&fixture, &["index", "export"], "index").arg("--out").arg(&table));
+    let judged = |command: &mut Command| -> Value {
+        serde_json::from_str::<Value>(&succeed(command.arg("--json"))).unwrap()["metrics"]["map@r"].clone()
+    };
+    let of_table = judged(kinsight().args(["eval", "--embeddings"]).arg(&table));
+    let mut of_images = kinsight();
+    of_images.args(["eval", "--part", "all", "--backbone"]).arg(fixture.path("backbone.safetensors"));
+    let of_images = judged(of_images.arg("--data").arg(fixture.images()));
+    let difference = of_table.as_f64().unwrap() - of_images.as_f64().unwrap();
+    assert!(difference.abs() < 1e-9, "{of_table} for {of_images}");
+    let mut other = on_index(&fixture, &["index", "export"], "index");
+    assert_says(&fail(other.arg("--out").arg(fixture.path("index.xlsx"))), &[".npy or .parquet"]);
+}
+
+#[test]
 fn answers_are_filtered_cut_and_shown() {
     let fixture = Fixture::new();
     assert_says(&succeed(&mut index(&fixture, "index")), &["48 images", "48 added"]);
@@ -151,6 +170,11 @@ fn images_are_added_and_removed_by_name_and_filter() {
     let mut remove = on_index(&fixture, &["index", "remove", "nobody.jpg"], "index");
     assert_says(&fail(&mut remove), &["no image nobody.jpg"]);
     assert_says(&succeed(&mut on_index(&fixture, &["index", "check"], "index")), &["42 images, no damage"]);
+    let before = exported(&fixture, "index");
+    assert_says(&succeed(&mut on_index(&fixture, &["index", "compact"], "index")), &["7 dead rows left behind"]);
+    assert_says(&succeed(&mut on_index(&fixture, &["index", "check"], "index")), &["42 images, no damage"]);
+    assert_says(&succeed(&mut on_index(&fixture, &["index", "stats"], "index")), &[" 0 dead rows"]);
+    assert!(exported(&fixture, "index") == before, "compacting changes no image");
 }
 
 /// Starts `command` again and again, killing it at random moments, and lets it finish in the end. What was committed by

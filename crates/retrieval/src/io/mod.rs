@@ -18,7 +18,7 @@ use std::path::Path;
 pub use journal::EmbeddingJournal;
 pub use labels::{LabelColumn, labels_beside, read_label_column};
 pub use npy::{NpyWriter, read_npy_embeddings, read_npy_labels, write_npy_labels};
-pub use parquet::{read_parquet_embeddings, read_parquet_labels};
+pub use parquet::{ParquetWriter, read_parquet_embeddings, read_parquet_labels};
 pub use safetensors::{read_safetensors_embeddings, read_safetensors_labels};
 pub use table::{RowFacts, check_ending, write_embeddings};
 

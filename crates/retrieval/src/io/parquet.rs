@@ -1,22 +1,21 @@
-//! Parquet: one row an embedding, in the columns `path`, `label` and `embedding`.
+//! Parquet: one row an embedding, in the column `embedding`, with columns of text (`path`, `label`) before it.
 //!
 //! What pandas, polars, DuckDB and Spark read and write. The column of embeddings is a list of numbers a row; labels are
 //! integers or text, and text is numbered in the order of its bytes. Rows are read and written in groups, so that a file is
 //! never held beside the values read from it. Pages may be plain or compressed by Snappy, the writers' usual choices.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parquet::basic::{Compression, Repetition, Type as Physical};
+use parquet::basic::{Compression, ConvertedType, Repetition, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::parser::parse_message_type;
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnPath, Type};
 
 use super::atomic_file::AtomicFile;
 use super::labels::{LabelColumn, number_names};
@@ -235,31 +234,27 @@ fn parquet_error(path: &Path) -> impl Fn(ParquetError) -> RetrievalError {
 }
 
 /// Writes rows one batch after another; the file appears under its name when [`finish`](Self::finish) returns.
-pub(super) struct ParquetWriter {
+pub struct ParquetWriter {
     file: SerializedFileWriter<AtomicFile>,
-    path: std::path::PathBuf,
+    path: PathBuf,
     dim: usize,
-    labelled: bool,
     values: Vec<f32>,
-    paths: Vec<ByteArray>,
-    labels: Vec<ByteArray>,
+    /// The texts of each column.
+    texts: Vec<Vec<ByteArray>>,
 }
 
 impl ParquetWriter {
-    /// Starts a file of rows of width `dim`, with a column `label` if `labelled`.
+    /// Starts a file of rows of width `dim` with the text columns `columns` before the column `embedding`.
     ///
     /// # Errors
-    /// A folder that cannot be written to.
-    pub fn create(path: &Path, dim: usize, labelled: bool) -> Result<Self> {
-        let label = if labelled { "required binary label (UTF8);" } else { "" };
-        let message = format!(
-            "message embeddings {{ required binary path (UTF8); {label} \
-             required group embedding (LIST) {{ repeated group list {{ required float element; }} }} }}"
-        );
-        let schema = parse_message_type(&message).map_err(parquet_error(path))?;
-        debug_assert!(
-            schema.get_fields().iter().all(|field| field.get_basic_info().repetition() == Repetition::REQUIRED)
-        );
+    /// A folder that cannot be written to; a column called `embedding`, or two of one name.
+    pub fn create(path: &Path, dim: usize, columns: &[&str]) -> Result<Self> {
+        for (place, name) in columns.iter().enumerate() {
+            if *name == "embedding" || columns[..place].contains(name) {
+                return Err(format_error(path, format!("two columns called {name:?}")));
+            }
+        }
+        let schema = schema(dim, columns).map_err(parquet_error(path))?;
         let element = ColumnPath::from(vec!["embedding".to_owned(), "list".to_owned(), "element".to_owned()]);
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
@@ -269,26 +264,21 @@ impl ParquetWriter {
             .build();
         let file = SerializedFileWriter::new(AtomicFile::create(path)?, Arc::new(schema), Arc::new(properties))
             .map_err(parquet_error(path))?;
-        let (values, paths, labels) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { file, path: path.to_owned(), dim, labelled, values, paths, labels })
+        Ok(Self { file, path: path.to_owned(), dim, values: Vec::new(), texts: vec![Vec::new(); columns.len()] })
     }
 
-    /// Appends `[n, dim]` values with their paths and labels (ignored in a file without).
+    /// Appends one row: `[dim]` values and a text for each column, in order.
     ///
     /// # Errors
-    /// A failure to write.
-    pub fn write_rows<'a>(
-        &mut self,
-        values: &[f32],
-        paths: &[String],
-        labels: impl Iterator<Item = &'a str>,
-    ) -> Result<()> {
+    /// Another number of values or texts than the file has; a failure to write.
+    pub fn write_row<'a>(&mut self, values: &[f32], texts: impl IntoIterator<Item = &'a str>) -> Result<()> {
         self.values.extend_from_slice(values);
-        self.paths.extend(paths.iter().map(|path| ByteArray::from(path.as_str())));
-        if self.labelled {
-            self.labels.extend(labels.map(ByteArray::from));
+        let mut texts = texts.into_iter();
+        let written = self.texts.iter_mut().zip(&mut texts).map(|(column, text)| column.push(text.into())).count();
+        if values.len() != self.dim || written != self.texts.len() || texts.next().is_some() {
+            return Err(format_error(&self.path, "a row that does not fit its columns"));
         }
-        if self.paths.len() >= GROUP_ROWS { self.write_group() } else { Ok(()) }
+        if self.values.len() / self.dim >= GROUP_ROWS { self.write_group() } else { Ok(()) }
     }
 
     /// Completes the file and puts it in its place.
@@ -302,14 +292,12 @@ impl ParquetWriter {
     }
 
     fn write_group(&mut self) -> Result<()> {
-        if self.paths.is_empty() {
+        if self.values.is_empty() {
             return Ok(());
         }
-        let rows = self.paths.len();
         let mut write = || -> Result<(), ParquetError> {
             let mut group = self.file.next_row_group()?;
-            let texts = if self.labelled { vec![&self.paths, &self.labels] } else { vec![&self.paths] };
-            for texts in texts {
+            for texts in &self.texts {
                 if let Some(mut column) = group.next_column()? {
                     column.typed::<ByteArrayType>().write_batch(texts, None, None)?;
                     column.close()?;
@@ -328,10 +316,28 @@ impl ParquetWriter {
             Ok(())
         };
         write().map_err(parquet_error(&self.path))?;
-        debug_assert_eq!(self.values.len(), rows * self.dim);
         self.values.clear();
-        self.paths.clear();
-        self.labels.clear();
+        self.texts.iter_mut().for_each(Vec::clear);
         Ok(())
     }
+}
+
+/// Text columns, and a list of numbers a row.
+fn schema(dim: usize, columns: &[&str]) -> Result<Type, ParquetError> {
+    if dim == 0 {
+        return Err(ParquetError::General("embeddings of width 0".into()));
+    }
+    let required = Repetition::REQUIRED;
+    let text = |name: &&str| -> Result<Arc<Type>, ParquetError> {
+        let column = Type::primitive_type_builder(name, Physical::BYTE_ARRAY).with_repetition(required);
+        Ok(Arc::new(column.with_converted_type(ConvertedType::UTF8).build()?))
+    };
+    let element = Type::primitive_type_builder("element", Physical::FLOAT).with_repetition(required).build()?;
+    let list = Type::group_type_builder("list").with_repetition(Repetition::REPEATED);
+    let list = list.with_fields(vec![Arc::new(element)]).build()?;
+    let embedding = Type::group_type_builder("embedding").with_repetition(required);
+    let embedding = embedding.with_converted_type(ConvertedType::LIST).with_fields(vec![Arc::new(list)]).build()?;
+    let mut fields = columns.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    fields.push(Arc::new(embedding));
+    Type::group_type_builder("embeddings").with_fields(fields).build()
 }

@@ -21,6 +21,16 @@ pub struct RowFacts<'a> {
 }
 
 impl RowFacts<'_> {
+    /// Names of the texts that each row has.
+    fn columns(&self) -> &'static [&'static str] {
+        if self.labels.is_empty() { &["path"] } else { &["path", "label"] }
+    }
+
+    /// Path and label of a row.
+    fn texts(&self, row: usize) -> [&str; 2] {
+        [self.paths.get(row).map_or("", String::as_str), self.label_name(row)]
+    }
+
     fn label_name(&self, row: usize) -> &str {
         let label = self.labels.get(row).and_then(|&label| usize::try_from(label).ok());
         label.and_then(|label| self.class_names.get(label)).map_or("", String::as_str)
@@ -68,14 +78,15 @@ pub fn write_embeddings(
             writer.finish()?;
         }
         Ending::Parquet => {
-            let mut writer = ParquetWriter::create(path, dim, !facts.labels.is_empty())?;
+            let columns = facts.columns();
+            let mut writer = ParquetWriter::create(path, dim, columns)?;
             let mut row = 0;
             for chunk in chunks {
-                let chunk = chunk?;
-                let end = row + chunk.len() / dim;
-                check_rows(end.max(rows), rows)?;
-                writer.write_rows(&chunk, &facts.paths[row..end], (row..end).map(|row| facts.label_name(row)))?;
-                row = end;
+                for values in chunk?.chunks_exact(dim) {
+                    check_rows((row + 1).max(rows), rows)?;
+                    writer.write_row(values, facts.texts(row).into_iter().take(columns.len()))?;
+                    row += 1;
+                }
             }
             check_rows(row, rows)?;
             writer.finish()?;
@@ -104,12 +115,10 @@ fn write_csv(path: &Path, facts: &RowFacts<'_>) -> Result<PathBuf> {
     let target = path.with_extension("csv");
     let failed = |error: csv::Error| format_error(&target, format!("cannot be written ({error})"));
     let mut writer = csv::Writer::from_writer(AtomicFile::create(&target)?);
-    let labelled = !facts.labels.is_empty();
-    let header: &[&str] = if labelled { &["path", "label"] } else { &["path"] };
-    writer.write_record(header).map_err(failed)?;
-    for (row, path) in facts.paths.iter().enumerate() {
-        let fields = [path.as_str(), facts.label_name(row)];
-        writer.write_record(&fields[..header.len()]).map_err(failed)?;
+    let columns = facts.columns();
+    writer.write_record(columns).map_err(failed)?;
+    for row in 0..facts.paths.len() {
+        writer.write_record(&facts.texts(row)[..columns.len()]).map_err(failed)?;
     }
     let file = writer.into_inner().map_err(|error| format_error(&target, format!("cannot be written ({error})")))?;
     file.finish(&[])?;

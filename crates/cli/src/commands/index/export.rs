@@ -1,11 +1,12 @@
 //! `kinsight index export`: vectors and fields for other programs.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use kinsight_index::{Filter, Index};
-use kinsight_retrieval::io::NpyWriter;
+use kinsight_index::{Filter, Index, Point};
+use kinsight_retrieval::io::{NpyWriter, ParquetWriter};
 
 use super::ExportArgs;
 use super::maintain::for_each_point;
@@ -15,36 +16,77 @@ pub(super) fn run(arguments: &ExportArgs) -> Result<()> {
     let index = Index::open(&arguments.index)?;
     let filter: Option<Filter> = arguments.condition.as_deref().map(str::parse).transpose()?;
     let out = &arguments.out;
-    match out.extension().and_then(|ending| ending.to_str()) {
-        Some("npy") => write_npy(&index, filter.as_ref(), out),
-        _ => bail!("{}: expected a name ending in .npy", out.display()),
-    }
-}
-
-/// Vectors into `out`; id and fields, a line each in the same order, into the CSV beside it.
-fn write_npy(index: &Index, filter: Option<&Filter>, out: &Path) -> Result<()> {
+    let dim = index.store().dim();
     let mut names = BTreeSet::new();
-    for_each_point(index, filter, |point| {
+    for_each_point(&index, filter.as_ref(), |point| {
         names.extend(point.payload.into_keys());
         Ok(())
     })?;
-    let table = out.with_extension("csv");
-    let partial = out.with_extension("csv.partial");
-    let mut rows = csv::Writer::from_path(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
-    let mut vectors = NpyWriter::create(out, index.store().dim())?;
-    rows.write_record(std::iter::once("id").chain(names.iter().map(String::as_str)))?;
-    for_each_point(index, filter, |point| {
-        vectors.write_rows(&point.vector)?;
-        let cell = |name: &String| point.payload.get(name).map(|value| value.text()).unwrap_or_default();
-        rows.write_record(std::iter::once(point.id.to_string()).chain(names.iter().map(cell)))?;
-        Ok(())
+    let columns: Vec<&str> = std::iter::once("id").chain(names.iter().map(String::as_str)).collect();
+    let ending = out.extension().and_then(|ending| ending.to_str());
+    let mut table = match ending {
+        Some("npy") => Table::beside_npy(out, dim, &columns)?,
+        Some("parquet") => Table::Parquet(ParquetWriter::create(out, dim, &columns)?),
+        _ => bail!("{}: expected a name ending in .npy or .parquet", out.display()),
+    };
+    let mut count = 0;
+    for_each_point(&index, filter.as_ref(), |point| {
+        count += 1;
+        table.write(&point, &names)
     })?;
-    let count = vectors.rows();
-    rows.flush().with_context(|| format!("cannot write {}", partial.display()))?;
-    let file = rows.into_inner().map_err(|error| error.into_error())?;
-    file.sync_all().with_context(|| format!("cannot write {}", partial.display()))?;
-    vectors.finish()?;
-    std::fs::rename(&partial, &table).with_context(|| format!("cannot rename into place {}", table.display()))?;
-    println!("{count} vectors in {}, their fields in {}", out.display(), table.display());
+    let files = table.finish(out)?;
+    println!("{count} vectors and their fields in {files}");
     Ok(())
+}
+
+/// A file of vectors and fields that is being written.
+enum Table {
+    /// Vectors in `.npy`; id and fields, a line each in the same order, in the CSV beside it.
+    Npy { vectors: NpyWriter, rows: csv::Writer<File>, partial: PathBuf },
+    /// Both in one file.
+    Parquet(ParquetWriter),
+}
+
+impl Table {
+    fn beside_npy(out: &Path, dim: usize, columns: &[&str]) -> Result<Self> {
+        let partial = out.with_extension("csv.partial");
+        let mut rows =
+            csv::Writer::from_path(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+        rows.write_record(columns)?;
+        Ok(Self::Npy { vectors: NpyWriter::create(out, dim)?, rows, partial })
+    }
+
+    fn write(&mut self, point: &Point, names: &BTreeSet<String>) -> Result<()> {
+        let cell = |name: &String| point.payload.get(name).map(|value| value.text()).unwrap_or_default();
+        let texts: Vec<String> = std::iter::once(point.id.to_string()).chain(names.iter().map(cell)).collect();
+        match self {
+            Self::Npy { vectors, rows, .. } => {
+                vectors.write_rows(&point.vector)?;
+                rows.write_record(&texts)?;
+            }
+            Self::Parquet(writer) => writer.write_row(&point.vector, texts.iter().map(String::as_str))?,
+        }
+        Ok(())
+    }
+
+    /// Puts the files in their places and names them.
+    fn finish(self, out: &Path) -> Result<String> {
+        match self {
+            Self::Parquet(writer) => {
+                writer.finish()?;
+                Ok(out.display().to_string())
+            }
+            Self::Npy { vectors, mut rows, partial } => {
+                let failed = || format!("cannot write {}", partial.display());
+                rows.flush().with_context(failed)?;
+                let file = rows.into_inner().map_err(|error| error.into_error())?;
+                file.sync_all().with_context(failed)?;
+                vectors.finish()?;
+                let table = out.with_extension("csv");
+                std::fs::rename(&partial, &table)
+                    .with_context(|| format!("cannot rename into place {}", table.display()))?;
+                Ok(format!("{} and {}", out.display(), table.display()))
+            }
+        }
+    }
 }

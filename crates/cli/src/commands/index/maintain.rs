@@ -1,4 +1,4 @@
-//! `kinsight index remove`, `stats` and `check`.
+//! `kinsight index remove`, `stats`, `check` and `compact`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use kinsight_index::payload::fields;
 use kinsight_index::{Cursor, Filter, Index, Point, PointId};
 use serde_json::json;
 
-use super::{CheckArgs, RemoveArgs, StatsArgs};
+use super::{CheckArgs, CompactArgs, RemoveArgs, StatsArgs};
 use crate::progress::counting_bar;
 
 /// Images that are read at a time.
@@ -135,6 +135,23 @@ pub(super) fn stats(arguments: &StatsArgs) -> Result<()> {
     for (name, count) in &filled {
         println!("    {name:<14} {count} images");
     }
+    Ok(())
+}
+
+/// `kinsight index compact`
+pub(super) fn compact(arguments: &CompactArgs) -> Result<()> {
+    let index = Index::open(&arguments.index)?;
+    let before = index.store().stats()?;
+    let bar = counting_bar("compacting", before.points, "images");
+    let compacted = kinsight_index::compact(&index, &|done, _| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    let after = compacted?.store().stats()?;
+    println!(
+        "{} dead rows left behind: {:.1} MB, {:.1} MB before",
+        before.dead_rows,
+        after.bytes as f64 / 1e6,
+        before.bytes as f64 / 1e6
+    );
     Ok(())
 }
 

@@ -47,6 +47,8 @@ enum IndexCommand {
     Stats(StatsArgs),
     /// Read everything and report damage
     Check(CheckArgs),
+    /// Give back the space of removed and replaced images
+    Compact(CompactArgs),
     /// Write vectors and fields for other programs
     Export(ExportArgs),
     /// Embed everything again with another model, and put it in place at once
@@ -148,13 +150,21 @@ struct CheckArgs {
     index: PathBuf,
 }
 
+/// Arguments of `index compact`.
+#[derive(Debug, Args)]
+struct CompactArgs {
+    /// The index
+    #[arg(long)]
+    index: PathBuf,
+}
+
 /// Arguments of `index export`.
 #[derive(Debug, Args)]
 struct ExportArgs {
     /// The index
     #[arg(long)]
     index: PathBuf,
-    /// File to write: .npy holds the vectors, and a .csv beside it the fields
+    /// File to write: .parquet holds vectors and fields; .npy the vectors, and a .csv beside it the fields
     #[arg(long)]
     out: PathBuf,
     /// Only images that pass this filter
@@ -191,6 +201,7 @@ pub fn run(arguments: &IndexArgs) -> Result<()> {
         Some(IndexCommand::Remove(arguments)) => maintain::remove(arguments),
         Some(IndexCommand::Stats(arguments)) => maintain::stats(arguments),
         Some(IndexCommand::Check(arguments)) => maintain::check(arguments),
+        Some(IndexCommand::Compact(arguments)) => maintain::compact(arguments),
         Some(IndexCommand::Export(arguments)) => export::run(arguments),
         Some(IndexCommand::Migrate(arguments)) => migrate::run(arguments),
         None => update::run(&arguments.update),

@@ -4,7 +4,7 @@
 //! Durability is SQLite's. A write first appends its vectors to the file beyond the rows that the catalogue counts, and
 //! syncs; then one transaction makes them exist. Whatever happens in between leaves rows that nobody counts and the next
 //! write overwrites. A row that exists never changes: a replaced or removed point leaves a dead row, which
-//! [`LocalStore::copy_live_to`] leaves behind. So a reader needs no lock, and processes can search while another one writes.
+//! [`compact`](crate::compact) leaves behind. So a reader needs no lock, and processes can search while another one writes.
 
 mod catalogue;
 mod columns;
@@ -80,23 +80,6 @@ impl LocalStore {
     /// The settings of the graph.
     pub fn settings(&self) -> &GraphSettings {
         &self.settings
-    }
-
-    /// Puts all live points into `target`, in their order, leaving the dead rows behind.
-    ///
-    /// # Errors
-    /// A failure to read here or to write there.
-    pub fn copy_live_to(&self, target: &dyn VectorStore, progress: &dyn Fn(usize, usize)) -> Result<()> {
-        let total = self.len()?;
-        let (mut cursor, mut done) = (Some(Cursor::default()), 0);
-        while let Some(start) = cursor {
-            let (points, next) = self.scroll(start, 1024, None)?;
-            target.upsert(&points)?;
-            done += points.len();
-            progress(done, total);
-            cursor = next;
-        }
-        Ok(())
     }
 
     fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
