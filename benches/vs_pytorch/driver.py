@@ -146,7 +146,7 @@ def step_flops(model, method):
     return patches + tower(10) + (tower(3) if method == "vptsp-g" else 0)
 
 
-def train(bench, name, model, batch, precision, bar, method="vpt", checkpoint="none"):
+def train(bench, name, model, batch, precision, bar, method="vpt", checkpoint="auto"):
     options = [f"method={method}", f"precision={precision}"]
     files = [bench.file(f"{model}.safetensors", lambda p: make_inputs.weights(p, model)),
              bench.file(f"start_{model}.safetensors", lambda p: make_inputs.start(p, model)),
@@ -248,11 +248,14 @@ def rows():
             for precision, bar in (("f32", 1.4), ("bf16", 1.3)):
                 name = f"train vpt+bitfit {short} {precision} batch {batch}"
                 table[name] = lambda b, n=name, m=model, k=batch, p=precision, r=bar: train(b, n, m, k, p, r)
+            if batch == 16:
+                name = f"train vpt+bitfit {short} f32 batch 16 checkpoint none"
+                table[name] = lambda b, n=name, m=model: train(b, n, m, 16, "f32", 1.4, checkpoint="none")
             name = f"train vptsp-g {short} f32 batch {batch}"
             table[name] = lambda b, n=name, m=model, k=batch: train(b, n, m, k, "f32", 1.4, "vptsp-g")
     for short, model in (("S/16", SMALL), ("B/16", BASE)):
         for precision in ("f32", "bf16"):
-            for checkpoint, bar in (("none", 0.45), ("block", 0.25)):
+            for checkpoint, bar in (("auto", 0.45), ("none", None), ("block", 0.25)):
                 name = f"memory {short} {precision} batch 16 checkpoint {checkpoint}"
                 table[name] = lambda b, n=name, m=model, p=precision, c=checkpoint, r=bar: memory(b, n, m, 16, p, r, c)
     table["decode JPEG to 224 px"] = lambda b: decode(b, "decode JPEG to 224 px", 2.0)

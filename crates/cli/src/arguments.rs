@@ -190,7 +190,7 @@ pub struct ComputeArgs {
     /// Arithmetic of the matrix products
     #[arg(long, value_enum)]
     pub precision: Option<PrecisionArg>,
-    /// What is kept between forward and backward: `block` takes less memory and more time
+    /// What is kept between forward and backward: less memory takes more time, the result is the same
     #[arg(long, value_enum)]
     pub checkpoint: Option<CheckpointArg>,
     /// Threads to compute with; one a core if not given
@@ -219,8 +219,12 @@ pub enum PrecisionArg {
 /// `--checkpoint`
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum CheckpointArg {
+    /// none for small batches, mlp for large ones
+    Auto,
     /// Keep all activations
     None,
+    /// Compute the MLP's hidden layer again: about half the memory, a sixth more time
+    Mlp,
     /// Keep block inputs, compute the rest again
     Block,
 }

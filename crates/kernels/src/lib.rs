@@ -7,7 +7,7 @@
 //! ```text
 //! block_forward          x -> out                              embedding, evaluation
 //! block_forward_mixed    groups of x -> out                    serving: many fine-tunings over one `PackedBlock`
-//! block_forward_saving   x -> out, Saved                       training; `Keep::InputsOnly` saves nothing
+//! block_forward_saving   x -> out, Saved                       training; `Keep::InputsOnly` saves nothing, `WithoutHidden` half
 //! block_backward         x, Saved, d_out -> BlockGrads, d_x    computes only the gradients that are `Wanted`
 //! linear, layer_norm     and their backwards                   patch projection, final norm, heads
 //! gemm, gemm_nt          products of f32 matrices              anything else

@@ -89,7 +89,9 @@ pub fn apply(arguments: &ComputeArgs, compute: &mut Compute) {
     }
     if let Some(checkpoint) = arguments.checkpoint {
         compute.checkpoint = match checkpoint {
+            CheckpointArg::Auto => Checkpoint::Auto,
             CheckpointArg::None => Checkpoint::None,
+            CheckpointArg::Mlp => Checkpoint::Mlp,
             CheckpointArg::Block => Checkpoint::Block,
         };
     }

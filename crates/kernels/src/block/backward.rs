@@ -76,7 +76,9 @@ fn run<E: Cached>(
     let attention = d_x.is_some() || wanted.before_attention();
     let uses = match saved {
         None => Uses::ALL,
-        Some(_) => Uses { forward: false, proj: wanted.layer_scale1, fc2: wanted.layer_scale2 },
+        Some(saved) => {
+            Uses { forward: false, fc1: saved.hidden.is_empty(), proj: wanted.layer_scale1, fc2: wanted.layer_scale2 }
+        }
     };
     let task = ImageBackward {
         forward: Forward::new(cpu, dims, params, uses),

@@ -71,8 +71,8 @@ pub fn block_forward_saving(
             block_forward(dims, params, precision, x, out)?;
             State::Nothing
         }
-        (Keep::All, Precision::F32) => State::F32(Forward::new(cpu, dims, params, Uses::ALL).save(wanted, x, out)),
-        (Keep::All, Precision::Bf16) => State::Bf16(Forward::new(cpu, dims, params, Uses::ALL).save(wanted, x, out)),
+        (_, Precision::F32) => State::F32(Forward::new(cpu, dims, params, Uses::ALL).save(keep, wanted, x, out)),
+        (_, Precision::Bf16) => State::Bf16(Forward::new(cpu, dims, params, Uses::ALL).save(keep, wanted, x, out)),
     }))
 }
 
@@ -163,9 +163,9 @@ impl<'a, E: Cached> Forward<'a, E> {
         });
     }
 
-    fn save(&self, wanted: &Wanted, x: &[f32], out: &mut [f32]) -> Activations<E> {
+    fn save(&self, keep: Keep, wanted: &Wanted, x: &[f32], out: &mut [f32]) -> Activations<E> {
         let (dims, batch) = (self.dims, self.dims.batch);
-        let mut activations = Activations::new(dims, self.params, batch, true, wanted);
+        let mut activations = Activations::new(dims, self.params, batch, keep == Keep::All, wanted);
         activations.shared_kv.clone_from(&self.shared_kv);
         let parts = self.parts(batch);
         if parts > 1 {

@@ -66,6 +66,9 @@ pub(crate) struct BackwardImageScratch<E> {
     d_normed: Buffer<f32>,
     branch: Buffer<f32>,
     d_rows: Buffer<E>,
+    /// The MLP's hidden layer, where it was not kept.
+    hidden: Buffer<E>,
+    normed: Buffer<E>,
     d_hidden: Buffer<E>,
     activated: Buffer<E>,
     d_attention: Buffer<E>,
@@ -83,6 +86,8 @@ impl<E: Cached> BackwardImageScratch<E> {
             d_normed: Buffer::new(),
             branch: Buffer::new(),
             d_rows: Buffer::new(),
+            hidden: Buffer::new(),
+            normed: Buffer::new(),
             d_hidden: Buffer::new(),
             activated: Buffer::new(),
             d_attention: Buffer::new(),
@@ -124,13 +129,31 @@ impl<E: Cached> ImageBackward<'_, E> {
                 activations.view(1, 0)
             }
         };
+        let mut hidden = std::mem::take(&mut scratch.hidden);
+        let view = if view.hidden.is_empty() {
+            self.hidden(view.middle, &mut scratch.normed, &mut hidden);
+            ImageView { hidden: &hidden, ..view }
+        } else {
+            view
+        };
         let mut d_middle = std::mem::take(&mut scratch.d_middle);
         sized(&mut d_middle, d_out.len()).copy_from_slice(d_out);
         self.mlp(&view, d_out, scratch, &mut d_middle, &mut result);
         self.attention(i, x, &view, &d_middle, scratch, d_x, d_prompts, &mut result);
         scratch.d_middle = d_middle;
+        scratch.hidden = hidden;
         scratch.recomputed = recomputed;
         result
+    }
+
+    /// The MLP's hidden layer before GELU once more, bit for bit what the forward computed.
+    fn hidden(&self, middle: &[f32], normed: &mut Buffer<E>, hidden: &mut Buffer<E>) {
+        let Forward { cpu, dims, params, ref weights, .. } = self.forward;
+        let normed = sized(normed, middle.len());
+        cpu.run(NormForward { params: params.norm2, eps: dims.eps, x: middle, out: normed });
+        let out = sized(hidden, dims.outputs * dims.hidden);
+        let mut sink = Bias { out, stride: dims.hidden, bias: &weights.fc1_bias };
+        multiply(cpu, dims.outputs, Left::rows(normed, dims.width), &weights.fc1, &mut sink);
     }
 
     /// The MLP branch and the adapter: adds to `d_middle`, which holds `d_out`.

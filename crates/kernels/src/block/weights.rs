@@ -14,14 +14,15 @@ use crate::linear::LinearParams;
 /// Which products a forward will compute; weights of the others are not packed.
 #[derive(Clone, Copy)]
 pub(crate) struct Uses {
-    /// Queries, keys, values and the MLP's first layer.
+    /// Queries, keys and values.
     pub forward: bool,
+    pub fc1: bool,
     pub proj: bool,
     pub fc2: bool,
 }
 
 impl Uses {
-    pub(crate) const ALL: Self = Self { forward: true, proj: true, fc2: true };
+    pub(crate) const ALL: Self = Self { forward: true, fc1: true, proj: true, fc2: true };
 }
 
 /// The large right operands of the forward's products `x W^T`.
@@ -102,7 +103,7 @@ impl<'a, E: Cached> ForwardWeights<'a, E> {
             q,
             kv,
             proj: pack(uses.proj, Slot::Proj, &params.proj, cache, width, width),
-            fc1: pack(uses.forward, Slot::Fc1, &params.fc1, cache, width, hidden),
+            fc1: pack(uses.fc1, Slot::Fc1, &params.fc1, cache, width, hidden),
             fc2: pack(uses.fc2, Slot::Fc2, &params.fc2, cache, hidden, width),
             qkv_bias: params.qkv.bias_or_zeros(3 * width),
             proj_bias: params.proj.bias_or_zeros(width),

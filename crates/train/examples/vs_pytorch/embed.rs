@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use kinsight_kernels::{Matrix, gemm};
 use kinsight_model::weights::{TensorMap, read_tensors, write_safetensors};
-use kinsight_model::{Backbone, Compute, Encoder, Precision};
+use kinsight_model::{Backbone, Checkpoint, Compute, Encoder, Precision};
 
 use crate::{Arguments, Outcome, Work};
 
@@ -52,8 +52,11 @@ pub fn compute(arguments: &Arguments) -> Compute {
     if arguments.setting("precision") == Some("bf16") {
         compute.precision = Precision::Bf16;
     }
-    if arguments.setting("checkpoint") == Some("block") {
-        compute.checkpoint = kinsight_model::Checkpoint::Block;
+    match arguments.setting("checkpoint") {
+        Some("none") => compute.checkpoint = Checkpoint::None,
+        Some("mlp") => compute.checkpoint = Checkpoint::Mlp,
+        Some("block") => compute.checkpoint = Checkpoint::Block,
+        _ => {}
     }
     compute
 }

@@ -48,7 +48,7 @@ impl Default for GraphSettings {
 const RECALL_QUERIES: usize = 200;
 
 /// The first and the largest ef that is tried.
-const EXPANSIONS: (usize, usize) = (32, 1024);
+const EXPANSIONS: (usize, usize) = (12, 1024);
 
 /// The graph as opened: mapped, not loaded.
 pub(super) struct Graph {

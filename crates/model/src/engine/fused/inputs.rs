@@ -35,7 +35,7 @@ impl Inputs {
         let weights = [Role::QkvWeight, Role::ProjWeight, Role::Fc1Weight, Role::Fc2Weight];
         let training = tracked.contains(&true);
         let changing = weights.iter().any(|role| tracked[*role as usize]);
-        let cache = if changing || (training && call.keep == Keep::InputsOnly) {
+        let cache = if changing || (training && call.keep != Keep::All) {
             call.packed.clear();
             None
         } else {

@@ -52,7 +52,7 @@ pub fn forward(
     outputs: usize,
     compute: Compute,
 ) -> Tensor<3> {
-    let (others, call) = gather(block, prompts, outputs, compute, &x.device());
+    let (others, call) = gather(block, prompts, [x.dims()[0], outputs], compute, &x.device());
     Tensor::from_dispatch(<Dispatch as FusedBlock>::fused_block(x.into_dispatch(), others, call))
 }
 

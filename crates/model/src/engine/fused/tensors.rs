@@ -181,14 +181,15 @@ impl<B: Backend> BlockTensors<B> {
     }
 }
 
-/// The tensors of `block` and `prompts`, and the call that fits them.
+/// The tensors of `block` and `prompts`, and the call that fits them and a batch of `batch` images.
 pub fn gather(
     block: &Block,
     prompts: Option<PromptRows>,
-    outputs: usize,
+    [batch, outputs]: [usize; 2],
     compute: Compute,
     device: &Device,
 ) -> (BlockTensors<Dispatch>, BlockCall) {
+    let rows = batch * outputs;
     let mut list = TensorList::new(device);
     list.put_norm([Role::Norm1Weight, Role::Norm1Bias], &block.norm1);
     list.put_linear([Role::QkvWeight, Role::QkvBias], &block.attn.qkv);
@@ -212,8 +213,9 @@ pub fn gather(
         eps: block.norm1.eps as f32,
         outputs,
         precision: precision(compute),
-        keep: match compute.checkpoint {
-            Checkpoint::None => Keep::All,
+        keep: match compute.checkpoint.for_hidden(rows * block.mlp.fc1.weight.dims()[0]) {
+            Checkpoint::Auto | Checkpoint::None => Keep::All,
+            Checkpoint::Mlp => Keep::WithoutHidden,
             Checkpoint::Block => Keep::InputsOnly,
         },
         has: list.has,
