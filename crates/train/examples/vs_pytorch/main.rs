@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! vs_pytorch embed  WEIGHTS INPUTS [precision=bf16]                                 images to unit embeddings
-//! vs_pytorch train  WEIGHTS START INPUTS method=vpt|vptsp-g [precision=bf16] [checkpoint=block]     a training step
+//! vs_pytorch train  WEIGHTS START INPUTS method=vpt|vptsp-g [precision=bf16] [checkpoint=none|mlp|block]   a training step
 //! vs_pytorch decode FOLDER                                                          JPEG files to network inputs
 //! vs_pytorch search EMBEDDINGS k=1000        vs_pytorch evaluate EMBEDDINGS         exact search; its metrics
 //! vs_pytorch peak                                                                   an f32 matrix product
