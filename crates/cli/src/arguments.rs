@@ -223,7 +223,7 @@ pub enum CheckpointArg {
     Auto,
     /// Keep all activations
     None,
-    /// Compute the MLP's hidden layer again: about half the memory, a sixth more time
+    /// Compute the MLP's hidden layer again: about 0.6 of the memory, a sixth more products
     Mlp,
     /// Keep block inputs, compute the rest again
     Block,

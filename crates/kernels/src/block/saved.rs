@@ -15,8 +15,8 @@ pub enum Keep {
     /// (`10 D` with a sequential adapter).
     #[default]
     All,
-    /// The same without the MLP's hidden layer, which the backward computes again: about half the memory for a sixth more
-    /// products.
+    /// The same without the MLP's hidden layer, which the backward computes again: about 0.6 of the memory for a sixth
+    /// more products.
     WithoutHidden,
     /// Nothing: the backward computes the block's forward again from its input ("gradient checkpointing").
     InputsOnly,
