@@ -117,3 +117,21 @@ pub(crate) fn patch_projection(
     let call = fused::patches::PatchCall { patch: weight.dims()[2], precision: fused::precision(compute) };
     bias.filter(|_| fits).map(|bias| fused::patches::project(images.clone(), weight, bias, call))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_layers_are_computed_again_where_they_are_large() {
+        let hidden = |images: usize, width: usize| images * 197 * 4 * width;
+        let auto = |hidden| Checkpoint::default().for_hidden(hidden);
+        assert_eq!(auto(hidden(16, 384)), Checkpoint::None);
+        assert_eq!(auto(hidden(64, 384)), Checkpoint::Mlp);
+        assert_eq!(auto(hidden(13, 768)), Checkpoint::None);
+        assert_eq!(auto(hidden(14, 768)), Checkpoint::Mlp);
+        for asked in [Checkpoint::None, Checkpoint::Mlp, Checkpoint::Block] {
+            assert_eq!(asked.for_hidden(usize::MAX), asked);
+        }
+    }
+}
