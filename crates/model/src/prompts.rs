@@ -32,15 +32,21 @@ impl PromptRows {
 ///
 /// Block `i < depth` uses the first `max(count - i * step, 0)` rows of its table; later blocks use none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct PromptSchedule {
     /// Rows of every block's table.
     pub count: usize,
     /// Number of blocks with a table.
     pub depth: usize,
     /// By how many rows each block uses fewer than the one before.
-    #[serde(default)]
     pub step: usize,
+}
+
+impl Default for PromptSchedule {
+    /// The paper's visual prompts: ten in each of twelve blocks.
+    fn default() -> Self {
+        Self { count: 10, depth: 12, step: 0 }
+    }
 }
 
 impl PromptSchedule {

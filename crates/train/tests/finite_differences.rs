@@ -63,9 +63,7 @@ impl Case {
             Learner::from_source(&mut source, &vit, &settings.tuning, &settings.proxies, &settings.loss, CLASSES);
         let mut learner = learner.with_trainable(&settings.tuning);
         if settings.prompt_spread.weight > 0.0 {
-            let embeddings = normal_values(&mut source.rng, CLASSES * 6, 1.0);
-            let spread = PromptSpread::new(&settings.prompt_spread, &embeddings, &[0, 1, 2, 3], CLASSES, 3).unwrap();
-            learner.prompt_spread = Some(spread);
+            learner.prompt_spread = Some(PromptSpread::new(&settings.prompt_spread, CLASSES, 3));
         }
         let images = normal_values(&mut source.rng, 4 * 3 * 16 * 16, 1.0);
         let container = initial_container(&mut source.rng, CLASSES, settings.tuning.embedding.unwrap(), &device);

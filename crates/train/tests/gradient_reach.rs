@@ -89,9 +89,7 @@ fn check((method, settings, declared): &(&str, &[&str], Declared), engine: Engin
     learner.encoder.backbone.compute = Compute { engine, ..Compute::default() };
     let mut learner = learner.with_trainable(&settings.tuning);
     if settings.prompt_spread.weight > 0.0 {
-        let (embeddings, labels) = (normal_values(&mut rng, CLASSES * 6, 1.0), [0, 1, 2, 3, 4]);
-        let spread = PromptSpread::new(&settings.prompt_spread, &embeddings, &labels, CLASSES, 4).unwrap();
-        learner.prompt_spread = Some(spread);
+        learner.prompt_spread = Some(PromptSpread::new(&settings.prompt_spread, CLASSES, 4));
     }
 
     for parameter in inventory(&learner) {

@@ -13,16 +13,28 @@ const SETTINGS: [&str; 2] = ["--set", "checkpoint_every_steps=2"];
 
 #[test]
 fn killed_at_random_moments_and_resumed_equals_unbroken() {
+    kill_and_resume(&[], 12);
+}
+
+/// Here the grouping of the classes changes from epoch to epoch, and the checkpoint has to know it.
+#[test]
+fn prompts_spread_over_the_classes_resume_as_they_were() {
+    kill_and_resume(&["--method", "da-vpt", "--set", "tuning.prompts.count=2"], 4);
+}
+
+fn kill_and_resume(settings: &[&str], attempts: usize) {
     let fixture = Fixture::new();
+    let settings: Vec<&str> = SETTINGS.iter().chain(settings).copied().collect();
     let started = Instant::now();
-    succeed(&mut fixture.train("unbroken", &SETTINGS));
+    succeed(&mut fixture.train("unbroken", &settings));
     let whole = started.elapsed();
 
+    let resume: Vec<&str> = settings.iter().copied().chain(["--resume"]).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     let mut killed = 0;
-    for attempt in 0..12 {
-        let more: Vec<&str> = SETTINGS.into_iter().chain((attempt > 0).then_some("--resume")).collect();
-        let mut child = fixture.train("broken", &more).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    for attempt in 0..attempts {
+        let arguments = if attempt > 0 { &resume } else { &settings };
+        let mut child = fixture.train("broken", arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let moment = whole.mul_f64(rng.random_range(0.1..0.6));
         let deadline = Instant::now() + moment;
         while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
@@ -34,7 +46,6 @@ fn killed_at_random_moments_and_resumed_equals_unbroken() {
         killed += usize::from(running);
     }
     assert!(killed >= 1, "only {killed} of the runs were still running when they were killed");
-    let resume: Vec<&str> = SETTINGS.into_iter().chain(["--resume"]).collect();
     succeed(&mut fixture.train("broken", &resume));
     for file in ["log.jsonl", "metrics.json", "model.safetensors"] {
         let read = |run: &str| std::fs::read(fixture.path(run).join(file)).unwrap();

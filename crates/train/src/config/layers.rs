@@ -38,25 +38,30 @@ impl Overrides {
 
     /// Merges all layers and reads the result.
     ///
+    /// A method that is assigned takes the place of the file's: prompts and all else that made the file's method are left
+    /// out, its options stay for the parts that both have, and so does what belongs to no method.
+    ///
     /// # Errors
     /// [`TrainError::Config`] for invalid TOML, an unknown key, a wrong type or an unknown method.
     pub fn load(self) -> Result<TrainConfig, TrainError> {
         let mut above = Table::new();
         if let Some((text, name)) = &self.file {
-            merge(&mut above, text.parse().map_err(|error: toml::de::Error| invalid(name, &error))?);
+            above = text.parse().map_err(|error: toml::de::Error| invalid(name, &error))?;
+        }
+        let of_file = method::name_in(&above);
+        let of_assignments = self.assignments.iter().rev().find_map(method::name_in);
+        let method = of_assignments.or_else(|| of_file.clone()).unwrap_or_else(|| TrainConfig::default().method);
+        let presets = method::parse_method(&method)?;
+        let mut settings = Table::try_from(TrainConfig::default())
+            .map_err(|error| TrainError::Config { message: error.to_string(), hint: String::new() })?;
+        if of_file.is_some_and(|name| name != method) {
+            method::forget_method(&mut above, &presets, &settings);
         }
         for assignment in self.assignments {
             merge(&mut above, assignment);
         }
-        let method = match above.get("method") {
-            Some(Value::String(name)) => name.clone(),
-            Some(Value::Array(parts)) => parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("+"),
-            _ => TrainConfig::default().method,
-        };
         let variant = above.get("variant").cloned().and_then(|value| value.try_into::<Variant>().ok());
-        let mut settings = Table::try_from(TrainConfig::default())
-            .map_err(|error| TrainError::Config { message: error.to_string(), hint: String::new() })?;
-        for preset in method::parse_method(&method)? {
+        for preset in presets {
             merge(&mut settings, preset);
         }
         merge(&mut settings, variant.unwrap_or_default().preset());
@@ -163,6 +168,29 @@ mod tests {
         assert_eq!(config.method, "vpt-deep+bitfit");
         assert!(config.tuning.bitfit && config.tuning.prompts.is_some());
         assert!(load("method = [\"vpt-deep\", 3]", &[]).is_err());
+    }
+
+    #[test]
+    fn an_assigned_method_takes_the_place_of_the_files() {
+        let vptsp = "method = \"vptsp-g+bitfit\"\nepochs = 7\n[tuning]\nembedding = 64\nprompts = { count = 4, depth = 2 }\n\
+                     [proxies]\nsource = \"semantic\"\nlearned_share = 0.25";
+        let bitfit = load(vptsp, &["method=bitfit"]).unwrap();
+        assert!(bitfit.tuning.bitfit && bitfit.tuning.prompts.is_none());
+        assert_eq!(bitfit.proxies.source, crate::proxies::ProxySource::Learned);
+        assert_eq!((bitfit.epochs, bitfit.tuning.embedding, bitfit.proxies.learned_share), (7, Some(64), 0.25));
+        let vpt = load(vptsp, &["method=vpt"]).unwrap();
+        assert_eq!(vpt.tuning.prompts.map(|prompts| (prompts.count, prompts.depth)), Some((4, 2)));
+        assert!(!vpt.tuning.bitfit);
+        // The settings that a run saved name every switch.
+        let saved = vpt.to_toml().unwrap();
+        assert!(load(&saved, &["method=bitfit"]).unwrap().tuning.bitfit);
+        assert_eq!(load(&saved, &["method=vpt"]).unwrap(), vpt);
+    }
+
+    #[test]
+    fn prompts_of_which_only_the_count_is_said_have_the_usual_depth() {
+        let prompts = load("method = \"linear\"", &["tuning.prompts.count=2"]).unwrap().tuning.prompts.unwrap();
+        assert_eq!((prompts.count, prompts.depth, prompts.step), (2, 12, 0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Methods by name: each part of a name is a preset of settings.
 
-use toml::{Table, toml};
+use toml::{Table, Value, toml};
 
 use crate::error::TrainError;
 
@@ -185,6 +185,43 @@ pub fn parse_method(method: &str) -> Result<Vec<Table>, TrainError> {
         }),
     };
     method.split('+').map(|part| preset(part.trim())).collect()
+}
+
+/// Takes out of `settings`, which were written for another method, what makes a method, so that the new one's `presets`
+/// decide: every choice that a preset makes, and the options of parts (prompts, adapters, LoRA) that the new one has not.
+pub(super) fn forget_method(settings: &mut Table, presets: &[Table], defaults: &Table) {
+    let presets: Vec<&Table> = presets.iter().collect();
+    for method in METHODS {
+        forget(settings, &(method.preset)(), &presets, defaults);
+    }
+}
+
+fn forget(settings: &mut Table, set_by_methods: &Table, presets: &[&Table], defaults: &Table) {
+    for (key, value) in set_by_methods {
+        match (value, defaults.get(key)) {
+            (Value::Table(inner), Some(Value::Table(defaults))) => {
+                let presets: Vec<&Table> =
+                    presets.iter().filter_map(|preset| preset.get(key)).filter_map(Value::as_table).collect();
+                if let Some(Value::Table(settings)) = settings.get_mut(key) {
+                    forget(settings, inner, &presets, defaults);
+                }
+            }
+            // A part that is there only where a preset puts it: its options.
+            (_, None) if presets.iter().any(|preset| preset.contains_key(key)) => {}
+            _ => {
+                settings.remove(key);
+            }
+        }
+    }
+}
+
+/// The name in `settings`, if they have one.
+pub(super) fn name_in(settings: &Table) -> Option<String> {
+    match settings.get("method")? {
+        Value::String(name) => Some(name.clone()),
+        Value::Array(parts) => Some(parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("+")),
+        _ => None,
+    }
 }
 
 /// Reads a method written as one name, or as a list of its parts.

@@ -14,6 +14,7 @@ use crate::bank::PromptBank;
 use crate::error::TrainError;
 use crate::learner::Learner;
 use crate::optim::{MovingAverage, OptimizerState};
+use crate::prompt_spread::ClassSums;
 
 /// How far a run has come, and of what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,8 @@ pub struct TrainingState {
     pub bank: Option<PromptBank>,
     /// Moving average of the encoder's trained parameters, if there is one.
     pub average: Option<MovingAverage>,
+    /// Embeddings of this epoch by class, where prompts are spread over the classes anew after each.
+    pub class_sums: Option<ClassSums>,
 }
 
 const PROGRESS_KEY: &str = "kinsight.progress";
@@ -79,6 +82,11 @@ impl TrainingState {
         }
         for (name, data) in self.average.iter().flat_map(MovingAverage::to_tensors) {
             add("average", &name, data);
+        }
+        if let (Some(spread), Some(sums)) = (&self.learner.prompt_spread, &self.class_sums) {
+            for (name, data) in spread.to_tensors(sums) {
+                add("prompt_spread", &name, data);
+            }
         }
         let json = serde_json::to_string(progress).unwrap_or_default();
         write_safetensors(path, &tensors, BTreeMap::from([(PROGRESS_KEY.to_string(), json)]))?;
@@ -131,6 +139,9 @@ impl TrainingState {
         }
         if let Some(average) = &mut self.average {
             average.restore(&section("average"), device).map_err(fail)?;
+        }
+        if let (Some(spread), Some(sums)) = (&mut self.learner.prompt_spread, &mut self.class_sums) {
+            spread.restore(sums, &section("prompt_spread")).map_err(fail)?;
         }
         Ok((self, progress))
     }

@@ -25,7 +25,7 @@ use crate::evaluation::{Measured, measure};
 use crate::init::{FreshLearner, bank_values, initial_container};
 use crate::learner::Learner;
 use crate::optim::{MovingAverage, OptimizerState};
-use crate::prompt_spread::PromptSpread;
+use crate::prompt_spread::{ClassSums, PromptSpread};
 use crate::proxies::ProxySource;
 use crate::run::{EventFile, Progress, RunFolder, RunLog, SelectionState, TrainingState};
 use crate::sampler::Sampler;
@@ -211,22 +211,30 @@ impl Trainer {
             BankStorage::Disk => Some(PromptBank::create(&folder.bank(), classes, width, schedule, moments, values)?),
         };
         let mut learner = learner.with_trainable(tuning);
-        learner.prompt_spread = self.prompt_spread()?;
+        learner.prompt_spread = self.prompt_spread(resuming)?;
+        let class_sums = learner.prompt_spread.as_ref().map(|_| ClassSums::new(classes, embedding));
         let decay = self.config.optimizer.ema_decay;
         let average = (decay > 0.0).then(|| MovingAverage::new(decay, &learner.encoder));
-        Ok(TrainingState { learner, container, optimizer: OptimizerState::default(), bank, average })
+        Ok(TrainingState { learner, container, optimizer: OptimizerState::default(), bank, average, class_sums })
     }
 
-    /// The prompt of each class, from the mean embeddings of the untrained backbone.
-    fn prompt_spread(&self) -> Result<Option<PromptSpread>, TrainError> {
+    /// The prompt of each class, from the embeddings of the untrained backbone; when resuming, the checkpoint knows it.
+    fn prompt_spread(&self, resuming: bool) -> Result<Option<PromptSpread>, TrainError> {
         let config = &self.config.prompt_spread;
         let Some(prompts) = self.config.tuning.prompts.filter(|_| config.weight != 0.0) else { return Ok(None) };
-        let mut encoder = Encoder::bare(&self.backbone, self.config.tuning.pooling, &self.device)?;
-        encoder.backbone.compute = self.config.compute;
-        let options = EmbedOptions { loader: self.loader_options(LoaderOptions::eval()), ..EmbedOptions::default() };
-        let found = embed_dataset(&encoder, &self.train, self.preprocess, options, &self.device, |_| {})?;
         let classes = self.train.num_classes();
-        Ok(Some(PromptSpread::new(config, &found.values, &found.labels, classes, prompts.count)?))
+        let mut spread = PromptSpread::new(config, classes, prompts.count);
+        if !resuming {
+            let mut encoder = Encoder::bare(&self.backbone, self.config.tuning.pooling, &self.device)?;
+            encoder.backbone.compute = self.config.compute;
+            let options =
+                EmbedOptions { loader: self.loader_options(LoaderOptions::eval()), ..EmbedOptions::default() };
+            let found = embed_dataset(&encoder, &self.train, self.preprocess, options, &self.device, |_| {})?;
+            let mut sums = ClassSums::new(classes, found.values.len() / found.labels.len().max(1));
+            sums.add(&found.values, found.labels.iter().map(|label| *label as usize));
+            spread.reassign(&sums)?;
+        }
+        Ok(Some(spread))
     }
 
     fn facts(&self, state: &TrainingState, sampler: &Sampler, resumed_at: u64) -> RunFacts {

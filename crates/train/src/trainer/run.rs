@@ -95,6 +95,7 @@ impl Run<'_> {
             }
             self.progress.epoch += 1;
             self.progress.batch = 0;
+            self.spread_prompts()?;
             self.evaluate_if_due()?;
             self.save_checkpoint()?;
         }
@@ -102,6 +103,16 @@ impl Run<'_> {
             (self.observer)(Event::StoppedEarly);
         }
         Ok(true)
+    }
+
+    /// Groups the classes anew over the prompts, by the embeddings of the epoch that is done.
+    fn spread_prompts(&mut self) -> Result<(), TrainError> {
+        let TrainingState { learner, class_sums, .. } = &mut self.state;
+        if let (Some(spread), Some(sums)) = (&mut learner.prompt_spread, class_sums) {
+            spread.reassign(sums)?;
+            sums.clear();
+        }
+        Ok(())
     }
 
     /// Whether the run has stopped early.
@@ -155,7 +166,7 @@ impl Run<'_> {
         let device = &self.trainer.device;
         let shape = batch.shape();
         let images = Tensor::<4>::from_data(TensorData::new(batch.images, shape), device);
-        let labels = batch.labels.iter().map(|label| *label as usize).collect();
+        let labels: Vec<usize> = batch.labels.iter().map(|label| *label as usize).collect();
         let mut input = TrainBatch { images, labels, banked_prompts: None };
         let classes = input.classes();
         let lent = self.state.bank.as_ref().map(|bank| bank.lend(&classes, device));
@@ -171,6 +182,13 @@ impl Run<'_> {
         let output = state.learner.forward(input, &state.container, &config.proxies, &config.loss, &mut random);
         let gradients = output.loss.backward();
         let loss = output.loss.into_scalar::<f64>();
+        if let Some(sums) = &mut self.state.class_sums {
+            let embeddings = output.embeddings.clone().into_data();
+            sums.add(
+                &embeddings.try_to_vec::<f32>().unwrap_or_default(),
+                batch.labels.iter().map(|label| *label as usize),
+            );
+        }
         let warning = health.check(self.progress.step, loss, output.embeddings)?;
         Ok((loss, warning, Backward { gradients, classes, lent, container: output.container }))
     }
