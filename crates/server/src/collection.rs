@@ -4,6 +4,7 @@
 //! that is the hash of their content: written, synced and renamed before the index learns of them, so that an answer 201
 //! means both are on the disk, and a crash in between leaves at most a file that nobody refers to.
 
+mod hosted;
 mod open;
 mod uploads;
 
@@ -19,6 +20,7 @@ use kinsight_index::{
 };
 use serde::Serialize;
 
+pub(crate) use hosted::{Hosted, made_before};
 pub use open::CollectionSpec;
 pub(crate) use open::{Opener, open_all};
 
@@ -27,7 +29,7 @@ use crate::inference::HostedModel;
 
 /// An open collection. A request keeps the one it began with, though another takes its place meanwhile.
 pub(crate) struct Collection {
-    name: String,
+    spec: CollectionSpec,
     index: Index,
     model: Arc<HostedModel>,
     model_name: String,
@@ -73,7 +75,11 @@ const MAX_OWN_FIELD_BYTES: usize = 1024;
 
 impl Collection {
     pub fn name(&self) -> &str {
-        &self.name
+        &self.spec.name
+    }
+
+    pub fn spec(&self) -> &CollectionSpec {
+        &self.spec
     }
 
     pub fn model(&self) -> &Arc<HostedModel> {
@@ -220,7 +226,10 @@ impl Collection {
 
 impl std::fmt::Debug for Collection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Collection").field("name", &self.name).field("model", &self.model_name).finish_non_exhaustive()
+        f.debug_struct("Collection")
+            .field("name", &self.spec.name)
+            .field("model", &self.model_name)
+            .finish_non_exhaustive()
     }
 }
 

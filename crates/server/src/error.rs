@@ -39,6 +39,17 @@ pub enum ServerError {
         /// The name.
         name: String,
     },
+    /// The folder of collections cannot be used.
+    #[error("cannot use the folder of collections {}", .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// No collection to serve, and none whose model a new one could have.
+    #[error("there is no collection to serve")]
+    Nothing,
     /// A file of keys that cannot be read or understood.
     #[error("cannot read API keys from {}: {reason}", .path.display())]
     Keys {
@@ -75,6 +86,10 @@ impl ServerError {
             ),
             Self::WeakKey { .. } => Some("make one with: openssl rand -hex 24".to_string()),
             Self::Keys { .. } => Some("each line holds `read KEY` or `write KEY`; # starts a comment".to_string()),
+            Self::Nothing => Some(
+                "give the first one with --index or --images; a new collection takes its model from one that is there"
+                    .to_string(),
+            ),
             Self::Index(error) => error.hint(),
             Self::Model(error) => error.hint(),
             _ => None,

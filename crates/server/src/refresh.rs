@@ -1,7 +1,7 @@
 //! Following an index that another program changes: a migration puts another generation, perhaps of another model, in the
 //! place of the one in use, and the server goes over to it between two requests.
 
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde_json::json;
@@ -14,19 +14,20 @@ use crate::error::ServerError;
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Starts the thread that looks; it ends with the server.
-pub(crate) fn start(app: &Arc<App>, specs: Vec<CollectionSpec>, mut opener: Opener) -> std::io::Result<()> {
+pub(crate) fn start(app: &Arc<App>, mut opener: Opener) -> std::io::Result<()> {
     let app = Arc::downgrade(app);
     let look = move || {
         while wait(&app) {
             let Some(app) = app.upgrade() else { return };
-            for spec in &specs {
-                match newer(&app, spec, &mut opener) {
+            for collection in app.collections.all() {
+                match newer(&app, &collection, &mut opener) {
                     Ok(false) => {}
-                    Ok(true) => app.log.event("index replaced", json!({ "collection": spec.name })),
+                    Ok(true) => app.log.event("index replaced", json!({ "collection": collection.name() })),
                     // The one in use still answers.
-                    Err(error) => app
-                        .log
-                        .event("index not replaced", json!({ "collection": spec.name, "reason": error.to_string() })),
+                    Err(error) => app.log.event(
+                        "index not replaced",
+                        json!({ "collection": collection.name(), "reason": error.to_string() }),
+                    ),
                 }
             }
             opener.tidy();
@@ -45,17 +46,14 @@ fn wait(app: &Weak<App>) -> bool {
 }
 
 /// Puts the newer index of a collection in its place, if there is one.
-pub(crate) fn newer(app: &App, spec: &CollectionSpec, opener: &mut Opener) -> Result<bool, ServerError> {
-    let Some(place) = app.collections.get(&spec.name) else { return Ok(false) };
-    let current: Arc<Collection> = place.read().unwrap_or_else(PoisonError::into_inner).clone();
+pub(crate) fn newer(app: &App, current: &Arc<Collection>, opener: &mut Opener) -> Result<bool, ServerError> {
     let Some(index) = current.index().newer()? else { return Ok(false) };
     let same_model = index.manifest().fingerprint == current.index().manifest().fingerprint;
     // A new model is the one that the new manifest names, not the one that the server was started with.
     let spec = match same_model {
-        true => spec.clone(),
-        false => CollectionSpec { run: None, backbone: None, ..spec.clone() },
+        true => current.spec().clone(),
+        false => CollectionSpec { run: None, backbone: None, ..current.spec().clone() },
     };
-    let replacement = Arc::new(opener.with_index(&spec, index)?);
-    *place.write().unwrap_or_else(PoisonError::into_inner) = replacement;
+    app.collections.replace(current, opener.with_index(&spec, index)?);
     Ok(true)
 }

@@ -1,8 +1,7 @@
 //! A server from its start to its stop.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -10,7 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::api::{App, router};
-use crate::collection::{Collection, CollectionSpec, Opener, open_all};
+use crate::collection::{Collection, CollectionSpec, Hosted, Opener, made_before, open_all};
 use crate::connection;
 use crate::error::ServerError;
 use crate::inference::Inference;
@@ -46,16 +45,24 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError`] if an index or model cannot be opened or do not belong together, if the address cannot be listened
-    /// on, or if others could reach it and `settings` has no key for writing (`public` allows reading without one).
+    /// on, or if others could reach it and `settings` has no key for writing (`public` allows reading without one), or if
+    /// there is nothing to serve.
     pub fn start(settings: ServerSettings, collections: &[CollectionSpec], public: bool) -> Result<Self, ServerError> {
         let address = settings.address;
         if !address.ip().is_loopback() && (settings.keys.is_empty() || !settings.keys.protects_reading() && !public) {
             return Err(ServerError::Unprotected { address });
         }
         let mut opener = Opener::default();
-        let opened = open_all(collections, &mut opener)?;
+        let mut specs = collections.to_vec();
+        if let Some(folder) = &settings.collections {
+            specs.extend(made_before(folder, settings.compute)?);
+        }
+        if specs.is_empty() {
+            return Err(ServerError::Nothing);
+        }
+        let opened = open_all(&specs, &mut opener)?;
         let app = app(settings, opened)?;
-        refresh::start(&app, collections.to_vec(), opener).map_err(ServerError::Threads)?;
+        refresh::start(&app, opener).map_err(ServerError::Threads)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
             .max_blocking_threads(64)
@@ -75,6 +82,11 @@ impl Server {
     pub fn address(&self) -> Result<SocketAddr, ServerError> {
         let address = self.app.settings.address;
         self.listener.local_addr().map_err(|source| ServerError::Listen { address, source })
+    }
+
+    /// Names of the collections it serves.
+    pub fn collections(&self) -> Vec<String> {
+        self.app.collections.all().iter().map(|collection| collection.name().to_string()).collect()
     }
 
     /// What stops it.
@@ -97,10 +109,8 @@ pub(crate) fn app(settings: ServerSettings, collections: Vec<Collection>) -> Res
     let limits = settings.limits;
     let metrics = Arc::new(Metrics::new());
     let inference = Inference::start(&limits, metrics.clone()).map_err(ServerError::Threads)?;
-    let placed = |collection: Collection| (collection.name().to_string(), RwLock::new(Arc::new(collection)));
-    let named: BTreeMap<_, _> = collections.into_iter().map(placed).collect();
     Ok(Arc::new(App {
-        collections: named,
+        collections: Hosted::new(collections, settings.collections.clone(), limits.max_collections),
         inference,
         decoder: Decoder::new(limits.max_pixels),
         explaining: Arc::new(Semaphore::new(1)),

@@ -1,7 +1,10 @@
 //! What a server is told at its start: address, keys, limits.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use kinsight_model::Compute;
 
 use crate::guard::Keys;
 
@@ -16,6 +19,10 @@ pub struct ServerSettings {
     pub limits: Limits,
     /// How requests are logged to standard error.
     pub log: LogFormat,
+    /// Folder in which clients make collections, each in a folder of its name; `None` lets them make none.
+    pub collections: Option<PathBuf>,
+    /// How the models of the collections in that folder compute.
+    pub compute: Compute,
 }
 
 /// How the log is written.
@@ -41,6 +48,8 @@ pub struct Limits {
     pub max_images: usize,
     /// Most results of one search.
     pub max_results: usize,
+    /// Most collections that a client's new one may bring the server to.
+    pub max_collections: usize,
     /// Requests worked on at once; more are answered 503.
     pub max_requests: usize,
     /// Open connections; more wait to be accepted.
@@ -72,6 +81,7 @@ impl Default for Limits {
             max_pixels: 50_000_000,
             max_images: 16,
             max_results: 500,
+            max_collections: 1000,
             max_requests: 64,
             max_connections: 512,
             max_upload_memory_bytes: 256 << 20,

@@ -24,6 +24,10 @@ Examples:
     KINSIGHT_READ_KEY=... KINSIGHT_WRITE_KEY=... \\
         kinsight serve --index shoes=shoes.index --index bags=bags.index --address 0.0.0.0:7878 --log json
 
+  Let clients make collections of their own, with the models that are there:
+    kinsight serve --index shoes.index --collections made/
+    curl -X PUT http://127.0.0.1:7878/v1/collections/summer-sale
+
 API keys: KINSIGHT_READ_KEY and KINSIGHT_WRITE_KEY hold one each; --keys FILE holds any number, one a line, as
 `read KEY` or `write KEY`.";
 
@@ -32,11 +36,14 @@ API keys: KINSIGHT_READ_KEY and KINSIGHT_WRITE_KEY hold one each; --keys FILE ho
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub struct ServeArgs {
     /// Index to serve, as PATH or NAME=PATH; may be repeated
-    #[arg(long, value_name = "[NAME=]PATH", required_unless_present = "images")]
+    #[arg(long, value_name = "[NAME=]PATH", required_unless_present_any = ["images", "collections"])]
     pub index: Vec<String>,
     /// Folder of images to index first; the index is kept in the folder's own name with .index, or in --index
     #[arg(long)]
     pub images: Option<PathBuf>,
+    /// Folder in which clients may make collections (PUT /v1/collections/NAME); those made there before are served, too
+    #[arg(long, value_name = "FOLDER")]
+    pub collections: Option<PathBuf>,
     /// Run whose fine-tuning the index was made with [default: the one that the index names]
     #[arg(long)]
     pub run: Option<PathBuf>,
@@ -100,17 +107,15 @@ pub fn run(arguments: &ServeArgs) -> Result<()> {
             LogArg::Json => LogFormat::Json,
             LogArg::Off => LogFormat::Off,
         },
+        collections: arguments.collections.clone(),
+        compute,
     };
     let server = Server::start(settings, &collections, arguments.public)?;
     let (address, stopper) = (server.address()?, server.stopper());
     ctrlc::set_handler(move || stopper.stop()).context("cannot listen for Ctrl-C")?;
-    println!("serving {} on http://{address} (stop with Ctrl-C)", listed(&collections));
+    println!("serving {} on http://{address} (stop with Ctrl-C)", server.collections().join(", "));
     server.run();
     Ok(())
-}
-
-fn listed(collections: &[CollectionSpec]) -> String {
-    collections.iter().map(|collection| collection.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn keys(arguments: &ServeArgs) -> Result<Keys> {

@@ -1,4 +1,4 @@
-//! Collections and their images: listing, thumbnails, adding, removing.
+//! Images of a collection: listing, thumbnails, adding, removing.
 
 use std::sync::Arc;
 
@@ -16,63 +16,13 @@ use serde_json::{Value, json};
 use super::form::Form;
 use super::search::{blocking, embed_picture, parse_id, shown_payload};
 use super::{App, Failure};
-use crate::collection::{Collection, NewImage};
+use crate::collection::NewImage;
 
 /// Sides of the thumbnails that are made; a request gets the next larger one, so that few are kept.
 const SIDES_PX: [u32; 3] = [160, 320, 640];
 
-/// Labels in the description of a collection, the most frequent ones.
-const MAX_LABELS: usize = 2000;
 /// Images of one page of a list.
 const MAX_LISTED: usize = 200;
-
-/// `GET /v1/collections`
-pub(super) async fn collections(State(app): State<Arc<App>>) -> Result<Json<Value>, Failure> {
-    let mut listed = Vec::new();
-    for collection in app.all_collections() {
-        listed.push(described(&app, collection).await?);
-    }
-    Ok(Json(json!({
-        "collections": listed,
-        "limits": {
-            "max_body_bytes": app.settings.limits.max_body_bytes,
-            "max_pixels": app.settings.limits.max_pixels,
-            "max_images": app.settings.limits.max_images,
-            "max_results": app.settings.limits.max_results,
-        },
-    })))
-}
-
-/// `GET /v1/collections/{collection}`
-pub(super) async fn collection(
-    State(app): State<Arc<App>>,
-    Path(collection): Path<String>,
-) -> Result<Json<Value>, Failure> {
-    Ok(Json(described(&app, app.collection(&collection)?).await?))
-}
-
-async fn described(app: &App, collection: Arc<Collection>) -> Result<Value, Failure> {
-    let counted = collection.clone();
-    let (images, labels) = blocking(move || Ok((counted.len()?, counted.labels()?))).await?;
-    // A collection of very many labels is asked for them by filters instead.
-    let labels: Vec<Value> =
-        labels.iter().take(MAX_LABELS).map(|(label, count)| json!({ "label": label, "images": count })).collect();
-    let encoder = &collection.model().encoder;
-    Ok(json!({
-        "name": collection.name(),
-        "images": images,
-        "labels": labels,
-        "thresholds": collection.thresholds(),
-        "model": {
-            "name": collection.model_name(),
-            "embedding_size": encoder.embedding_size(),
-            "own_bytes": encoder.own_bytes(),
-            "shares_batches": encoder.shares_batches(),
-            "fingerprint": collection.fingerprint(),
-        },
-        "writing_needs_key": app.settings.keys.protects_writing(),
-    }))
-}
 
 /// What part of the images is listed.
 #[derive(Debug, Deserialize)]

@@ -1,5 +1,6 @@
 //! The HTTP interface: what can be asked, and how each request passes the guards.
 
+mod collections;
 mod explain;
 mod failure;
 mod form;
@@ -8,14 +9,13 @@ mod observe;
 mod pages;
 mod search;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tokio::sync::Semaphore;
 
 pub(crate) use failure::{Failure, FailureNote};
@@ -23,7 +23,7 @@ pub(crate) use observe::ClientAddress;
 #[cfg(test)]
 pub(crate) use pages::OPENAPI;
 
-use crate::collection::Collection;
+use crate::collection::{Collection, Hosted};
 use crate::guard::{Access, check_origin, limit_load, safe_headers, with_deadline};
 use crate::inference::Inference;
 use crate::log::Log;
@@ -37,7 +37,7 @@ use crate::thumbnails::ThumbnailCache;
 pub(crate) struct App {
     pub settings: ServerSettings,
     /// A collection is replaced as a whole where its index was migrated; requests keep the one they began with.
-    pub collections: BTreeMap<String, RwLock<Arc<Collection>>>,
+    pub collections: Hosted,
     pub inference: Inference,
     pub decoder: Decoder,
     /// Explanations computed at once: each takes all cores for a moment.
@@ -53,30 +53,20 @@ pub(crate) struct App {
 impl App {
     /// The collection called `name`.
     pub fn collection(&self, name: &str) -> Result<Arc<Collection>, Failure> {
-        let found = self.collections.get(name);
-        found.map(|place| place.read().unwrap_or_else(PoisonError::into_inner).clone()).ok_or_else(|| {
-            let name: String = name.chars().take(64).collect();
-            let known: Vec<&str> = self.collections.keys().map(String::as_str).collect();
-            Failure::not_found(format!("no collection {name:?}")).hint(format!("there are: {}", known.join(", ")))
-        })
+        self.collections.get(name)
     }
 
     /// Largest file of a stored image that is read; such files were not sent by clients alone.
     pub fn max_file_bytes(&self) -> usize {
         self.settings.limits.max_body_bytes.saturating_mul(8)
     }
-
-    /// All collections.
-    pub fn all_collections(&self) -> Vec<Arc<Collection>> {
-        self.collections.values().map(|place| place.read().unwrap_or_else(PoisonError::into_inner).clone()).collect()
-    }
 }
 
 /// All routes behind their guards. Innermost last: an answer passes the guards in the reverse order.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let reading = Router::new()
-        .route("/v1/collections", get(images::collections))
-        .route("/v1/collections/{collection}", get(images::collection))
+        .route("/v1/collections", get(collections::list))
+        .route("/v1/collections/{collection}", get(collections::describe))
         .route("/v1/collections/{collection}/search", post(search::search))
         .route("/v1/collections/{collection}/embed", post(search::embed))
         .route("/v1/collections/{collection}/explain", post(explain::explain))
@@ -85,6 +75,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/collections/{collection}/images/{id}/thumbnail", get(images::thumbnail))
         .route_layer(from_fn_with_state(app.clone(), may_read));
     let writing = Router::new()
+        .route("/v1/collections/{collection}", put(collections::make).delete(collections::remove))
         .route("/v1/collections/{collection}/images", post(images::add))
         .route("/v1/collections/{collection}/images/{id}", axum::routing::delete(images::remove))
         .route_layer(from_fn_with_state(app.clone(), may_write));

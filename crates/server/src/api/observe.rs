@@ -25,7 +25,7 @@ pub(super) async fn alive() -> &'static str {
 
 /// `GET /readyz`: every collection answers.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, Failure> {
-    for collection in app.all_collections() {
+    for collection in app.collections.all() {
         tokio::task::spawn_blocking(move || collection.len())
             .await
             .map_err(|_| Failure::overloaded("a collection does not answer"))?
@@ -36,7 +36,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, F
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
-    for collection in app.all_collections() {
+    for collection in app.collections.all() {
         let counted = collection.clone();
         if let Ok(Ok(images)) = tokio::task::spawn_blocking(move || counted.len()).await {
             app.metrics.collection_size(collection.name(), images);

@@ -44,16 +44,21 @@ pub(crate) struct Opener {
 pub(crate) fn open_all(specs: &[CollectionSpec], opener: &mut Opener) -> Result<Vec<Collection>, ServerError> {
     let mut opened: Vec<Collection> = Vec::new();
     for spec in specs {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-        if spec.name.is_empty() || spec.name.len() > 64 || !spec.name.chars().all(plain) {
+        if !is_plain_name(&spec.name) {
             return Err(ServerError::CollectionName { name: spec.name.clone() });
         }
-        if opened.iter().any(|other| other.name == spec.name) {
+        if opened.iter().any(|other| other.spec.name == spec.name) {
             return Err(ServerError::SameName { name: spec.name.clone() });
         }
         opened.push(opener.open(spec)?);
     }
     Ok(opened)
+}
+
+/// Whether a name can stand in a URL and be a folder's.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    (1..=64).contains(&name.len()) && name.chars().all(plain)
 }
 
 impl Opener {
@@ -71,7 +76,7 @@ impl Opener {
         let (model, fingerprint, model_name) = self.model(run.as_deref(), &backbone, spec)?;
         index.require_model(&fingerprint)?;
         Ok(Collection {
-            name: spec.name.clone(),
+            spec: spec.clone(),
             index,
             model,
             model_name,

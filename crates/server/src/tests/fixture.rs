@@ -97,7 +97,14 @@ impl Fixture {
         build_index(root, "index", Some("run"));
         build_index(root, "plain", None);
         let specs = ["index", "plain"].map(|name| spec_of(root, name));
-        let settings = ServerSettings { address: "127.0.0.1:0".parse().unwrap(), keys, limits, log: LogFormat::Off };
+        let settings = ServerSettings {
+            address: "127.0.0.1:0".parse().unwrap(),
+            keys,
+            limits,
+            log: LogFormat::Off,
+            collections: Some(root.join("made")),
+            compute: Compute::default(),
+        };
         let app = crate::server::app(settings, open_all(&specs, &mut Opener::default()).unwrap()).unwrap();
         Self { folder, router: router(app.clone()), app }
     }
@@ -132,6 +139,10 @@ impl Fixture {
 
     pub async fn get(&self, path: &str) -> Answer {
         self.ask(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn put(&self, path: &str) -> Answer {
+        self.ask(Request::put(path).body(Body::empty()).unwrap()).await
     }
 
     pub async fn delete(&self, path: &str) -> Answer {

@@ -35,7 +35,7 @@ async fn everything_described_is_served_and_nothing_else_answers() {
             }
         }
     }
-    assert!(operations >= 13);
+    assert!(operations >= 15);
 }
 
 #[test]
