@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-folder, count = sys.argv[1], int(sys.argv[2])
+folder, count, libraries = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 vectors = np.load(f"{folder}/vectors.npy", mmap_mode="r")
 base, added = np.ascontiguousarray(vectors[:count]), np.ascontiguousarray(vectors[count:])
 queries = np.load(f"{folder}/queries.npy")
@@ -15,7 +15,7 @@ filtered = np.arange(0, count, 100)
 filtered_truth = filtered[np.argsort(-(queries @ base[filtered].T), axis=1)[:, :10]]
 threads = os.cpu_count()
 M, EF_CONSTRUCTION = 16, 128
-EFS = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
+EFS = [10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256, 512]
 
 
 def say(library, what, **values):
@@ -110,7 +110,11 @@ def faiss_():
     timed("faiss HNSW", "open", lambda: faiss.read_index(f"{folder}/faiss"))
 
 
-hnswlib_()
-usearch_("f32")
-usearch_("i8")
-faiss_()
+WAYS = {
+    "hnswlib": hnswlib_,
+    "usearch-f32": lambda: usearch_("f32"),
+    "usearch-i8": lambda: usearch_("i8"),
+    "faiss": faiss_,
+}
+for library in libraries or WAYS:
+    WAYS[library]()

@@ -81,7 +81,11 @@ pub fn scan(
     Ok(found)
 }
 
-/// The best `k` of `candidates` for one query, best first: what an approximate search found, in exact order.
+/// Candidates up to which [`rescore`] computes every exact score at once.
+const FEW_CANDIDATES: usize = 256;
+
+/// The best `k` of `candidates` for one query, best first, in exact order: what an approximate search found, or the rows that
+/// pass a filter.
 ///
 /// # Errors
 /// As [`scan`], and a candidate that is no row.
@@ -91,7 +95,14 @@ pub fn rescore(query: &[f32], rows: &[f32], candidates: &[u32], k: usize) -> Res
         let expected = "rows of the embeddings";
         return Err(RetrievalError::Setting { name: "candidates", found: row.to_string(), expected });
     }
-    Ok(rank(query, rows, candidates, k))
+    if candidates.len() <= FEW_CANDIDATES {
+        return Ok(rank(query, rows, candidates, k));
+    }
+    let mut best = Best::new(k, query.len());
+    for &row in candidates {
+        best.offer(row, fast_score(query, &rows[row as usize * query.len()..][..query.len()]));
+    }
+    Ok(rank(query, rows, &best.into_candidates(), k))
 }
 
 fn check(dim: usize, rows: &[f32], k: usize) -> Result<usize> {
@@ -224,6 +235,19 @@ mod tests {
             for (found, expected) in found.iter().zip(expected) {
                 assert!((found.score - f64::from(expected.score())).abs() < 1e-6);
             }
+        }
+    }
+
+    #[test]
+    fn rescoring_many_rows_is_scanning_those() {
+        let (n, dim) = (2000, 24);
+        let value = |i: usize| ((i * 7919) % 1009) as f32 / 1009.0 - 0.4;
+        let rows = unit((0..n * dim).map(value).collect(), dim);
+        let query = unit((0..dim).map(|i| value(i * 31 + 5)).collect(), dim);
+        for step in [1, 3, 40] {
+            let candidates: Vec<u32> = (0..n as u32).step_by(step).collect();
+            let expected = scan(&query, rows.as_slice(), 20, &|row| row.is_multiple_of(step as u32)).unwrap();
+            assert_eq!(rescore(query.row(0), rows.as_slice(), &candidates, 20).unwrap(), expected[0]);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Inner products: in bulk and fast for finding candidates, one by one and exact for deciding between near ties.
 
 use kinsight_kernels::gemm_nt;
+use pulp::{Simd, WithSimd};
 
 /// Cosine similarities of two runs of unit rows.
 ///
@@ -29,10 +30,20 @@ pub(crate) fn score_error_bound(dim: usize) -> f32 {
 ///
 /// Products of two `f32` are exact in `f64`.
 pub(crate) fn exact_score(a: &[f32], b: &[f32]) -> f64 {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || exact_score_in_lanes(a, b),
-    )
+    pulp::Arch::new().dispatch(ExactScore(a, b))
+}
+
+/// Structs and not closures: the call of a closure is not always inlined into the function that may use the processor's
+/// instructions, and is then compiled for the least of processors.
+struct ExactScore<'a>(&'a [f32], &'a [f32]);
+
+impl WithSimd for ExactScore<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        exact_score_in_lanes(self.0, self.1)
+    }
 }
 
 #[inline(always)]
@@ -54,10 +65,18 @@ fn exact_score_in_lanes(a: &[f32], b: &[f32]) -> f64 {
 
 /// The inner product in `f32`, within [`score_error_bound`] of the true one.
 pub(crate) fn fast_score(a: &[f32], b: &[f32]) -> f32 {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || fast_score_in_lanes(a, b),
-    )
+    pulp::Arch::new().dispatch(FastScore(a, b))
+}
+
+struct FastScore<'a>(&'a [f32], &'a [f32]);
+
+impl WithSimd for FastScore<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f32 {
+        fast_score_in_lanes(self.0, self.1)
+    }
 }
 
 #[inline(always)]
@@ -88,19 +107,29 @@ fn fast_score_in_lanes(a: &[f32], b: &[f32]) -> f32 {
 ///
 /// `hits` must be at least as long as `scores`.
 pub(crate) fn columns_reaching(scores: &[f32], row_bar: f32, hits: &mut [u32]) -> usize {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || collect_hits(scores, hits, |_, score| score >= row_bar),
-    )
+    pulp::Arch::new().dispatch(Hits { scores, hits, reaches: |_, score| score >= row_bar })
+}
+
+struct Hits<'a, F> {
+    scores: &'a [f32],
+    hits: &'a mut [u32],
+    reaches: F,
+}
+
+impl<F: Fn(usize, f32) -> bool> WithSimd for Hits<'_, F> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        collect_hits(self.scores, self.hits, self.reaches)
+    }
 }
 
 /// As [`columns_reaching`], but a column also counts when its score reaches that column's own bar.
 pub(crate) fn columns_reaching_either(scores: &[f32], row_bar: f32, column_bars: &[f32], hits: &mut [u32]) -> usize {
     let bars = &column_bars[..scores.len()];
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || collect_hits(scores, hits, |column, score| (score >= row_bar) | (score >= bars[column])),
-    )
+    let reaches = |column: usize, score| (score >= row_bar) | (score >= bars[column]);
+    pulp::Arch::new().dispatch(Hits { scores, hits, reaches })
 }
 
 /// Most runs of scores hold no hit, so a run is first tested as a whole, which compiles to vector compares; a run with a

@@ -85,6 +85,46 @@ fn the_graph_is_made_extended_and_finds_nearly_all() {
 }
 
 #[test]
+fn without_its_files_search_is_exact_and_the_graph_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = GraphSettings { exact_values: 0, ..GraphSettings::default() };
+    let store = LocalStore::create(folder.path(), DIM, settings.clone()).unwrap();
+    store.upsert(&points(0..1000)).unwrap();
+    store.optimise(&|_, _| ()).unwrap();
+    drop(store);
+    let walk = folder.path().join("graph-1000.walk");
+    let whole = std::fs::read(&walk).unwrap();
+    let mut flipped = whole.clone();
+    flipped[70_000] ^= 1;
+    for (damage, told, works) in [
+        (Some(&whole[..whole.len() / 2]), "cut off", false),
+        (Some(&flipped[..]), "checksum", true),
+        (None, "cannot open", false),
+    ] {
+        match damage {
+            Some(bytes) => std::fs::write(&walk, bytes).unwrap(),
+            None => std::fs::remove_file(&walk).unwrap(),
+        }
+        let store = LocalStore::open(folder.path(), settings.clone()).unwrap();
+        let problems = store.check(&|_, _| ()).unwrap();
+        assert!(problems.len() == 1 && problems[0].contains(told), "{told}: {problems:?}");
+        assert_eq!(store.stats().unwrap().graph.is_some(), works, "{told}");
+        assert!(recall(&store, None) >= 0.95);
+    }
+    let store = LocalStore::open(folder.path(), settings.clone()).unwrap();
+    store.optimise(&|_, _| ()).unwrap();
+    assert!(store.check(&|_, _| ()).unwrap().is_empty());
+    assert_eq!(store.stats().unwrap().graph.unwrap().rows, 1000);
+
+    // usearch's own file is needed to add rows alone.
+    std::fs::write(folder.path().join("graph-1000.usearch"), b"damaged").unwrap();
+    store.upsert(&points(1000..1200)).unwrap();
+    store.optimise(&|_, _| ()).unwrap();
+    assert_eq!(store.stats().unwrap().graph.unwrap().rows, 1200);
+    assert!(recall(&store, None) >= 0.95);
+}
+
+#[test]
 fn many_threads_search_one_graph() {
     let folder = tempfile::tempdir().unwrap();
     let settings = GraphSettings { exact_values: 0, ..GraphSettings::default() };

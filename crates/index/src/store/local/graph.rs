@@ -1,24 +1,26 @@
-//! The graph of the approximate search: usearch's HNSW over the rows, kept in a file of its own.
+//! The graph of the approximate search: HNSW, built by usearch over the rows, walked from a file laid out for it.
 //!
 //! The graph finds candidates; the order of the answers always comes from the exact vectors. So it may work on coarse
 //! vectors: one signed byte a value, a quarter of the memory traffic. Rows appended after it was made are compared
-//! exactly until it is brought up to date. It is a by-product: without its file, or with a damaged one, search is exact.
+//! exactly until it is brought up to date. It is a by-product: without its files search is exact. usearch's own file is
+//! read again only to add rows; searching maps the other one ([`walk`](super::walk)).
 //!
 //! Building uses all threads, and the order in which they link decides which edges there are: two builds of the same rows
 //! are not the same graph, which is why its recall against exact search is measured after each build and kept with it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use kinsight_retrieval::UnitEmbeddings;
-use kinsight_retrieval::scan::scan;
+use kinsight_retrieval::scan::{rescore, scan};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
 
 use super::rows::Rows;
 use super::slots::SlotSet;
+use super::walk::{self, GraphSource, Walk};
 use crate::atomic_write::write_atomically;
 use crate::error::{IndexError, Result, io_error};
 use crate::store::GraphStats;
@@ -52,53 +54,71 @@ const EXPANSIONS: (usize, usize) = (12, 1024);
 
 /// The graph as opened: mapped, not loaded.
 pub(super) struct Graph {
-    index: Index,
-    file: String,
-    path: PathBuf,
-    stats: GraphStats,
-    threads: Permits,
+    walk: Walk,
+    pointer: Pointer,
 }
 
 /// What `graph.json` says.
 #[derive(Serialize, Deserialize)]
 struct Pointer {
+    /// What usearch reads, to add rows.
     file: String,
+    /// What is walked.
+    walk: String,
+    /// BLAKE3 of the latter.
+    walk_checksum: String,
     stats: GraphStats,
 }
 
 impl Graph {
-    /// The graph in `folder`, if there is one; `known` again if it is still the one.
-    pub fn open(folder: &Path, known: Option<Arc<Self>>) -> Result<Option<Arc<Self>>> {
+    /// The graph in `folder` over vectors of width `dim`, if there is one that can be read; `known` again if it is still
+    /// the one.
+    pub fn open(folder: &Path, dim: usize, known: Option<Arc<Self>>) -> Option<Arc<Self>> {
+        let pointer = Pointer::read(folder).ok().flatten()?;
+        if let Some(known) = known
+            && known.pointer.walk == pointer.walk
+        {
+            return Some(known);
+        }
+        // A by-product: without it search is exact, and `check` says what is wrong with it.
+        let walk = Walk::open(&folder.join(&pointer.walk), dim).ok()?;
+        Some(Arc::new(Self { walk, pointer }))
+    }
+
+    /// Reads all of the graph in `folder`; what is wrong with it, if there is one and anything is.
+    pub fn check(folder: &Path, dim: usize) -> Option<String> {
+        let read = || -> Result<bool> {
+            let Some(pointer) = Pointer::read(folder)? else { return Ok(true) };
+            Ok(Walk::open(&folder.join(&pointer.walk), dim)?.is_as_written(&pointer.walk_checksum))
+        };
+        let problem = match read() {
+            Ok(true) => return None,
+            Ok(false) => "it does not have the checksum it was written with".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Some(format!("the graph, without which search is exact: {problem}; `index compact` makes it anew"))
+    }
+
+    /// Facts.
+    pub fn stats(&self) -> &GraphStats {
+        &self.pointer.stats
+    }
+
+    /// Up to `count` near rows that `keep` lets through, in no exact order.
+    pub fn candidates(&self, query: &[f32], count: usize, keep: &(dyn Fn(u32) -> bool + Sync)) -> Vec<u32> {
+        self.walk.nearest(&coarse(query), count, keep)
+    }
+}
+
+impl Pointer {
+    fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(POINTER);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("read", &path)(error)),
         };
-        let pointer: Pointer =
-            serde_json::from_str(&text).map_err(|error| IndexError::corrupt(&path, error.to_string()))?;
-        if let Some(known) = known
-            && known.file == pointer.file
-        {
-            return Ok(Some(known));
-        }
-        let file_path = folder.join(&pointer.file);
-        let index = open_index(&file_path, Access::View)?;
-        let threads = Permits::new(std::thread::available_parallelism().map_or(1, usize::from));
-        Ok(Some(Arc::new(Self { index, file: pointer.file, path: file_path, stats: pointer.stats, threads })))
-    }
-
-    /// Facts.
-    pub fn stats(&self) -> &GraphStats {
-        &self.stats
-    }
-
-    /// About `count` near rows that `keep` lets through, in no exact order.
-    pub fn candidates(&self, query: &[f32], count: usize, keep: &(dyn Fn(u32) -> bool + Sync)) -> Result<Vec<u32>> {
-        let coarse = coarse(query);
-        let _permit = self.threads.take();
-        let matches = self.index.filtered_search(&coarse, count, |key| keep(key as u32));
-        Ok(matches.map_err(graph_error("search", &self.path))?.keys.into_iter().map(|key| key as u32).collect())
+        serde_json::from_str(&text).map(Some).map_err(|error| IndexError::corrupt(&path, error.to_string()))
     }
 }
 
@@ -114,31 +134,67 @@ pub(super) fn bring_up_to_date(
     if rows.values().len() <= settings.exact_values {
         return Ok(());
     }
-    let covered = current.map_or(0, |graph| graph.stats.rows);
-    // Comparing a twentieth of the rows exactly costs about as much as walking the graph.
+    let covered = current.map_or(0, |graph| graph.stats().rows);
+    // Comparing a twentieth of the rows exactly takes a few milliseconds even of a million: less than embedding a query.
     if current.is_some() && (rows.len() - covered) * 20 <= rows.len() {
         return Ok(());
     }
     let file = format!("graph-{}.usearch", rows.len());
     let path = folder.join(&file);
-    let index = match current {
-        Some(current) => open_index(&current.path, Access::Load)?,
-        None => new_index(settings, rows.dim())?,
+    // Where usearch's own file is gone or damaged, all rows are added again.
+    let (index, covered) = match current.and_then(|graph| load_index(&folder.join(&graph.pointer.file)).ok()) {
+        Some(index) => (index, covered),
+        None => (new_index(settings, rows.dim())?, 0),
     };
     add_rows(&index, rows, covered, dead, &path, progress)?;
     let partial = folder.join(format!("{file}.partial"));
     index.save(&utf8(&partial)?).map_err(graph_error("write", &partial))?;
     std::fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(io_error("write", &partial))?;
     std::fs::rename(&partial, &path).map_err(io_error("rename into place", &path))?;
-    let stats = measured(&index, settings, rows, dead, &path)?;
-    let pointer = Pointer { file: file.clone(), stats };
+    let walk = format!("graph-{}.walk", rows.len());
+    let partial = folder.join(format!("{walk}.partial"));
+    let source = Built { index: &index, rows };
+    let walk_checksum = walk::write(&partial, &source, rows.dim(), [2 * settings.connectivity, settings.connectivity])?;
+    let walk_path = folder.join(&walk);
+    std::fs::rename(&partial, &walk_path).map_err(io_error("rename into place", &walk_path))?;
+    let stats = measured(&Walk::open(&walk_path, rows.dim())?, settings, rows, dead)?;
+    let pointer = Pointer { file, walk, walk_checksum, stats };
     let text = serde_json::to_string_pretty(&pointer).map_err(|error| IndexError::corrupt(&path, error.to_string()))?;
     write_atomically(&folder.join(POINTER), text.as_bytes())?;
     // Those who still search by the old file have it mapped; its name can go.
-    if let Some(old) = current.filter(|old| old.file != file) {
-        let _ = std::fs::remove_file(&old.path);
+    if let Some(old) = current.filter(|old| old.pointer.file != pointer.file) {
+        let _ = std::fs::remove_file(folder.join(&old.pointer.file));
+        let _ = std::fs::remove_file(folder.join(&old.pointer.walk));
     }
     Ok(())
+}
+
+/// What usearch has built.
+struct Built<'a> {
+    index: &'a Index,
+    rows: &'a Rows,
+}
+
+impl GraphSource for Built<'_> {
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn contains(&self, row: u32) -> bool {
+        self.index.contains(u64::from(row))
+    }
+
+    fn vector(&self, row: u32) -> Vec<i8> {
+        self.rows.get(row).map(coarse).unwrap_or_default()
+    }
+
+    fn level(&self, row: u32) -> usize {
+        self.index.level_of_key(u64::from(row))
+    }
+
+    fn edges(&self, row: u32, level: usize) -> Vec<u32> {
+        self.index.neighbors(u64::from(row), level).map(|key| key as u32).collect()
+    }
 }
 
 const POINTER: &str = "graph.json";
@@ -172,7 +228,7 @@ fn add_rows(
 }
 
 /// Raises ef until the recall is that of the settings.
-fn measured(index: &Index, settings: &GraphSettings, rows: &Rows, dead: &SlotSet, path: &Path) -> Result<GraphStats> {
+fn measured(walk: &Walk, settings: &GraphSettings, rows: &Rows, dead: &SlotSet) -> Result<GraphStats> {
     let step = (rows.len() / RECALL_QUERIES).max(1);
     let sample: Vec<u32> = (0..rows.len() as u32).step_by(step).filter(|&row| !dead.contains(row)).collect();
     let mut values = Vec::with_capacity(sample.len() * rows.dim());
@@ -180,17 +236,20 @@ fn measured(index: &Index, settings: &GraphSettings, rows: &Rows, dead: &SlotSet
         values.extend_from_slice(rows.require(row)?);
     }
     let queries = UnitEmbeddings::new(values, rows.dim())?;
-    let exact = scan(&queries, rows.values(), 10, &|row| !dead.contains(row))?;
+    // A row finds itself, which says nothing of a picture that is new: it is left out of its own answers.
+    let exact: Vec<Vec<u32>> = scan(&queries, rows.values(), 11, &|row| !dead.contains(row))?
+        .into_iter()
+        .zip(&sample)
+        .map(|(found, own)| found.iter().map(|found| found.row).filter(|row| row != own).take(10).collect())
+        .collect();
     let mut expansion = EXPANSIONS.0;
     loop {
         let mut found = 0;
-        for (q, exact) in exact.iter().enumerate() {
-            let live = |key: u64| !dead.contains(key as u32);
-            let matches = index.filtered_search(&coarse(queries.row(q)), expansion, live);
-            let matches = matches.map_err(graph_error("search", path))?;
-            let candidates: Vec<u32> = matches.keys.into_iter().map(|key| key as u32).collect();
-            let answers = kinsight_retrieval::scan::rescore(queries.row(q), rows.values(), &candidates, 10)?;
-            found += exact.iter().filter(|exact| answers.iter().any(|answer| answer.row == exact.row)).count();
+        for (q, (exact, &own)) in exact.iter().zip(&sample).enumerate() {
+            let keep = |row: u32| row != own && !dead.contains(row);
+            let candidates = walk.nearest(&coarse(queries.row(q)), expansion, &keep);
+            let answers = rescore(queries.row(q), rows.values(), &candidates, 10)?;
+            found += exact.iter().filter(|&&row| answers.iter().any(|answer| answer.row == row)).count();
         }
         let wanted: usize = exact.iter().map(Vec::len).sum();
         let recall_at_10 = found as f64 / wanted.max(1) as f64;
@@ -204,15 +263,8 @@ fn measured(index: &Index, settings: &GraphSettings, rows: &Rows, dead: &SlotSet
                 recall_queries: sample.len(),
             });
         }
-        expansion = (expansion * 3 / 2).min(EXPANSIONS.1);
+        expansion = (expansion.next_multiple_of(4) * 5 / 4).min(EXPANSIONS.1);
     }
-}
-
-enum Access {
-    /// Mapped, read-only.
-    View,
-    /// In memory, to be added to.
-    Load,
 }
 
 fn new_index(settings: &GraphSettings, dim: usize) -> Result<Index> {
@@ -222,8 +274,8 @@ fn new_index(settings: &GraphSettings, dim: usize) -> Result<Index> {
         quantization: ScalarKind::I8,
         connectivity: settings.connectivity,
         expansion_add: settings.expansion_add,
-        // A search's own count stands for its ef.
-        expansion_search: 1,
+        // It is not searched by.
+        expansion_search: 0,
         multi: false,
     };
     let path = Path::new("the graph");
@@ -232,17 +284,13 @@ fn new_index(settings: &GraphSettings, dim: usize) -> Result<Index> {
     Ok(index)
 }
 
-fn open_index(path: &Path, access: Access) -> Result<Index> {
+/// In memory, to be added to.
+fn load_index(path: &Path) -> Result<Index> {
     let name = utf8(path)?;
     let metadata = Index::metadata(&name).map_err(graph_error("read", path))?;
     let dim = metadata.dimensions as usize;
     let mut index = Index::new(&metadata.into()).map_err(graph_error("read", path))?;
-    let opened = match access {
-        Access::View => index.view(&name),
-        Access::Load => index.load(&name),
-    };
-    opened.map_err(graph_error("read", path))?;
-    index.change_expansion_search(1);
+    index.load(&name).map_err(graph_error("read", path))?;
     set_metric(&mut index, dim);
     Ok(index)
 }
@@ -250,25 +298,15 @@ fn open_index(path: &Path, access: Access) -> Result<Index> {
 /// Gives the index our distance of byte vectors; its own is compiled without vector instructions.
 #[expect(unsafe_code, reason = "usearch hands vectors to a metric as pointers")]
 fn set_metric(index: &mut Index, dim: usize) {
-    let arch = pulp::Arch::new();
+    // Distances only need an order; non-negative ones keep clear of assumptions about zero.
+    let largest = (127 * 127 * dim) as f32;
     let metric = move |a: *const i8, b: *const i8| {
         // SAFETY: usearch calls the metric with pointers to two of its vectors (or a vector and a query of the same
         // length, which its bindings check), each `dim` signed bytes that nobody writes while it searches.
         let (a, b) = unsafe { (std::slice::from_raw_parts(a, dim), std::slice::from_raw_parts(b, dim)) };
-        // Distances only need an order; non-negative ones keep clear of assumptions about zero.
-        let largest = (127 * 127 * dim) as f32;
-        largest
-            - arch.dispatch(
-                #[inline(always)]
-                || coarse_score(a, b),
-            ) as f32
+        largest - walk::coarse_score(a, b) as f32
     };
     index.change_metric::<i8>(Box::new(metric));
-}
-
-#[inline(always)]
-fn coarse_score(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(&a, &b)| i32::from(i16::from(a) * i16::from(b))).sum()
 }
 
 /// A unit row as signed bytes. Four standard deviations of a value fill the range; the few beyond are cut off.
@@ -285,32 +323,4 @@ fn utf8(path: &Path) -> Result<String> {
 fn graph_error<E: std::fmt::Display>(action: &'static str, path: &Path) -> impl FnOnce(E) -> IndexError {
     let path = path.to_owned();
     move |error| IndexError::Graph { action, path, reason: error.to_string() }
-}
-
-/// usearch has a fixed number of seats for searching threads and fails the one that finds none: whoever comes waits here.
-struct Permits {
-    free: Mutex<usize>,
-    returned: Condvar,
-}
-
-struct Permit<'a>(&'a Permits);
-
-impl Permits {
-    fn new(count: usize) -> Self {
-        Self { free: Mutex::new(count), returned: Condvar::new() }
-    }
-
-    fn take(&self) -> Permit<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.returned.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
-        *free -= 1;
-        Permit(self)
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.returned.notify_one();
-    }
 }

@@ -12,6 +12,7 @@ mod graph;
 mod rows;
 mod searching;
 mod slots;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -226,6 +227,7 @@ impl VectorStore for LocalStore {
         {
             problems.push(format!("the graph covers {} rows, there are {total}", graph.stats().rows));
         }
+        problems.extend(Graph::check(&self.folder, self.dim));
         progress(total, total);
         Ok(problems)
     }
@@ -235,7 +237,7 @@ fn read_view(folder: &Path, catalogue: &Catalogue, previous: Option<&View>) -> R
     // One transaction, so that rows, dead rows and revision belong together.
     let (revision, count, dead) = catalogue.snapshot()?;
     let rows = RowsFile::open(&rows_path(folder))?.map(count)?;
-    let graph = Graph::open(folder, previous.and_then(|view| view.graph.clone()))?;
+    let graph = Graph::open(folder, rows.dim(), previous.and_then(|view| view.graph.clone()));
     let graph = graph.filter(|graph| graph.stats().rows <= rows.len());
     Ok(View { revision, rows, dead, graph, filtered: Mutex::new(Vec::new()) })
 }

@@ -85,7 +85,7 @@ fn by_graph(
     (0..queries.len())
         .map(|q| {
             let query = queries.row(q);
-            let mut candidates = graph.candidates(query, expansion.max(k), keep)?;
+            let mut candidates = graph.candidates(query, expansion.max(k), keep);
             candidates.extend(newer[q].iter().map(|found| covered as u32 + found.row));
             Ok(rescore(query, view.rows.values(), &candidates, k)?)
         })
