@@ -12,36 +12,31 @@ use kinsight_model::{Backbone, Encoder, ModelError, Pooling, Tuning, VitConfig};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::support::Noise;
+
 const SIDE: usize = 16;
 const GRID: usize = 4;
 
-/// Values of unit size everywhere, so that no part of the model is invisible.
-struct Noise {
-    rng: ChaCha8Rng,
-    device: Device,
+/// Random parameters, of which those whose names contain `silent` are zero.
+struct Silenced {
+    noise: Noise,
     silent: &'static str,
 }
 
-impl ParameterSource for Noise {
+impl ParameterSource for Silenced {
     fn values(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
-        let count = shape.iter().product();
         if !self.silent.is_empty() && name.contains(self.silent) {
-            return vec![0.0; count];
+            return vec![0.0; shape.iter().product()];
         }
-        let inputs = if shape.len() == 2 { shape[1] } else { 4 };
-        let mut values = normal_values(&mut self.rng, count, (inputs as f64).powf(-0.5));
-        if name.contains("norm") && name.ends_with("weight") {
-            values.iter_mut().for_each(|v| *v += 1.0);
-        }
-        values
+        self.noise.values(name, shape)
     }
     fn device(&self) -> &Device {
-        &self.device
+        self.noise.device()
     }
 }
 
-fn noise(silent: &'static str) -> Noise {
-    Noise { rng: ChaCha8Rng::seed_from_u64(11), device: Device::flex(), silent }
+fn noise(silent: &'static str) -> Silenced {
+    Silenced { noise: Noise::new(11), silent }
 }
 
 fn config() -> VitConfig {

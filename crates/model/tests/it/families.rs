@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use kinsight_model::parameters::{MapByName, ParameterSource, map_by_name, normal_values};
+use kinsight_model::parameters::{MapByName, map_by_name, normal_values};
 use kinsight_model::prompts::PromptSchedule;
 use kinsight_model::vit::Activation;
 use kinsight_model::vit::adapter::{AdapterConfig, AdapterInit, AdapterNorm, AdapterPlacement};
 use kinsight_model::{Encoder, Tuning, VitConfig};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+
+use crate::support::Noise;
 
 fn families() -> Vec<(&'static str, VitConfig)> {
     let plain = VitConfig::new(16, 8, 24, 2, 2);
@@ -36,26 +36,6 @@ fn families() -> Vec<(&'static str, VitConfig)> {
     ]
 }
 
-/// Values of unit size everywhere, so that no part is invisible.
-struct Noise {
-    rng: ChaCha8Rng,
-    device: Device,
-}
-
-impl ParameterSource for Noise {
-    fn values(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
-        let inputs = if shape.len() == 2 { shape[1] } else { 4 };
-        let mut values = normal_values(&mut self.rng, shape.iter().product(), (inputs as f64).powf(-0.5));
-        if name.contains("norm") && name.ends_with("weight") {
-            values.iter_mut().for_each(|v| *v += 1.0);
-        }
-        values
-    }
-    fn device(&self) -> &Device {
-        &self.device
-    }
-}
-
 #[test]
 fn every_family_trains_prompts_adapters_biases_and_head() {
     for (family, config) in families() {
@@ -75,7 +55,7 @@ fn every_family_trains_prompts_adapters_biases_and_head() {
             ..Tuning::default()
         };
         let device = Device::flex();
-        let mut noise = Noise { rng: ChaCha8Rng::seed_from_u64(11), device: device.clone() };
+        let mut noise = Noise::new(11);
         let encoder = Encoder::from_source(&mut noise, &config, &tuning).with_trainable(&tuning);
         let images = normal_values(&mut noise.rng, 2 * 3 * 16 * 16, 1.0);
         let images = Tensor::<4>::from_data(TensorData::new(images, [2, 3, 16, 16]), &device);

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kinsight_model::engine::{Checkpoint, Compute, Engine, Precision};
-use kinsight_model::parameters::{MapByName, ParameterSource, map_by_name, normal_values, set_trainable};
+use kinsight_model::parameters::{MapByName, map_by_name, normal_values, set_trainable};
 use kinsight_model::prompts::PromptRows;
 use kinsight_model::vit::adapter::{AdapterConfig, AdapterInit, AdapterNorm, AdapterPlacement};
 use kinsight_model::vit::{Block, config::VitConfig};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+
+use crate::support::{Noise, repeatable};
 
 /// One random block and batch.
 #[derive(Clone, Debug)]
@@ -59,31 +58,11 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Values of unit size everywhere, so that no part of the block is invisible.
-struct Noise {
-    rng: ChaCha8Rng,
-    device: Device,
-}
-
-impl ParameterSource for Noise {
-    fn values(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
-        let inputs = if shape.len() == 2 { shape[1] } else { 4 };
-        let mut values = normal_values(&mut self.rng, shape.iter().product(), (inputs as f64).powf(-0.5));
-        if name.contains("norm") && name.ends_with("weight") {
-            values.iter_mut().for_each(|v| *v += 1.0);
-        }
-        values
-    }
-    fn device(&self) -> &Device {
-        &self.device
-    }
-}
-
 /// Output and gradients by name, of `compute` on `case`.
 fn run(case: &Case, compute: Compute) -> BTreeMap<String, Vec<f32>> {
     let device = Device::flex();
     let width = case.heads * case.head_dim;
-    let mut noise = Noise { rng: ChaCha8Rng::seed_from_u64(case.seed), device: device.clone() };
+    let mut noise = Noise::new(case.seed);
     let config = VitConfig {
         mlp_hidden: case.hidden,
         qkv_bias: case.qkv_bias,
@@ -162,17 +141,6 @@ fn compare(a: &BTreeMap<String, Vec<f32>>, b: &BTreeMap<String, Vec<f32>>, toler
 const COMPOSED: Compute = Compute { engine: Engine::Composed, precision: Precision::F32, checkpoint: Checkpoint::None };
 const FUSED: Compute = Compute { engine: Engine::Fused, ..COMPOSED };
 
-/// The same cases at every run, so that rounding near the tolerance fails no build by chance; `PROPTEST_RNG_SEED` asks for
-/// others.
-fn repeatable(cases: u32) -> ProptestConfig {
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let rng_seed = match config.rng_seed {
-        RngSeed::Random => RngSeed::Fixed(1),
-        given => given,
-    };
-    ProptestConfig { rng_seed, ..config }
-}
-
 proptest! {
     #![proptest_config(repeatable(96))]
 
@@ -201,7 +169,7 @@ fn weights_that_change_are_packed_anew() {
         }
     }
     let device = Device::flex().without_autodiff();
-    let mut noise = Noise { rng: ChaCha8Rng::seed_from_u64(5), device: device.clone() };
+    let mut noise = Noise::new(5);
     let block = Block::from_source(&mut noise, "blocks.0", &VitConfig::new(16, 8, 24, 1, 3), None);
     let x =
         Tensor::<3>::from_data(TensorData::new(normal_values(&mut noise.rng, 2 * 5 * 24, 1.0), [2, 5, 24]), &device);

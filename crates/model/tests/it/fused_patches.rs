@@ -3,34 +3,22 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinsight_model::engine::{Compute, Engine, Precision};
-use kinsight_model::parameters::{ParameterSource, normal_values, set_trainable};
+use kinsight_model::parameters::{normal_values, set_trainable};
 use kinsight_model::vit::{PatchEmbed, config::VitConfig};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 
-struct Noise(ChaCha8Rng, Device);
-
-impl ParameterSource for Noise {
-    fn values(&mut self, _: &str, shape: &[usize]) -> Vec<f32> {
-        normal_values(&mut self.0, shape.iter().product(), 0.2)
-    }
-    fn device(&self) -> &Device {
-        &self.1
-    }
-}
+use crate::support::{Noise, repeatable};
 
 /// Tokens, then the gradients of kernel and bias (empty where they do not train).
 fn run(compute: Compute, batch: usize, grid: [usize; 2], patch: usize, trains: fn(&str) -> bool) -> [Vec<f32>; 3] {
     let device = Device::flex();
-    let mut noise = Noise(ChaCha8Rng::seed_from_u64(7), device.clone());
+    let mut noise = Noise::new(7);
     let config = VitConfig::new(patch * grid[0], patch, 24, 1, 2);
     let embed = set_trainable(PatchEmbed::from_source(&mut noise, "patch_embed", &config), trains);
     let shape = [batch, 3, patch * grid[0], patch * grid[1]];
-    let images = TensorData::new(normal_values(&mut noise.0, shape.iter().product(), 1.0), shape);
+    let images = TensorData::new(normal_values(&mut noise.rng, shape.iter().product(), 1.0), shape);
     let tokens = embed.forward(Tensor::from_data(images, &device), compute);
-    let weights = normal_values(&mut noise.0, tokens.shape().num_elements(), 1.0);
+    let weights = normal_values(&mut noise.rng, tokens.shape().num_elements(), 1.0);
     let weights = Tensor::<3>::from_data(TensorData::new(weights, tokens.dims()), &device);
     let gradients = (tokens.clone() * weights).sum().backward();
     let values = |data: Option<TensorData>| data.map(|data| data.try_to_vec::<f32>().unwrap()).unwrap_or_default();
@@ -48,17 +36,6 @@ fn compare(found: &[Vec<f32>; 3], expected: &[Vec<f32>; 3], tolerance: f64) {
         let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
         assert!(difference <= tolerance * norm(&mut expected.iter().copied()), "{what}: {difference:e}");
     }
-}
-
-/// The same cases at every run, so that rounding near the tolerance fails no build by chance; `PROPTEST_RNG_SEED` asks for
-/// others.
-fn repeatable(cases: u32) -> ProptestConfig {
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let rng_seed = match config.rng_seed {
-        RngSeed::Random => RngSeed::Fixed(1),
-        given => given,
-    };
-    ProptestConfig { rng_seed, ..config }
 }
 
 proptest! {
