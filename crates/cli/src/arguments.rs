@@ -198,6 +198,19 @@ pub struct ComputeArgs {
     pub threads: Option<usize>,
 }
 
+/// The model of an index, where it is or where it has moved to.
+#[derive(Debug, Args)]
+pub struct IndexModelArgs {
+    /// Run folder [default: the model of the index]
+    #[arg(long)]
+    pub run: Option<PathBuf>,
+    /// Backbone [default: the model of the index]
+    #[arg(long)]
+    pub backbone: Option<String>,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
 /// `--engine`
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum EngineArg {

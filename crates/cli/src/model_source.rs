@@ -7,13 +7,13 @@ use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use kinsight_data::Preprocess;
-use kinsight_index::{Fingerprint, ImageEmbedder, ModelSource};
+use kinsight_index::{Fingerprint, ImageEmbedder, Index, ModelSource};
 use kinsight_model::finetuned::{load_fine_tuned, read_info};
 use kinsight_model::weights::WeightFile;
 use kinsight_model::{Backbone, Compute, Encoder};
 use kinsight_train::run::RunFolder;
 
-use crate::arguments::ComputeArgs;
+use crate::arguments::{ComputeArgs, IndexModelArgs};
 use crate::commands::settings::apply;
 
 /// A model that turns images into vectors.
@@ -71,18 +71,28 @@ impl LoadedModel {
     }
 
     /// The model of an index: as [`LoadedModel::open`], with what is not named taken from where the index found it.
-    pub fn of_index(
-        source: &ModelSource,
-        run: Option<&Path>,
-        backbone: Option<&str>,
-        compute: &Choice<'_>,
-    ) -> Result<Self> {
-        match (run, backbone) {
+    ///
+    /// # Errors
+    /// A model that cannot be loaded, or is not the one that the index was made with.
+    pub fn of_index(index: &Index, run: Option<&Path>, backbone: Option<&str>, compute: &Choice<'_>) -> Result<Self> {
+        let source = &index.manifest().model;
+        let model = match (run, backbone) {
             (None, None) => Self::open(source.run.as_deref(), Some(&source.backbone), compute),
             // A run names its own backbone; a backbone alone may stand in for the one that the index's run names.
             (Some(run), backbone) => Self::open(Some(run), backbone, compute),
             (None, Some(backbone)) => Self::open(source.run.as_deref(), Some(backbone), compute),
-        }
+        }?;
+        index.require_model(model.fingerprint())?;
+        Ok(model)
+    }
+
+    /// As [`LoadedModel::of_index`], by what a command line names.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn named(index: &Index, arguments: &IndexModelArgs) -> Result<Self> {
+        let choice = Choice::Flags(&arguments.compute);
+        Self::of_index(index, arguments.run.as_deref(), arguments.backbone.as_deref(), &choice)
     }
 
     /// Where it was found.

@@ -5,14 +5,15 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use kinsight_index::{Calibration, CalibrationRates, GraphSettings, ImageEmbedder, Index, Listing, Samples, SyncEvent};
+use kinsight_index::{Calibration, CalibrationRates, GraphSettings, ImageEmbedder, Index, Listing, Samples};
 use kinsight_train::report::{Chart, Curve, Quantity, Report};
 
+use super::index::sync;
 use super::settings::use_threads;
-use crate::arguments::ComputeArgs;
+use crate::arguments::IndexModelArgs;
 use crate::interrupt;
-use crate::model_source::{Choice, LoadedModel};
-use crate::progress::{counting_bar, grouped};
+use crate::model_source::LoadedModel;
+use crate::progress::grouped;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,19 +55,13 @@ pub struct CalibrateArgs {
     /// Forget the thresholds
     #[arg(long, conflicts_with_all = ["images", "html", "json"])]
     clear: bool,
-    /// Run folder [default: the model of the index]
-    #[arg(long)]
-    run: Option<PathBuf>,
-    /// Backbone [default: the model of the index]
-    #[arg(long)]
-    backbone: Option<String>,
     #[command(flatten)]
-    compute: ComputeArgs,
+    model: IndexModelArgs,
 }
 
 /// Measures, keeps and prints.
 pub fn run(arguments: &CalibrateArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
+    use_threads(arguments.model.compute.threads)?;
     let index = Index::open(&arguments.index)?;
     if arguments.clear {
         return Ok(index.writer()?.set_calibration(None)?);
@@ -96,13 +91,7 @@ fn embedded(arguments: &CalibrateArgs, index: &Index) -> Result<Samples> {
     let images = arguments.images.as_deref().context("no images")?;
     let stop = interrupt::stop_flag()?;
     let listing = Listing::of(images)?;
-    let model = LoadedModel::of_index(
-        &index.manifest().model,
-        arguments.run.as_deref(),
-        arguments.backbone.as_deref(),
-        &Choice::Flags(&arguments.compute),
-    )?;
-    index.require_model(model.fingerprint())?;
+    let model = LoadedModel::named(index, &arguments.model)?;
     // Beside the index, where there is room for vectors, and not in a folder of the system that may be small.
     let folder = tempfile::Builder::new()
         .prefix(".kinsight-calibrate-")
@@ -114,19 +103,7 @@ fn embedded(arguments: &CalibrateArgs, index: &Index) -> Result<Samples> {
         model.source().clone(),
         GraphSettings::default(),
     )?;
-    let bar = counting_bar("embedding", 0, "images");
-    let report = scratch.writer()?.sync(&listing, &model, 32, &mut |event| {
-        match event {
-            SyncEvent::Planned { pending, .. } => bar.set_length(pending as u64),
-            SyncEvent::Done(done) => bar.set_position(done as u64),
-            SyncEvent::Unreadable(path, reason) => {
-                bar.suspend(|| eprintln!("warning: skipped {}: {reason}", path.display()));
-            }
-        }
-        !stop.load(Ordering::Relaxed)
-    });
-    bar.finish_and_clear();
-    report?;
+    sync(&scratch.writer()?, &listing, &model, 32, &stop)?;
     if stop.load(Ordering::Relaxed) {
         anyhow::bail!("stopped before all images were embedded; the thresholds are as they were");
     }

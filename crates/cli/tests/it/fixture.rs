@@ -78,6 +78,11 @@ impl Fixture {
     }
 }
 
+/// How often tests of indexing and serving kill; `KINSIGHT_KILLS=30` for a long look.
+pub fn kills() -> usize {
+    std::env::var("KINSIGHT_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
+}
+
 /// The program under test, without standard input and offline.
 pub fn kinsight() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kinsight"));

@@ -11,12 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::Value;
 
-use crate::fixture::{Fixture, assert_says, fail, kinsight, succeed};
-
-/// How often the kill tests kill; `KINSIGHT_KILLS=30` for a long look.
-fn kills() -> usize {
-    std::env::var("KINSIGHT_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
-}
+use crate::fixture::{Fixture, assert_says, fail, kills, kinsight, succeed};
 
 fn index(fixture: &Fixture, name: &str) -> Command {
     let mut command = kinsight();

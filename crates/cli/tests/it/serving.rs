@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use kinsight_data::synthetic::render;
 use kinsight_data::thumbnail::thumbnail;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
-use crate::fixture::{Fixture, assert_says, fail, kinsight, succeed};
+use crate::fixture::{Fixture, assert_says, fail, kills, kinsight, succeed};
 
 /// A running server.
 struct Server {
@@ -107,7 +110,9 @@ fn killed_while_adding_it_has_lost_nothing_that_it_acknowledged() {
     let pictures: Vec<Vec<u8>> = (0..24).map(|number| picture(number, 40)).collect();
     let acknowledged = Mutex::new(Vec::<String>::new());
     let mut next = 0;
-    for (round, patience) in [3, 1, 5].into_iter().enumerate() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for _ in 0..kills() {
+        let (patience, pause) = (rng.random_range(1..6), Duration::from_micros(rng.random_range(0..20_000)));
         let mut server = Server::of(&fixture, "index");
         let before = acknowledged.lock().unwrap().len();
         std::thread::scope(|scope| {
@@ -130,8 +135,8 @@ fn killed_while_adding_it_has_lost_nothing_that_it_acknowledged() {
             {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            // In the middle of whatever comes next, at another moment each round.
-            std::thread::sleep(Duration::from_millis(7 * round as u64));
+            // In the middle of whatever comes next.
+            std::thread::sleep(pause);
             server.process.kill().unwrap();
             server.process.wait().unwrap();
         });

@@ -3,6 +3,7 @@
 mod export;
 mod maintain;
 mod migrate;
+mod syncing;
 mod update;
 
 use std::path::PathBuf;
@@ -10,8 +11,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::arguments::ComputeArgs;
+use crate::arguments::{ComputeArgs, IndexModelArgs};
 
+pub use syncing::sync;
 pub use update::index_folder;
 
 const EXAMPLES: &str = "\
@@ -98,12 +100,6 @@ struct AddArgs {
     /// Label of these images [default: the folder below the root]
     #[arg(long)]
     label: Option<String>,
-    /// Run folder [default: the model of the index]
-    #[arg(long)]
-    run: Option<PathBuf>,
-    /// Backbone [default: the model of the index]
-    #[arg(long)]
-    backbone: Option<String>,
     /// Images a forward pass
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
@@ -111,7 +107,7 @@ struct AddArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    compute: ComputeArgs,
+    model: IndexModelArgs,
 }
 
 /// Arguments of `index remove`.

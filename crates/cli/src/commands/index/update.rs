@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use kinsight_index::{GraphSettings, ImageEmbedder, Index, Listing, SyncEvent, SyncReport};
+use kinsight_index::{GraphSettings, ImageEmbedder, Index, Listing, SyncReport};
 use kinsight_model::Compute;
 
-use super::{AddArgs, UpdateArgs};
+use super::{AddArgs, UpdateArgs, sync};
 use crate::commands::settings::use_threads;
 use crate::interrupt;
 use crate::model_source::{Choice, LoadedModel};
@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &UpdateArgs) -> Result<()> {
     let choice = Choice::Flags(&arguments.compute);
     let (index, model) =
         open_or_create(index, arguments.run.as_deref(), arguments.backbone.as_deref(), arguments.exact_up_to, &choice)?;
-    let report = sync(&index, &[listing], &model, arguments.batch_size, &stop)?;
+    let report = update(&index, &[listing], &model, arguments.batch_size, &stop)?;
     print(&index, &report, arguments.json, stop.load(Ordering::Relaxed))
 }
 
@@ -41,7 +41,7 @@ pub fn index_folder(
 ) -> Result<()> {
     let listing = Listing::of(images)?;
     let (index, model) = open_or_create(index, run, backbone, None, &Choice::Settled(compute))?;
-    let report = sync(&index, &[listing], &model, 32, &Arc::default())?;
+    let report = update(&index, &[listing], &model, 32, &Arc::default())?;
     // The server's own output is its address; this is a message.
     eprintln!("{}", summary(&index, &report)?);
     Ok(())
@@ -49,17 +49,12 @@ pub fn index_folder(
 
 /// `kinsight index add`
 pub(super) fn add(arguments: &AddArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
+    use_threads(arguments.model.compute.threads)?;
     let stop = interrupt::stop_flag()?;
     let index = Index::open(&arguments.index)?;
     let listings = Listing::of_files(arguments.root.as_deref(), &arguments.images, arguments.label.as_deref())?;
-    let model = LoadedModel::of_index(
-        &index.manifest().model,
-        arguments.run.as_deref(),
-        arguments.backbone.as_deref(),
-        &Choice::Flags(&arguments.compute),
-    )?;
-    let report = sync(&index, &listings, &model, arguments.batch_size, &stop)?;
+    let model = LoadedModel::named(&index, &arguments.model)?;
+    let report = update(&index, &listings, &model, arguments.batch_size, &stop)?;
     print(&index, &report, arguments.json, stop.load(Ordering::Relaxed))
 }
 
@@ -72,8 +67,7 @@ fn open_or_create(
 ) -> Result<(Index, LoadedModel)> {
     if Index::exists(path) {
         let index = Index::open(path)?;
-        let model = LoadedModel::of_index(&index.manifest().model, run, backbone, choice)?;
-        index.require_model(model.fingerprint())?;
+        let model = LoadedModel::of_index(&index, run, backbone, choice)?;
         return Ok((index, model));
     }
     let model = LoadedModel::open(run, backbone, choice)?;
@@ -85,7 +79,8 @@ fn open_or_create(
     Ok((index, model))
 }
 
-fn sync(
+/// Embeds what the index lacks of all listings, and makes the graph where there are enough images for one.
+fn update(
     index: &Index,
     listings: &[Listing],
     model: &LoadedModel,
@@ -95,19 +90,7 @@ fn sync(
     let writer = index.writer()?;
     let mut total = SyncReport::default();
     for listing in listings {
-        let bar = counting_bar("indexing", 0, "images");
-        let report = writer.sync(listing, model, batch_size, &mut |event| {
-            match event {
-                SyncEvent::Planned { pending, .. } => bar.set_length(pending as u64),
-                SyncEvent::Done(done) => bar.set_position(done as u64),
-                SyncEvent::Unreadable(path, reason) => {
-                    bar.suspend(|| eprintln!("warning: skipped {}: {reason}", path.display()));
-                }
-            }
-            !stop.load(Ordering::Relaxed)
-        });
-        bar.finish_and_clear();
-        total.add(report?);
+        total.add(sync(&writer, listing, model, batch_size, stop)?);
     }
     if stop.load(Ordering::Relaxed) {
         return Ok(total);

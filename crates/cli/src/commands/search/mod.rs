@@ -11,15 +11,15 @@ use kinsight_data::{CropBox, DecodeLimits, decode::read_bounded, decode_bytes};
 use kinsight_index::payload::fields;
 use kinsight_index::rerank::{AlphaQueryExpansion, KReciprocal};
 use kinsight_index::{
-    Calibration, Cursor, Filter, Hit, ImageEmbedder, ImageQuery, Index, PointId, Rerank, SearchMethod, VectorQuery,
-    Verdict, combine_queries, content_hash, file_of,
+    Calibration, Cursor, Filter, Hit, ImageQuery, Index, PointId, Rerank, SearchMethod, VectorQuery, Verdict,
+    combine_queries, content_hash, file_of,
 };
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::settings::use_threads;
-use crate::arguments::ComputeArgs;
-use crate::model_source::{Choice, LoadedModel};
+use crate::arguments::IndexModelArgs;
+use crate::model_source::LoadedModel;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,14 +87,8 @@ pub struct SearchArgs {
     /// Do not show pictures in the terminal
     #[arg(long)]
     no_pictures: bool,
-    /// Run folder [default: the model of the index]
-    #[arg(long)]
-    run: Option<PathBuf>,
-    /// Backbone [default: the model of the index]
-    #[arg(long)]
-    backbone: Option<String>,
     #[command(flatten)]
-    compute: ComputeArgs,
+    model: IndexModelArgs,
 }
 
 /// `--rerank`
@@ -113,7 +107,7 @@ const BATCH: usize = 16;
 
 /// Searches and shows.
 pub fn run(arguments: &SearchArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
+    use_threads(arguments.model.compute.threads)?;
     let filter: Option<Filter> = arguments.condition.as_deref().map(str::parse).transpose()?;
     if arguments.k == 0 {
         bail!("-k is 0, expected at least 1");
@@ -123,9 +117,7 @@ pub fn run(arguments: &SearchArgs) -> Result<()> {
     }
     let index = Index::open(&arguments.index)?;
     let threshold = arguments.threshold.as_deref().map(|text| threshold(text, &index)).transpose()?;
-    let (source, run, backbone) = (&index.manifest().model, arguments.run.as_deref(), arguments.backbone.as_deref());
-    let model = LoadedModel::of_index(source, run, backbone, &Choice::Flags(&arguments.compute))?;
-    index.require_model(model.fingerprint())?;
+    let model = LoadedModel::named(&index, &arguments.model)?;
     let search = Search { index: &index, arguments, filter, threshold };
     if arguments.each {
         return search.each(&model);

@@ -1,4 +1,5 @@
-//! Pictures in terminals that can show them: the kitty protocol (kitty, Ghostty, WezTerm, Konsole) and iTerm2's.
+//! Pictures in terminals that can show them: the kitty protocol (kitty, Ghostty, WezTerm, Konsole), iTerm2's (iTerm2, VS Code),
+//! and sixel (foot, Windows Terminal, mlterm, contour).
 //!
 //! Which terminal it is, is told from its environment variables alone: asking the terminal itself would mean reading from
 //! it, which a command in a pipeline must not do.
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use icy_sixel::SixelImage;
 use kinsight_data::thumbnail::thumbnail_of_file;
 use kinsight_data::{DecodeLimits, decode_bytes};
 
@@ -23,6 +25,7 @@ const CHUNK: usize = 4096;
 enum Protocol {
     Kitty,
     Iterm,
+    Sixel,
 }
 
 /// Shows the first pictures in a row, if standard output is a terminal that can; files that cannot be read are left out.
@@ -44,7 +47,7 @@ pub fn show(files: &[PathBuf]) -> Result<()> {
 }
 
 fn protocol(variable: impl Fn(&str) -> Option<String>) -> Option<Protocol> {
-    // Inside a multiplexer neither protocol passes through unchanged.
+    // Inside a multiplexer no protocol passes through unchanged.
     if variable("TMUX").is_some() || variable("STY").is_some() {
         return None;
     }
@@ -56,7 +59,12 @@ fn protocol(variable: impl Fn(&str) -> Option<String>) -> Option<Protocol> {
     {
         return Some(Protocol::Kitty);
     }
-    is("TERM_PROGRAM", &["iTerm.app"]).then_some(Protocol::Iterm)
+    if is("TERM_PROGRAM", &["iTerm.app", "vscode"]) {
+        return Some(Protocol::Iterm);
+    }
+    let sixel =
+        is("TERM", &["foot", "foot-extra", "mlterm", "contour", "yaft-256color"]) || variable("WT_SESSION").is_some();
+    sixel.then_some(Protocol::Sixel)
 }
 
 /// The escape sequence that draws a JPEG.
@@ -80,6 +88,11 @@ fn sequence(protocol: Protocol, jpeg: &[u8]) -> Option<String> {
             }
             Some(text)
         }
+        Protocol::Sixel => {
+            let picture = decode_bytes(jpeg, DecodeLimits::default()).ok()?;
+            let opaque: Vec<u8> = picture.pixels().chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
+            SixelImage::from_rgba(opaque, picture.width() as usize, picture.height() as usize).encode().ok()
+        }
     }
 }
 
@@ -96,8 +109,25 @@ mod tests {
         assert_eq!(with(&[("KITTY_WINDOW_ID", "1")]), Some(Protocol::Kitty));
         assert_eq!(with(&[("TERM", "xterm-ghostty")]), Some(Protocol::Kitty));
         assert_eq!(with(&[("TERM_PROGRAM", "iTerm.app")]), Some(Protocol::Iterm));
+        assert_eq!(with(&[("TERM_PROGRAM", "vscode"), ("TERM", "xterm-256color")]), Some(Protocol::Iterm));
+        assert_eq!(with(&[("TERM", "foot")]), Some(Protocol::Sixel));
+        assert_eq!(with(&[("TERM", "xterm-256color"), ("WT_SESSION", "1")]), Some(Protocol::Sixel));
         assert_eq!(with(&[("TERM", "xterm-256color")]), None);
         assert_eq!(with(&[("KITTY_WINDOW_ID", "1"), ("TMUX", "x")]), None);
+    }
+
+    #[test]
+    fn a_sixel_picture_is_the_picture() {
+        let pixels: Vec<u8> = (0..60 * 100).flat_map(|i| [(i % 100 * 2) as u8, 90, (i / 100 * 4) as u8]).collect();
+        let picture = kinsight_data::RgbImage::new(100, 60, pixels).unwrap();
+        let jpeg = kinsight_data::thumbnail::thumbnail(&picture, 200);
+        let text = sequence(Protocol::Sixel, &jpeg).unwrap();
+        assert!(text.starts_with("\x1bP") && text.ends_with("\x1b\\"));
+        let shown = SixelImage::decode(text.as_bytes()).unwrap();
+        assert_eq!((shown.width, shown.height), (100, 60));
+        let off = |(shown, meant): (&[u8], &[u8])| (0..3).map(|c| shown[c].abs_diff(meant[c]) as u32).sum::<u32>();
+        let total: u32 = shown.pixels.chunks_exact(4).zip(picture.pixels().chunks_exact(3)).map(off).sum();
+        assert!(total / 6000 < 30, "{} a pixel off", total / 6000);
     }
 
     #[test]
