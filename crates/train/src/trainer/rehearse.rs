@@ -1,9 +1,12 @@
 //! A few steps of a run without the run: what it will take, measured and not guessed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use kinsight_data::{Augment, Loader, LoaderOptions, Plan};
+use kinsight_model::Encoder;
+use kinsight_model::embedder::{EmbedOptions, embed_dataset};
 use kinsight_model::finetuned::save_fine_tuning;
 use serde::Serialize;
 
@@ -15,6 +18,9 @@ use crate::health::Health;
 use crate::memory::peak_memory_bytes;
 use crate::run::{Progress, RunFolder, RunLog, SelectionState};
 use crate::sampler::Sampler;
+
+/// Batches of an evaluation that are tried: enough for its working memory and what is decoded ahead.
+const EVALUATED_BATCHES: usize = 4;
 
 /// What a run will take.
 #[derive(Clone, Debug, Serialize)]
@@ -103,6 +109,7 @@ impl Trainer {
         run.save_checkpoint()?;
         let encoder = burn::module::Module::valid(&run.state.learner.encoder);
         save_fine_tuning(&run.folder.model(), &encoder, &self.fine_tuning_info())?;
+        self.rehearse_evaluation(&run.state.encoder())?;
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
         let (checkpoint_bytes, model_bytes) = (size(&run.folder.latest_checkpoint()), size(&run.folder.model()));
         let (cached, cached_bytes) = run.loader.cached();
@@ -132,6 +139,14 @@ impl Trainer {
             model_bytes,
             disk_bytes: 2 * checkpoint_bytes + model_bytes + bank_file_bytes,
         })
+    }
+
+    /// Embeds a few batches of the test images: where little trains, an evaluation takes more memory than a step.
+    fn rehearse_evaluation(&self, encoder: &Encoder) -> Result<(), TrainError> {
+        let options = EmbedOptions { loader: self.loader_options(LoaderOptions::eval()), ..EmbedOptions::default() };
+        let some: Vec<usize> = (0..self.test.len().min(EVALUATED_BATCHES * options.batch_size)).collect();
+        embed_dataset(encoder, &Arc::new(self.test.select(&some)), self.preprocess, options, &self.device, |_| {})?;
+        Ok(())
     }
 
     /// The starting state; a bank on disk is left sparse, since a few steps touch few of its rows.
