@@ -19,8 +19,8 @@ use crate::memory::peak_memory_bytes;
 use crate::run::{Progress, RunFolder, RunLog, SelectionState};
 use crate::sampler::Sampler;
 
-/// Batches of an evaluation that are tried: enough for its working memory and what is decoded ahead.
-const EVALUATED_BATCHES: usize = 4;
+/// Batches of an evaluation that are tried: as many as exist at once while it runs, decoded ahead or in the model.
+const EVALUATED_BATCHES: usize = 7;
 
 /// What a run will take.
 #[derive(Clone, Debug, Serialize)]
