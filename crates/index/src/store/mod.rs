@@ -168,7 +168,7 @@ pub struct GraphStats {
     pub expansion_add: usize,
     /// Candidates while searching (ef) that gave the recall below.
     pub expansion_search: usize,
-    /// Share of the exact ten nearest that it finds.
+    /// Share of the exact ten nearest that it finds, for rows that it did not hold yet.
     pub recall_at_10: f64,
     /// How many queries that was measured with.
     pub recall_queries: usize,

@@ -124,6 +124,23 @@ fn without_its_files_search_is_exact_and_the_graph_is_made_again() {
     assert!(recall(&store, None) >= 0.95);
 }
 
+/// Too few rows to leave any out for measuring.
+#[test]
+fn a_graph_of_a_handful_of_rows_finds_them() {
+    for count in [1, 3, 8] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = GraphSettings { exact_values: 0, ..GraphSettings::default() };
+        let store = LocalStore::create(folder.path(), DIM, settings).unwrap();
+        let points = points(0..count);
+        store.upsert(&points).unwrap();
+        store.optimise(&|_, _| ()).unwrap();
+        assert_eq!(store.stats().unwrap().graph.unwrap().rows, count);
+        for point in &points {
+            assert_eq!(store.search(&VectorQuery::new(point.vector.clone(), 1)).unwrap()[0][0].id, point.id);
+        }
+    }
+}
+
 #[test]
 fn many_threads_search_one_graph() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,11 +6,12 @@
 //! read again only to add rows; searching maps the other one ([`walk`](super::walk)).
 //!
 //! Building uses all threads, and the order in which they link decides which edges there are: two builds of the same rows
-//! are not the same graph, which is why its recall against exact search is measured after each build and kept with it.
+//! are not the same graph, which is why its recall against exact search is measured at each build and kept with it: by
+//! rows that are left out until then, since a row that is in the graph finds what it was linked to more easily than a new
+//! picture does.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kinsight_retrieval::UnitEmbeddings;
 use kinsight_retrieval::scan::{rescore, scan};
@@ -46,8 +47,10 @@ impl Default for GraphSettings {
     }
 }
 
-/// Queries that recall is measured with.
+/// Queries that recall is measured with, where there are enough rows.
 const RECALL_QUERIES: usize = 200;
+/// Rows for each of them at least.
+const FEWEST_A_QUERY: usize = 10;
 
 /// The first and the largest ef that is tried.
 const EXPANSIONS: (usize, usize) = (12, 1024);
@@ -146,7 +149,11 @@ pub(super) fn bring_up_to_date(
         Some(index) => (index, covered),
         None => (new_index(settings, rows.dim())?, 0),
     };
-    add_rows(&index, rows, covered, dead, &path, progress)?;
+    let new: Vec<u32> = (covered as u32..rows.len() as u32).filter(|&row| !dead.contains(row)).collect();
+    let (held_out, new) = held_out(&new);
+    add_rows(&index, rows, &new, &path, progress)?;
+    let stats = measured(&index, settings, rows, dead, &held_out, &path)?;
+    add_rows(&index, rows, &held_out, &path, &|_, _| ())?;
     let partial = folder.join(format!("{file}.partial"));
     index.save(&utf8(&partial)?).map_err(graph_error("write", &partial))?;
     std::fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(io_error("write", &partial))?;
@@ -157,7 +164,6 @@ pub(super) fn bring_up_to_date(
     let walk_checksum = walk::write(&partial, &source, rows.dim(), [2 * settings.connectivity, settings.connectivity])?;
     let walk_path = folder.join(&walk);
     std::fs::rename(&partial, &walk_path).map_err(io_error("rename into place", &walk_path))?;
-    let stats = measured(&Walk::open(&walk_path, rows.dim())?, settings, rows, dead)?;
     let pointer = Pointer { file, walk, walk_checksum, stats };
     let text = serde_json::to_string_pretty(&pointer).map_err(|error| IndexError::corrupt(&path, error.to_string()))?;
     write_atomically(&folder.join(POINTER), text.as_bytes())?;
@@ -199,60 +205,60 @@ impl GraphSource for Built<'_> {
 
 const POINTER: &str = "graph.json";
 
-/// Adds rows `from..` to the graph on all threads.
-fn add_rows(
-    index: &Index,
-    rows: &Rows,
-    from: usize,
-    dead: &SlotSet,
-    path: &Path,
-    progress: &dyn Fn(usize, usize),
-) -> Result<()> {
+/// Splits off the rows that recall is measured with.
+fn held_out(new: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let step = (new.len() / RECALL_QUERIES).max(FEWEST_A_QUERY);
+    let (mut out, mut kept) = (Vec::new(), Vec::with_capacity(new.len()));
+    for (place, row) in new.iter().enumerate() {
+        if place % step == step / 2 { out.push(*row) } else { kept.push(*row) }
+    }
+    (out, kept)
+}
+
+/// Adds rows to the graph on all threads.
+fn add_rows(index: &Index, rows: &Rows, new: &[u32], path: &Path, progress: &dyn Fn(usize, usize)) -> Result<()> {
     let threads = rayon::current_num_threads();
     index.reserve_capacity_and_threads(rows.len(), threads).map_err(graph_error("build", path))?;
-    let (total, done) = (rows.len() - from, AtomicUsize::new(0));
     // In pieces, so that the caller's progress runs on the caller's thread.
-    let all: Vec<u32> = (from as u32..rows.len() as u32).collect();
-    for piece in all.chunks(16_384) {
+    let mut done = 0;
+    for piece in new.chunks(16_384) {
         piece.par_iter().try_for_each(|&slot| {
-            done.fetch_add(1, Ordering::Relaxed);
-            if dead.contains(slot) {
-                return Ok(());
-            }
-            let row = rows.require(slot)?;
-            index.add(u64::from(slot), &coarse(row)).map_err(graph_error("build", path))
+            index.add(u64::from(slot), &coarse(rows.require(slot)?)).map_err(graph_error("build", path))
         })?;
-        progress(done.load(Ordering::Relaxed), total);
+        done += piece.len();
+        progress(done, new.len());
     }
     Ok(())
 }
 
-/// Raises ef until the recall is that of the settings.
-fn measured(walk: &Walk, settings: &GraphSettings, rows: &Rows, dead: &SlotSet) -> Result<GraphStats> {
-    let step = (rows.len() / RECALL_QUERIES).max(1);
-    let sample: Vec<u32> = (0..rows.len() as u32).step_by(step).filter(|&row| !dead.contains(row)).collect();
-    let mut values = Vec::with_capacity(sample.len() * rows.dim());
-    for &row in &sample {
+/// Raises ef until the recall of the rows that are `held_out` is that of the settings.
+fn measured(
+    index: &Index,
+    settings: &GraphSettings,
+    rows: &Rows,
+    dead: &SlotSet,
+    held_out: &[u32],
+    path: &Path,
+) -> Result<GraphStats> {
+    let mut values = Vec::with_capacity(held_out.len() * rows.dim());
+    for &row in held_out {
         values.extend_from_slice(rows.require(row)?);
     }
+    let is_in = |row: u32| !dead.contains(row) && held_out.binary_search(&row).is_err();
     let queries = UnitEmbeddings::new(values, rows.dim())?;
-    // A row finds itself, which says nothing of a picture that is new: it is left out of its own answers.
-    let exact: Vec<Vec<u32>> = scan(&queries, rows.values(), 11, &|row| !dead.contains(row))?
-        .into_iter()
-        .zip(&sample)
-        .map(|(found, own)| found.iter().map(|found| found.row).filter(|row| row != own).take(10).collect())
-        .collect();
+    let exact = scan(&queries, rows.values(), 10, &is_in)?;
+    let wanted: usize = exact.iter().map(Vec::len).sum();
     let mut expansion = EXPANSIONS.0;
     loop {
         let mut found = 0;
-        for (q, (exact, &own)) in exact.iter().zip(&sample).enumerate() {
-            let keep = |row: u32| row != own && !dead.contains(row);
-            let candidates = walk.nearest(&coarse(queries.row(q)), expansion, &keep);
+        for (q, exact) in exact.iter().enumerate() {
+            let matches = index.filtered_search(&coarse(queries.row(q)), expansion, |key| !dead.contains(key as u32));
+            let matches = matches.map_err(graph_error("search", path))?;
+            let candidates: Vec<u32> = matches.keys.into_iter().map(|key| key as u32).collect();
             let answers = rescore(queries.row(q), rows.values(), &candidates, 10)?;
-            found += exact.iter().filter(|&&row| answers.iter().any(|answer| answer.row == row)).count();
+            found += exact.iter().filter(|exact| answers.iter().any(|answer| answer.row == exact.row)).count();
         }
-        let wanted: usize = exact.iter().map(Vec::len).sum();
-        let recall_at_10 = found as f64 / wanted.max(1) as f64;
+        let recall_at_10 = if wanted == 0 { 1.0 } else { found as f64 / wanted as f64 };
         if recall_at_10 >= settings.recall_at_10 || expansion >= EXPANSIONS.1 {
             return Ok(GraphStats {
                 rows: rows.len(),
@@ -260,7 +266,7 @@ fn measured(walk: &Walk, settings: &GraphSettings, rows: &Rows, dead: &SlotSet) 
                 expansion_add: settings.expansion_add,
                 expansion_search: expansion,
                 recall_at_10,
-                recall_queries: sample.len(),
+                recall_queries: held_out.len(),
             });
         }
         expansion = (expansion.next_multiple_of(4) * 5 / 4).min(EXPANSIONS.1);
@@ -274,8 +280,8 @@ fn new_index(settings: &GraphSettings, dim: usize) -> Result<Index> {
         quantization: ScalarKind::I8,
         connectivity: settings.connectivity,
         expansion_add: settings.expansion_add,
-        // It is not searched by.
-        expansion_search: 0,
+        // A search's own count stands for its ef.
+        expansion_search: 1,
         multi: false,
     };
     let path = Path::new("the graph");
@@ -291,6 +297,7 @@ fn load_index(path: &Path) -> Result<Index> {
     let dim = metadata.dimensions as usize;
     let mut index = Index::new(&metadata.into()).map_err(graph_error("read", path))?;
     index.load(&name).map_err(graph_error("read", path))?;
+    index.change_expansion_search(1);
     set_metric(&mut index, dim);
     Ok(index)
 }
