@@ -235,6 +235,29 @@ fn what_cannot_be_served_is_said_before_anything_listens() {
     assert_says(&message, &["can be reached from other machines", "hint:", "KINSIGHT_WRITE_KEY"]);
     let message = fail(serve(&fixture.path("index")).env("KINSIGHT_READ_KEY", "short"));
     assert_says(&message, &["KINSIGHT_READ_KEY", "5 characters", "hint:"]);
+    let mut empty = kinsight();
+    empty.args(["serve", "--address", "127.0.0.1:0", "--collections"]).arg(fixture.path("made"));
+    assert_says(&fail(&mut empty), &["no collection to serve", "hint:", "--index"]);
+}
+
+#[test]
+fn a_collection_that_a_client_made_outlives_a_kill() {
+    let fixture = Fixture::new();
+    indexed(&fixture);
+    let start = || Server::start(serve(&fixture.path("index")).arg("--collections").arg(fixture.path("made")));
+    let mut server = start();
+    assert_eq!(server.ask("PUT", "/v1/collections/mine", b"", "").unwrap().0, 201);
+    let (path, kind) = ("/v1/collections/mine/images", "multipart/form-data; boundary=XX");
+    assert_eq!(server.ask("POST", path, &multipart(&picture(5, 40)), kind).unwrap().0, 201);
+    server.process.kill().unwrap();
+    server.process.wait().unwrap();
+
+    let server = start();
+    let (status, found) = server.ask("POST", "/v1/collections/mine/search", &picture(5, 40), "image/jpeg").unwrap();
+    assert!(status == 200 && found.matches("\"id\"").count() == 1, "{found}");
+    succeed(kinsight().args(["index", "check", "--index"]).arg(fixture.path("made/mine")));
+    assert_eq!(server.ask("DELETE", "/v1/collections/mine", b"", "").unwrap().0, 204);
+    assert!(!fixture.path("made/mine").exists());
 }
 
 #[test]
