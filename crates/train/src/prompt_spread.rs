@@ -102,7 +102,7 @@ impl PromptSpread {
     /// [`RetrievalError`] if the sums cannot be clustered.
     pub fn reassign(&mut self, sums: &ClassSums) -> Result<(), RetrievalError> {
         let (seen, values) = sums.seen();
-        if self.prompt_of_class.len() <= self.prompts || seen.len() <= self.prompts {
+        if self.prompts == 0 || self.prompt_of_class.len() <= self.prompts || seen.len() <= self.prompts {
             return Ok(());
         }
         let settings = KMeansConfig { clusters: Some(self.prompts), ..KMeansConfig::default() };

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use kinsight_model::weights::read_tensors;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -20,6 +21,33 @@ fn killed_at_random_moments_and_resumed_equals_unbroken() {
 #[test]
 fn prompts_spread_over_the_classes_resume_as_they_were() {
     kill_and_resume(&["--method", "da-vpt", "--set", "tuning.prompts.count=2"], 4);
+}
+
+/// A checkpoint holds what the epoch in hand has embedded so far, and nothing where the classes have just been grouped.
+#[test]
+fn classes_are_grouped_anew_after_every_epoch() {
+    let fixture = Fixture::new();
+    let settings =
+        ["--method", "da-vpt", "--epochs", "200", "--set", "checkpoint_every_steps=1", "--set", "eval_every=0"];
+    let mut child = fixture.train("run", &settings).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let checkpoint = fixture.path("run/checkpoints/latest.safetensors");
+    let (mut within, mut between) = (false, false);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !(within && between) && Instant::now() < deadline {
+        let Ok((tensors, metadata)) = read_tensors(&checkpoint) else { continue };
+        let progress: serde_json::Value = serde_json::from_str(&metadata["kinsight.progress"]).unwrap();
+        let sums = tensors["prompt_spread:sums"].try_to_vec::<f32>().unwrap();
+        if progress["batch"] == 0 {
+            assert!(sums.iter().all(|sum| *sum == 0.0), "grouped, and begun again");
+            between = true;
+        } else {
+            assert!(sums.iter().any(|sum| *sum != 0.0), "step {} left no trace", progress["step"]);
+            within = true;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(within && between, "within an epoch {within}, between epochs {between}");
 }
 
 fn kill_and_resume(settings: &[&str], attempts: usize) {

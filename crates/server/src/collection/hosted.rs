@@ -121,6 +121,8 @@ impl Hosted {
         let aside = folder.join(format!("{REMOVED}{name}-{}", std::process::id()));
         let lost =
             |error: std::io::Error| Failure::internal("the collection could not be removed").because(error.to_string());
+        // Of an earlier collection of this name, which could not be deleted then.
+        let _ = std::fs::remove_dir_all(&aside);
         std::fs::rename(collection.index().path(), &aside).map_err(lost)?;
         self.write().remove(name);
         // Requests in progress keep what they have open; what cannot be deleted now goes at the next start.

@@ -132,7 +132,12 @@ fn scatter(
         (middle - half, middle + half)
     };
     let (x0, x1) = range(&mut points.iter().map(|point| point.1), 1.0);
-    let (y0, y1) = range(&mut points.iter().map(|point| point.2).chain(level), 1.0);
+    let deviation_of = |row: &ComparisonRow| Some(100.0 * row.metrics.get(metric)?.deviation?);
+    let ends = points.iter().flat_map(|(row, _, y)| {
+        let deviation = deviation_of(row).unwrap_or(0.0);
+        [y - deviation, y + deviation]
+    });
+    let (y0, y1) = range(&mut ends.chain(level), 1.0);
     let [left, right, top, bottom] = MARGIN;
     let at_x = |x: f64| left + (x - x0) / (x1 - x0) * (WIDTH - left - right);
     let at_y = |y: f64| HEIGHT - bottom - (y - y0) / (y1 - y0) * (HEIGHT - top - bottom);
@@ -178,8 +183,8 @@ fn scatter(
         let _ = write!(page, "<text class=\"tick\" x=\"{}\" y=\"{:.1}\">zero-shot</text>", y_axis + 4.0, y + 4.0);
     }
     for (row, x, y) in &points {
-        if let Some(deviation) = row.metrics.get(metric).and_then(|value| value.deviation) {
-            let (high, low) = (at_y(y + 100.0 * deviation), at_y(y - 100.0 * deviation));
+        if let Some(deviation) = deviation_of(row) {
+            let (high, low) = (at_y(y + deviation), at_y(y - deviation));
             let _ = write!(
                 page,
                 "<line class=\"bar\" x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{high:.1}\" y2=\"{low:.1}\"/>",
@@ -257,6 +262,26 @@ mod tests {
         assert!(page.contains("VPT &lt;b&gt;") && !page.contains("VPT <b>"));
         assert!(page.contains("Recall@1 against time") && page.contains("<circle"));
         assert!(!page.contains("http"), "the page loads nothing");
+    }
+
+    #[test]
+    fn bars_of_deviation_end_inside_the_plot() {
+        let mut comparison = example();
+        for row in &mut comparison.rows {
+            row.metrics.values_mut().for_each(|value| value.deviation = Some(0.2));
+        }
+        let page = html(&comparison);
+        let number = |line: &str, name: &str| -> f64 {
+            line.split_once(&format!(" {name}=\"")).unwrap().1.split('"').next().unwrap().parse().unwrap()
+        };
+        let bars: Vec<&str> =
+            page.split("<line class=\"bar\"").skip(1).map(|rest| rest.split_once("/>").unwrap().0).collect();
+        let upright = bars.iter().filter(|bar| number(bar, "y1") < number(bar, "y2"));
+        assert!(upright.count() > 0, "{bars:?}");
+        let [_, _, top, bottom] = MARGIN;
+        for bar in bars {
+            assert!(number(bar, "y1") >= top && number(bar, "y2") <= HEIGHT - bottom, "{bar}");
+        }
     }
 
     #[test]

@@ -154,16 +154,10 @@ pub(super) fn bring_up_to_date(
     add_rows(&index, rows, &new, &path, progress)?;
     let stats = measured(&index, settings, rows, dead, &held_out, &path)?;
     add_rows(&index, rows, &held_out, &path, &|_, _| ())?;
-    let partial = folder.join(format!("{file}.partial"));
-    index.save(&utf8(&partial)?).map_err(graph_error("write", &partial))?;
-    std::fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(io_error("write", &partial))?;
-    std::fs::rename(&partial, &path).map_err(io_error("rename into place", &path))?;
+    save_index(&index, &path)?;
     let walk = format!("graph-{}.walk", rows.len());
-    let partial = folder.join(format!("{walk}.partial"));
-    let source = Built { index: &index, rows };
-    let walk_checksum = walk::write(&partial, &source, rows.dim(), [2 * settings.connectivity, settings.connectivity])?;
-    let walk_path = folder.join(&walk);
-    std::fs::rename(&partial, &walk_path).map_err(io_error("rename into place", &walk_path))?;
+    let degrees = [2 * settings.connectivity, settings.connectivity];
+    let walk_checksum = walk::write(&folder.join(&walk), &Built { index: &index, rows }, rows.dim(), degrees)?;
     let pointer = Pointer { file, walk, walk_checksum, stats };
     let text = serde_json::to_string_pretty(&pointer).map_err(|error| IndexError::corrupt(&path, error.to_string()))?;
     write_atomically(&folder.join(POINTER), text.as_bytes())?;
@@ -288,6 +282,14 @@ fn new_index(settings: &GraphSettings, dim: usize) -> Result<Index> {
     let mut index = Index::new(&options).map_err(graph_error("build", path))?;
     set_metric(&mut index, dim);
     Ok(index)
+}
+
+/// Writes usearch's own file and puts it in place, synced.
+fn save_index(index: &Index, path: &Path) -> Result<()> {
+    let partial = path.with_extension("usearch.partial");
+    index.save(&utf8(&partial)?).map_err(graph_error("write", &partial))?;
+    std::fs::File::open(&partial).and_then(|file| file.sync_all()).map_err(io_error("write", &partial))?;
+    std::fs::rename(&partial, path).map_err(io_error("rename into place", path))
 }
 
 /// In memory, to be added to.

@@ -1,8 +1,8 @@
 //! The graph laid out for walking: what usearch built, in a file of our own that is mapped and never changed.
 //!
 //! usearch keeps edges and vectors in different places, each behind a pointer: where they do not fit the processor's cache,
-//! every comparison waits for memory several times (at 300,000 rows of width 384 a third of hnswlib's queries a second with
-//! as many comparisons). Here a row's coarse vector and its edges are one record, and what a step will compare is asked
+//! every comparison waits for memory several times (at 300,000 rows of width 384 a third of hnswlib's queries a second at
+//! the same ef). Here a row's coarse vector and its edges are one record, and what a step will compare is asked
 //! for before it is needed.
 //!
 //! ```text
@@ -83,14 +83,15 @@ struct Scratch {
     fresh: Vec<u32>,
 }
 
-/// Writes `graph` to `path`, synced, and returns its checksum. A node has at most `degrees` edges at the base and above.
+/// Writes `graph` and puts it in place at `path`, synced; returns its checksum. A node has at most `degrees` edges at the base and above.
 pub(super) fn write(path: &Path, graph: &dyn GraphSource, dim: usize, degrees: [usize; 2]) -> Result<String> {
     let rows = graph.rows();
     let members = members_by_level(graph);
     let entry = members.last().and_then(|top| top.first()).copied().unwrap_or(NONE);
     let vector_bytes = dim.next_multiple_of(LINE);
     let degree = degrees[0].next_multiple_of(LINE / size_of::<u32>());
-    let file = File::create(path).map_err(io_error("create", path))?;
+    let partial = path.with_extension("walk.partial");
+    let file = File::create(&partial).map_err(io_error("create", &partial))?;
     let mut out = Hashing { inner: BufWriter::with_capacity(1 << 20, file), hash: blake3::Hasher::new() };
     let mut header = Vec::with_capacity(HEADER_BYTES);
     header.extend(MAGIC);
@@ -120,6 +121,7 @@ pub(super) fn write(path: &Path, graph: &dyn GraphSource, dim: usize, degrees: [
     }
     let file = out.inner.into_inner().map_err(|error| io_error("write", path)(error.into_error()))?;
     file.sync_all().map_err(io_error("write", path))?;
+    std::fs::rename(&partial, path).map_err(io_error("rename into place", path))?;
     Ok(out.hash.finalize().to_hex().to_string())
 }
 
@@ -173,7 +175,7 @@ impl Walk {
             && vector_bytes == dim.next_multiple_of(LINE)
             && degree.is_multiple_of(LINE / size_of::<u32>())
             && rows < NONE as usize;
-        let base_bytes = degree.checked_mul(4).and_then(|edges| (edges + vector_bytes).checked_mul(rows));
+        let base_bytes = degree.checked_mul(4).and_then(|edges| edges.checked_add(vector_bytes)?.checked_mul(rows));
         let base_end = base_bytes.and_then(|bytes| bytes.checked_add(HEADER_BYTES)).filter(|end| *end <= map.len());
         let (true, Some(base_end)) = (fits, base_end) else { return Err(damaged()) };
         let rest = map[base_end..].len() / size_of::<u32>();
@@ -457,7 +459,7 @@ mod tests {
             assert!(Walk::open(&other, 3).is_err(), "cut off at {cut}");
         }
         assert!(Walk::open(&path, 4).is_err(), "of another width");
-        for place in (0..whole.len()).step_by(5) {
+        for place in (0..HEADER_BYTES).chain((HEADER_BYTES..whole.len()).step_by(5)) {
             let mut bytes = whole.clone();
             bytes[place] ^= 0xff;
             let other = folder.path().join(format!("damaged-{place}"));
