@@ -71,7 +71,7 @@ def main() -> None:
         model, problems = AutoModel.from_pretrained(folder, output_loading_info=True)
         complain(problems, name)
         result = model.eval()(pixel_values=probe["images"])
-        # CLIP normalises its class token alone, SigLIP pools by attention: both under this name.
+        # CLIP normalizes its class token alone, SigLIP pools by attention: both under this name.
         pooled = result.pooler_output if "clip" in name or "siglip" in name else result.last_hidden_state[:, 0]
         report(f"transformers {type(model).__name__}, {name}", pooled.numpy(), probe["pooled"].numpy())
 

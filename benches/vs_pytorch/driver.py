@@ -204,7 +204,7 @@ def decode(bench, name, bar):
     def compare(ours, rival):
         worst = max(float(abs(ours[n] - rival[n]).max()) for n in rival)
         mean = max(float(abs(ours[n] - rival[n]).mean()) for n in rival)
-        # One step of 255 is 0.017 after normalisation; two decoders may differ by a few on an edge of colour.
+        # One step of 255 is 0.017 after normalization; two decoders may differ by a few on an edge of color.
         return f"{'ok' if mean < 0.02 else 'FAILED'}: worst pixel {worst:.3f}, worst picture's mean {mean:.4f}"
 
     sides = bench.pair(["decode", folder], ["decode", folder])

@@ -49,7 +49,7 @@ def start(path, model):
 
 
 def inputs(path, batch):
-    """Normalised images that vary slowly as photographs do, two of each class."""
+    """Normalized images that vary slowly as photographs do, two of each class."""
     generator = torch.Generator().manual_seed(2)
     coarse = torch.randn(batch, 3, 14, 14, generator=generator)
     images = torch.nn.functional.interpolate(coarse, size=224, mode="bicubic") + 0.2 * torch.randn(
@@ -77,6 +77,6 @@ def embeddings(path, rows, dim=512, classes=11316):
     """Unit rows around their class's direction, as many and as large as Stanford Online Products' test set."""
     generator = torch.Generator().manual_seed(4)
     labels = torch.arange(rows) % classes
-    centres = torch.randn(classes, dim, generator=generator)
-    values = centres[labels] + 1.5 * torch.randn(rows, dim, generator=generator)
+    centers = torch.randn(classes, dim, generator=generator)
+    values = centers[labels] + 1.5 * torch.randn(rows, dim, generator=generator)
     save_file({"embeddings": torch.nn.functional.normalize(values, dim=1), "labels": labels.float()}, path)

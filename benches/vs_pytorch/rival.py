@@ -156,7 +156,7 @@ class Train:
 
 
 class Decode:
-    """PIL and torchvision v2, as its documentation recommends: bytes to tensor, resize, crop, scale, normalise."""
+    """PIL and torchvision v2, as its documentation recommends: bytes to tensor, resize, crop, scale, normalize."""
 
     def __init__(self, places, _options):
         import torch

@@ -26,7 +26,7 @@ pub struct Cli {
 pub enum Command {
     /// See it work in about three minutes: offline, with drawn images and the built-in backbone
     Quickstart(QuickstartArgs),
-    /// Fine-tune a backbone on images of labelled classes
+    /// Fine-tune a backbone on images of labeled classes
     Train(TrainArgs),
     /// Measure a run, a bare backbone or any embeddings: Recall@K, MAP@R and more
     Eval(EvalArgs),
@@ -109,7 +109,7 @@ pub struct TrainArgs {
     /// Folder of class folders, folder with train/ and test/, a known data set's folder, or CSV/Parquet with path,label,split
     #[arg(long)]
     pub data: Option<PathBuf>,
-    /// The data set whose layout --data has: cub, cars, sop, in_shop, inaturalist [default: recognised by its files]
+    /// The data set whose layout --data has: cub, cars, sop, in_shop, inaturalist [default: recognized by its files]
     #[arg(long, value_parser = crate::commands::images::layout, conflicts_with = "split")]
     pub dataset: Option<kinsight_data::Layout>,
     /// Crop to the annotated boxes of the data set
@@ -151,7 +151,7 @@ pub struct TrainArgs {
     /// Any setting by its key, as optimizer.lr=0.001; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Keep class prompts and their optimiser state in a memory bank: in memory, or in a file of the run folder
+    /// Keep class prompts and their optimizer state in a memory bank: in memory, or in a file of the run folder
     #[arg(long, value_enum)]
     pub bank: Option<BankArg>,
     /// Continue the run in --out from its last checkpoint

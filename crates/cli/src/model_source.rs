@@ -36,7 +36,7 @@ impl LoadedModel {
                 let backbone = Backbone::open(name, None)?;
                 if backbone.preprocess_is_a_guess {
                     eprintln!(
-                        "warning: the backbone does not say how its images were normalised; ImageNet's values are used"
+                        "warning: the backbone does not say how its images were normalized; ImageNet's values are used"
                     );
                 }
                 let encoder = Encoder::bare(&backbone, None, &device)?;

@@ -116,9 +116,9 @@ pub fn grouped(number: usize) -> String {
 /// What the prompt memory bank will take.
 fn bank_line(bank: &BankCost) -> String {
     match bank.storage {
-        BankStorage::Ram => format!("class prompts and their optimiser state take {} of memory", bytes(bank.ram_bytes)),
+        BankStorage::Ram => format!("class prompts and their optimizer state take {} of memory", bytes(bank.ram_bytes)),
         BankStorage::Disk => {
-            format!("class prompts and their optimiser state take {} of the run folder's disk", bytes(bank.file_bytes))
+            format!("class prompts and their optimizer state take {} of the run folder's disk", bytes(bank.file_bytes))
         }
     }
 }

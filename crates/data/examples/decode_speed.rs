@@ -4,7 +4,7 @@
 //! cargo run --release -p kinsight-data --example decode_speed -- FOLDER [PASSES]
 //! ```
 //!
-//! Every picture below FOLDER is read, decoded, resized to 256, cropped to 224 and normalised, on one thread, PASSES
+//! Every picture below FOLDER is read, decoded, resized to 256, cropped to 224 and normalized, on one thread, PASSES
 //! times (5 by default). The median pass is printed, whole and by stage, so that one disturbed pass does not count. On a
 //! busy machine compare the processor time of the whole program (`time`), not the figures printed.
 
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let median = &measured[passes / 2];
     let per_image = |time: Duration| time.as_secs_f64() * 1e3 / files.len() as f64;
     println!(
-        "{} images, median of {passes} passes on one core: {:.0} images/s ({:.3} ms: read {:.3}, decode {:.3}, resize and normalise {:.3})",
+        "{} images, median of {passes} passes on one core: {:.0} images/s ({:.3} ms: read {:.3}, decode {:.3}, resize and normalize {:.3})",
         files.len(),
         1e3 / per_image(median.total()),
         per_image(median.total()),

@@ -18,7 +18,6 @@ pub mod inspect;
 pub mod loader;
 mod preprocess;
 mod rgb_image;
-pub mod synthetic;
 pub mod thumbnail;
 pub mod transform;
 

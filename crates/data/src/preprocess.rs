@@ -21,7 +21,7 @@ pub enum Interpolation {
 /// Preprocessing of a backbone's input.
 ///
 /// Training crops at random to `input_size_px`; evaluation resizes the shorter side to `resize_size_px` and crops the
-/// centre. Both scale to \[0, 1\] and compute `(x - mean) / std` for each channel.
+/// center. Both scale to \[0, 1\] and compute `(x - mean) / std` for each channel.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
@@ -31,7 +31,7 @@ pub struct Preprocess {
     pub std: [f32; 3],
     /// Side of the square the network sees, in pixels.
     pub input_size_px: u32,
-    /// Length of the shorter side before the centre crop, in pixels.
+    /// Length of the shorter side before the center crop, in pixels.
     pub resize_size_px: u32,
     /// Resampling filter.
     pub interpolation: Interpolation,

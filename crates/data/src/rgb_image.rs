@@ -1,6 +1,6 @@
 //! The one in-memory picture format of the crate: 8-bit RGB, interleaved, row by row.
 //!
-//! Everything a file may hold (grey, palette, alpha, 16 bits, CMYK) becomes this at decoding, so that transforms
+//! Everything a file may hold (gray, palette, alpha, 16 bits, CMYK) becomes this at decoding, so that transforms
 //! have a single case to handle.
 
 use crate::error::DataError;

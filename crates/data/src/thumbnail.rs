@@ -44,7 +44,7 @@ pub fn thumbnail(picture: &RgbImage, side_px: u32) -> Vec<u8> {
 }
 
 /// One JPEG with the middle square of each file as a tile of `tile_px`, `columns` in a row; a file that cannot be read
-/// leaves its tile grey. Empty without files.
+/// leaves its tile gray. Empty without files.
 pub fn contact_sheet(files: &[&Path], tile_px: u32, columns: usize) -> Vec<u8> {
     let (side, columns) = (tile_px.max(1) as usize, columns.max(1));
     let rows = files.len().div_ceil(columns);

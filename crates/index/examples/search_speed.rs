@@ -31,8 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [folder, count, dim] = &arguments[..] else { return Err("expected FOLDER VECTORS WIDTH".into()) };
     let (folder, count, dim) = (Path::new(folder), count.parse::<usize>()?, dim.parse::<usize>()?);
     std::fs::create_dir_all(folder)?;
-    let centres = centres(count, dim);
-    write_inputs(folder, &centres, count, dim)?;
+    let centers = centers(count, dim);
+    write_inputs(folder, &centers, count, dim)?;
 
     let path = folder.join("store");
     let _ = std::fs::remove_dir_all(&path);
@@ -41,17 +41,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let store = LocalStore::create(&path, dim, settings.clone())?;
     let started = Instant::now();
     for first in (0..count).step_by(BATCH) {
-        store.upsert(&points(&centres, first..(first + BATCH).min(count), dim))?;
+        store.upsert(&points(&centers, first..(first + BATCH).min(count), dim))?;
     }
     say("insert", &[("seconds", started.elapsed().as_secs_f64())]);
     let started = Instant::now();
-    store.optimise(&|_, _| ())?;
+    store.optimize(&|_, _| ())?;
     say("build", &[("seconds", started.elapsed().as_secs_f64())]);
     let stats = store.stats()?;
     let graph = stats.graph.as_ref().map_or(0.0, |graph| graph.expansion_search as f64);
     say("size", &[("bytes_per_vector", stats.bytes as f64 / count as f64), ("ef", graph)]);
 
-    let queries: Vec<Vec<f32>> = (0..QUERIES).map(|i| vector(&centres, usize::MAX / 2 + i, dim)).collect();
+    let queries: Vec<Vec<f32>> = (0..QUERIES).map(|i| vector(&centers, usize::MAX / 2 + i, dim)).collect();
     let one_percent: Filter = "hundredth = 0".parse()?;
     let mut truth = Vec::new();
     for (name, filter) in [("plain", None), ("filtered", Some(one_percent))] {
@@ -86,7 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let started = Instant::now();
     for first in (count..count + ADDED).step_by(BATCH) {
-        store.upsert(&points(&centres, first..first + BATCH, dim))?;
+        store.upsert(&points(&centers, first..first + BATCH, dim))?;
     }
     say("add 10000", &[("seconds", started.elapsed().as_secs_f64())]);
     drop(store);
@@ -99,17 +99,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One centre for every hundred vectors, so that a query has near neighbours as images have.
-fn centres(count: usize, dim: usize) -> Vec<f32> {
+/// One center for every hundred vectors, so that a query has near neighbors as images have.
+fn centers(count: usize, dim: usize) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     (0..count.div_ceil(100) * dim).map(|_| normal(&mut rng)).collect()
 }
 
-/// Vector `number`: its centre and noise of the same size, of length one.
-fn vector(centres: &[f32], number: usize, dim: usize) -> Vec<f32> {
+/// Vector `number`: its center and noise of the same size, of length one.
+fn vector(centers: &[f32], number: usize, dim: usize) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(1 + number as u64);
-    let centre = rng.random_range(0..centres.len() / dim) * dim;
-    let row: Vec<f32> = centres[centre..centre + dim].iter().map(|value| value + 0.8 * normal(&mut rng)).collect();
+    let center = rng.random_range(0..centers.len() / dim) * dim;
+    let row: Vec<f32> = centers[center..center + dim].iter().map(|value| value + 0.8 * normal(&mut rng)).collect();
     let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
     row.iter().map(|value| value / length).collect()
 }
@@ -119,11 +119,11 @@ fn normal(rng: &mut ChaCha8Rng) -> f32 {
     (0..4).map(|_| rng.random_range(-0.87..0.87_f32)).sum()
 }
 
-fn points(centres: &[f32], range: std::ops::Range<usize>, dim: usize) -> Vec<Point> {
+fn points(centers: &[f32], range: std::ops::Range<usize>, dim: usize) -> Vec<Point> {
     range
         .map(|number| Point {
             id: PointId::of_path("bench", &number.to_string()),
-            vector: vector(centres, number, dim),
+            vector: vector(centers, number, dim),
             payload: Payload::from([
                 ("number".to_owned(), Value::from(number as f64)),
                 ("hundredth".to_owned(), Value::from((number % 100) as f64)),
@@ -132,15 +132,15 @@ fn points(centres: &[f32], range: std::ops::Range<usize>, dim: usize) -> Vec<Poi
         .collect()
 }
 
-fn write_inputs(folder: &Path, centres: &[f32], count: usize, dim: usize) -> Result<(), Box<dyn Error>> {
+fn write_inputs(folder: &Path, centers: &[f32], count: usize, dim: usize) -> Result<(), Box<dyn Error>> {
     let mut vectors = NpyWriter::create(&folder.join("vectors.npy"), dim)?;
     for number in 0..count + ADDED {
-        vectors.write_rows(&vector(centres, number, dim))?;
+        vectors.write_rows(&vector(centers, number, dim))?;
     }
     vectors.finish()?;
     let mut queries = NpyWriter::create(&folder.join("queries.npy"), dim)?;
     for i in 0..QUERIES {
-        queries.write_rows(&vector(centres, usize::MAX / 2 + i, dim))?;
+        queries.write_rows(&vector(centers, usize::MAX / 2 + i, dim))?;
     }
     Ok(queries.finish()?)
 }

@@ -1,4 +1,4 @@
-//! What a score means: thresholds for "duplicate", "same" and "similar", from labelled images.
+//! What a score means: thresholds for "duplicate", "same" and "similar", from labeled images.
 //!
 //! A cosine similarity of 0.8 is nearly certain for one model and nothing for another. Thresholds are therefore measured,
 //! and stated as what users can weigh: how often two images that do not belong together are taken for a match.
@@ -82,7 +82,7 @@ pub struct CurvePoint {
 pub enum Verdict {
     /// Nothing to go by.
     Unknown,
-    /// Alike, perhaps a neighbouring class.
+    /// Alike, perhaps a neighboring class.
     Similar,
     /// The same thing.
     Same,
@@ -103,7 +103,7 @@ impl Verdict {
 }
 
 impl Calibration {
-    /// Measures on labelled images.
+    /// Measures on labeled images.
     ///
     /// # Errors
     /// Rates outside (0, 1); fewer than two labels, or no label with two images; too little memory for the pairs.
@@ -162,7 +162,7 @@ impl Calibration {
     }
 }
 
-/// Labelled embeddings.
+/// Labeled embeddings.
 #[derive(Clone, Debug)]
 pub struct Samples {
     embeddings: UnitEmbeddings,
@@ -186,10 +186,10 @@ impl Samples {
         Ok(Self { embeddings: UnitEmbeddings::new(values, dim)?, labels, pictures })
     }
 
-    /// At most `limit` labelled images of a store, spread evenly over it.
+    /// At most `limit` labeled images of a store, spread evenly over it.
     ///
     /// # Errors
-    /// If it cannot be read or holds no labelled image.
+    /// If it cannot be read or holds no labeled image.
     pub fn of_store(store: &dyn VectorStore, limit: usize) -> Result<Self> {
         let step = store.len()?.div_ceil(limit.max(1)).max(1);
         let (mut images, mut seen, mut cursor) = (Vec::new(), 0_usize, Some(Cursor::default()));
@@ -207,7 +207,7 @@ impl Samples {
         }
         if images.is_empty() {
             let expected = "images in class folders, or a CSV with a column label";
-            return Err(IndexError::setting("the number of labelled images", 0, expected));
+            return Err(IndexError::setting("the number of labeled images", 0, expected));
         }
         Self::new(images)
     }
@@ -241,5 +241,5 @@ fn duplicate_threshold(samples: &Samples, rate: f64) -> f64 {
 
 fn no_pairs() -> IndexError {
     let expected = "at least two labels, one of them with two images";
-    IndexError::setting("the labelled images", "too few", expected)
+    IndexError::setting("the labeled images", "too few", expected)
 }

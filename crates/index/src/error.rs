@@ -65,9 +65,9 @@ pub enum IndexError {
         /// The operating system's reason.
         source: std::io::Error,
     },
-    /// The catalogue could not be read or written.
+    /// The catalog could not be read or written.
     #[error("cannot {action} {}", .path.display())]
-    Catalogue {
+    Catalog {
         /// `read` or `write`.
         action: &'static str,
         /// Which file.
@@ -145,7 +145,7 @@ impl IndexError {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 "choose a folder you may write to"
             }
-            Self::Catalogue { source, .. } if is_full_catalogue(source) => {
+            Self::Catalog { source, .. } if is_full_catalog(source) => {
                 "the disk is full: free some space and run the same command again; nothing that was indexed before is lost"
             }
             Self::Data(error) => return error.hint().map(str::to_owned),
@@ -173,7 +173,7 @@ fn is_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded)
 }
 
-fn is_full_catalogue(error: &rusqlite::Error) -> bool {
+fn is_full_catalog(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode;
     // A file-size limit or a quota reaches SQLite as a failed write rather than as a full disk.
     matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure))

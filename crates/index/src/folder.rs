@@ -255,9 +255,9 @@ impl IndexWriter<'_> {
     /// Makes or extends the graph where that is worth it.
     ///
     /// # Errors
-    /// As [`VectorStore::optimise`].
-    pub fn optimise(&self, progress: &dyn Fn(usize, usize)) -> Result<()> {
-        self.index.store.optimise(progress)
+    /// As [`VectorStore::optimize`].
+    pub fn optimize(&self, progress: &dyn Fn(usize, usize)) -> Result<()> {
+        self.index.store.optimize(progress)
     }
 }
 

@@ -101,7 +101,7 @@ impl<'a> Migration<'a> {
             }
             cursor = next;
         }
-        self.target.optimise(&|_, _| ())?;
+        self.target.optimize(&|_, _| ())?;
         report.complete = true;
         Ok(report)
     }
@@ -175,7 +175,7 @@ pub fn compact(index: &Index, progress: &dyn Fn(usize, usize)) -> Result<Index> 
         progress(done, total);
         cursor = next;
     }
-    target.optimise(&|_, _| ())?;
+    target.optimize(&|_, _| ())?;
     drop(target);
     put_in_place(index, &manifest, &folder.join(MARK))?;
     drop(writer);

@@ -5,7 +5,7 @@
 //! cargo run --release -p kinsight-kernels --features profile --example profile [small|base] [f32|bf16] [batch] [repeats]
 //! ```
 //! Training is a step of deep prompts and biases (10 prompts a block, every bias, weights frozen). The patch projection,
-//! the head and the optimiser are left out: under 3 % of the work. On a shared machine compare the ratios of one run,
+//! the head and the optimizer are left out: under 3 % of the work. On a shared machine compare the ratios of one run,
 //! which are taken in turns, not numbers of different runs.
 
 #![expect(clippy::print_stdout, reason = "the report is what this program is for")]

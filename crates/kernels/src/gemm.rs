@@ -55,7 +55,7 @@ impl<'a, E> Left<'a, E> {
 pub(crate) fn multiply<E: Element, K: Sink>(cpu: Cpu, rows: usize, left: Left<'_, E>, right: &Packed<E>, sink: &mut K) {
     let odd = !right.depth().is_multiple_of(2) && !left.padded;
     if E::PAIRS && (left.depth_stride != 1 || odd) {
-        // Pairs must lie side by side, and the last one must not reach into a neighbour.
+        // Pairs must lie side by side, and the last one must not reach into a neighbor.
         let depth = right.depth();
         let stride = right.padded_depth();
         let mut copy = vec![E::default(); rows * stride];

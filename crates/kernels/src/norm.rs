@@ -163,7 +163,7 @@ fn moments<S: Simd>(simd: S, x: &[f32], eps: f32) -> (f32, f32) {
     (mean, 1.0 / (variance + eps).sqrt())
 }
 
-/// Normalises the rows of `x` into `out`.
+/// Normalizes the rows of `x` into `out`.
 pub(crate) struct NormForward<'a, O> {
     pub params: LayerNormParams<'a>,
     pub eps: f32,
@@ -204,19 +204,19 @@ impl Kernel for NormBackward<'_> {
         let weight = self.params.weight;
         let width = weight.len();
         let rows = self.x.chunks_exact(width).zip(self.d_out.chunks_exact(width));
-        let mut normalised = vec![0.0; width];
+        let mut normalized = vec![0.0; width];
         for ((x, d_out), d_x) in rows.zip(self.d_x.chunks_exact_mut(width)) {
             let (mean, rstd) = moments(simd, x, self.eps);
-            map!(simd, &mut normalised, [x = x] => (x - mean) * rstd);
+            map!(simd, &mut normalized, [x = x] => (x - mean) * rstd);
             if let Some(d_weight) = &mut self.grads.weight {
-                update!(simd, d_weight, sum, [d = d_out, x = normalised] => d.mul_add(x, sum));
+                update!(simd, d_weight, sum, [d = d_out, x = normalized] => d.mul_add(x, sum));
             }
             if let Some(d_bias) = &mut self.grads.bias {
                 update!(simd, d_bias, sum, [d = d_out] => sum + d);
             }
             let mean_g = sum!(simd, [d = d_out, w = weight] => d * w) / width as f32;
-            let mean_gx = sum!(simd, [d = d_out, w = weight, x = normalised] => d * w * x) / width as f32;
-            update!(simd, d_x, d_x, [d = d_out, w = weight, x = normalised] =>
+            let mean_gx = sum!(simd, [d = d_out, w = weight, x = normalized] => d * w * x) / width as f32;
+            update!(simd, d_x, d_x, [d = d_out, w = weight, x = normalized] =>
                 d_x + (d * w - mean_g - x * mean_gx) * rstd);
         }
     }

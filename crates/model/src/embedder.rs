@@ -43,7 +43,7 @@ pub struct EmbedOptions {
 pub struct Views {
     /// Also the mirror image of each view.
     pub flip: bool,
-    /// Also at other sizes: the shorter side resized to 7/8 and 5/4 of what the model asks for, before the centre crop.
+    /// Also at other sizes: the shorter side resized to 7/8 and 5/4 of what the model asks for, before the center crop.
     pub scales: bool,
 }
 
@@ -149,7 +149,7 @@ fn mean_of_views(encoder: &Encoder, views: Vec<kinsight_data::Batch>, options: V
         }
         add(encoder.forward(images));
     }
-    let rows = sum.map(|sum| if count > 1 { crate::head::l2_normalise(sum) } else { sum });
+    let rows = sum.map(|sum| if count > 1 { crate::head::l2_normalize(sum) } else { sum });
     rows.map(|rows| rows.into_data().iter::<f32>().collect()).unwrap_or_default()
 }
 

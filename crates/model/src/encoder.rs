@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::attach::{attach, attached_values, is_attached};
 use crate::backbone::Backbone;
 use crate::error::ModelError;
-use crate::head::{EmbeddingHead, l2_normalise};
+use crate::head::{EmbeddingHead, l2_normalize};
 use crate::parameters::{ParameterSource, normal_values, set_trainable, uniform_values};
 use crate::prompts::{PromptRows, PromptTables};
 use crate::tuning::Tuning;
@@ -118,7 +118,7 @@ impl Encoder {
     }
 
     fn project(&self, pooled: Tensor<2>) -> Tensor<2> {
-        l2_normalise(match &self.head {
+        l2_normalize(match &self.head {
             Some(head) => head.forward(pooled),
             None => pooled,
         })

@@ -30,7 +30,7 @@ impl EmbeddingHead {
         self.projection.weight.dims()[0]
     }
 
-    /// Embeddings before normalisation.
+    /// Embeddings before normalization.
     ///
     /// # Shapes
     /// `[B, D]` to `[B, E]`
@@ -52,7 +52,7 @@ impl EmbeddingHead {
 ///
 /// # Shapes
 /// `[N, E]` to `[N, E]`
-pub fn l2_normalise(rows: Tensor<2>) -> Tensor<2> {
+pub fn l2_normalize(rows: Tensor<2>) -> Tensor<2> {
     let norm = rows.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
     rows / norm
 }

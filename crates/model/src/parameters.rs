@@ -142,7 +142,7 @@ impl ParameterInfo {
     }
 }
 
-/// A rewrite of parameters by name; the walk of an optimiser, of freezing, of loading.
+/// A rewrite of parameters by name; the walk of an optimizer, of freezing, of loading.
 pub trait MapByName {
     /// The new tensor of parameter `name`.
     fn map<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) -> Tensor<R>;

@@ -48,12 +48,12 @@ fn main() -> Outcome<()> {
             format!("recall@1 {:.4}, map@r {:.4}", evaluation.recall_at(1).unwrap_or(f64::NAN), evaluation.map_at_r())
         } else {
             let config = KnnConfig { k, max_memory_bytes };
-            let neighbours = match query_count {
+            let neighbors = match query_count {
                 0 => kinsight_retrieval::search_self(&gallery, &config)?,
                 _ => kinsight_retrieval::search(&queries, &gallery, &config)?,
             };
-            let last = neighbours.row(neighbours.len() - 1);
-            format!("last neighbour of the last query {:?}", last[last.len() - 1])
+            let last = neighbors.row(neighbors.len() - 1);
+            format!("last neighbor of the last query {:?}", last[last.len() - 1])
         };
         let seconds = start.elapsed().as_secs_f64();
         let processor = processor_seconds().zip(processor_start).map_or(f64::NAN, |(end, start)| end - start);

@@ -84,7 +84,7 @@ pub(crate) fn intervals(units: &[UnitSums], config: &BootstrapConfig) -> Vec<Int
         .collect()
 }
 
-/// The quantile of sorted values, linear between neighbours; NaN if there is none.
+/// The quantile of sorted values, linear between neighbors; NaN if there is none.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let place = share * last as f64;

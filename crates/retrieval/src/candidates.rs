@@ -4,14 +4,14 @@
 //! a buffer; when the buffer is full, one selection keeps the best k and raises the bar to the worst of them. Most scores
 //! then fail one vector compare with the bar, and the few that pass cost a store and their share of a selection.
 
-use crate::neighbour::Neighbour;
+use crate::neighbor::Neighbor;
 
 /// Candidates of the queries of one block.
 pub(crate) struct CandidateBlock {
     k: usize,
     capacity: usize,
     /// `[queries, capacity]`; the first `lens[query]` of each row are in use.
-    candidates: Vec<Neighbour>,
+    candidates: Vec<Neighbor>,
     lens: Vec<u32>,
     /// A score below the query's bar cannot be among its best k.
     bars: Vec<f32>,
@@ -24,7 +24,7 @@ impl CandidateBlock {
         Self {
             k,
             capacity,
-            candidates: vec![Neighbour::WORST; queries * capacity],
+            candidates: vec![Neighbor::WORST; queries * capacity],
             lens: vec![0; queries],
             bars: vec![f32::NEG_INFINITY; queries],
         }
@@ -32,7 +32,7 @@ impl CandidateBlock {
 
     /// Bytes that [`new`](Self::new) takes for each query.
     pub fn bytes_per_query(capacity: usize) -> usize {
-        capacity * size_of::<Neighbour>() + size_of::<u32>() + size_of::<f32>()
+        capacity * size_of::<Neighbor>() + size_of::<u32>() + size_of::<f32>()
     }
 
     /// The bars of all queries.
@@ -46,7 +46,7 @@ impl CandidateBlock {
             return;
         }
         let len = self.lens[query] as usize;
-        self.candidates[query * self.capacity + len] = Neighbour::new(index as u32, score);
+        self.candidates[query * self.capacity + len] = Neighbor::new(index as u32, score);
         self.lens[query] = len as u32 + 1;
         if len + 1 == self.capacity {
             self.keep_best(query);
@@ -56,7 +56,7 @@ impl CandidateBlock {
     /// The best candidates of each query, best first, `[queries, k]`, and the memory of the rest given back.
     ///
     /// Every query must have been offered at least `k` candidates.
-    pub fn into_ranked(mut self) -> Vec<Neighbour> {
+    pub fn into_ranked(mut self) -> Vec<Neighbor> {
         for query in 0..self.lens.len() {
             debug_assert!(self.lens[query] as usize >= self.k);
             self.keep_best(query);
@@ -93,7 +93,7 @@ mod tests {
             block.offer(1, scores.len() - 1 - index, scores[scores.len() - 1 - index]);
         }
         assert_eq!(block.bars()[0], 0.5);
-        let ranked: Vec<u32> = block.into_ranked().iter().map(|neighbour| neighbour.index()).collect();
+        let ranked: Vec<u32> = block.into_ranked().iter().map(|neighbor| neighbor.index()).collect();
         assert_eq!(ranked, [5, 1, 2, 5, 1, 2]);
     }
 }

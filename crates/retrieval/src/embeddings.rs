@@ -1,7 +1,7 @@
 //! Unit embeddings: the only form in which search and metrics take vectors.
 //!
 //! Every metric of this crate is defined on the cosine similarity. With rows of length one that is the inner product, so
-//! normalising once at the door removes the question "was this normalised?" everywhere behind it.
+//! normalizing once at the door removes the question "was this normalized?" everywhere behind it.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::error::{Result, RetrievalError};
 
-/// A row whose squared length is this close to one counts as normalised: the rounding of a normalised `f32` row.
+/// A row whose squared length is this close to one counts as normalized: the rounding of a normalized `f32` row.
 const UNIT_TOLERANCE: f64 = 2.4e-7;
 
 /// Rows of length one, `[n, dim]`, contiguous and row-major.
@@ -50,7 +50,7 @@ impl UnitEmbeddings {
         let bad = values
             .par_chunks_mut(dim)
             .enumerate()
-            .filter_map(|(row, values)| normalise(values, row).err())
+            .filter_map(|(row, values)| normalize(values, row).err())
             .min_by_key(offending_row);
         match bad {
             Some(error) => Err(error),
@@ -116,7 +116,7 @@ impl UnitEmbeddings {
     }
 }
 
-fn normalise(row_values: &mut [f32], row: usize) -> Result<()> {
+fn normalize(row_values: &mut [f32], row: usize) -> Result<()> {
     let mut squared = 0.0_f64;
     for (column, &value) in row_values.iter().enumerate() {
         if !value.is_finite() {

@@ -310,7 +310,7 @@ fn evaluate(
     let judge = Judge::new(relevance, config)?;
     let task = RankTask { queries, gallery, relevance, depth: judge.depth };
     let scored = map_rankings(&task, config.max_memory_bytes, |_, ranking| judge.score(&ranking))?;
-    let mut evaluation = judge.summarise(scored, gallery.len(), query_labels)?;
+    let mut evaluation = judge.summarize(scored, gallery.len(), query_labels)?;
     if let Some(clustering) = &config.clustering {
         evaluation.clustering = Some(cluster(queries, query_labels, clustering)?);
     }
@@ -363,7 +363,7 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// Settings of the bootstrap out of range.
-    pub fn summarise(&self, scored: Vec<Scored>, gallery: usize, query_labels: &[i64]) -> Result<Evaluation> {
+    pub fn summarize(&self, scored: Vec<Scored>, gallery: usize, query_labels: &[i64]) -> Result<Evaluation> {
         let queries = self.relevance.queries();
         let (scores, first_ranks): (Vec<Box<[f64]>>, Vec<Option<u32>>) = scored.into_iter().unzip();
         let judged: Vec<bool> = (0..queries).map(|query| self.relevance.relevant_count(query) > 0).collect();

@@ -1,7 +1,7 @@
 //! k-means with k-means++ seeds, for the metrics of a clustering.
 //!
-//! Lloyd's iteration on the unit rows with centres in the ball (not on the sphere), as the metric-learning literature runs
-//! it before NMI. Seeded and independent of the number of threads: rows are assigned one by one, centres are summed in `f64`
+//! Lloyd's iteration on the unit rows with centers in the ball (not on the sphere), as the metric-learning literature runs
+//! it before NMI. Seeded and independent of the number of threads: rows are assigned one by one, centers are summed in `f64`
 //! in the order of the rows.
 //!
 //! Differs from k-means++ (Arthur and Vassilvitskii, 2007) where there are many clusters: seeds are drawn in up to 64 rounds,
@@ -16,7 +16,7 @@ use crate::UnitEmbeddings;
 use crate::error::{Result, RetrievalError};
 use crate::scores::score_tile;
 
-/// Rows and centres of a tile of similarities.
+/// Rows and centers of a tile of similarities.
 const BLOCK: usize = 256;
 
 /// Most rounds in which seeds are drawn.
@@ -46,7 +46,7 @@ impl Default for KMeansConfig {
 pub struct Clustering {
     /// Cluster of each row.
     pub assignments: Vec<i64>,
-    /// Sum of squared distances of the rows to their centres.
+    /// Sum of squared distances of the rows to their centers.
     pub inertia: f64,
 }
 
@@ -78,38 +78,38 @@ pub fn kmeans(embeddings: &UnitEmbeddings, config: &KMeansConfig) -> Result<Clus
 fn run(embeddings: &UnitEmbeddings, clusters: usize, config: &KMeansConfig, restart: usize) -> Clustering {
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
     rng.set_stream(restart as u64);
-    let mut centres = draw_seeds(embeddings, clusters, &mut rng);
+    let mut centers = draw_seeds(embeddings, clusters, &mut rng);
     let mut nearest = vec![Nearest::NONE; embeddings.len()];
-    assign(embeddings, &centres, &mut nearest);
+    assign(embeddings, &centers, &mut nearest);
     for _ in 1..config.iterations {
-        centres = means(embeddings, clusters, &mut nearest);
-        let before: Vec<u32> = nearest.iter().map(|nearest| nearest.centre).collect();
-        assign(embeddings, &centres, &mut nearest);
-        if nearest.iter().zip(before).all(|(nearest, before)| nearest.centre == before) {
+        centers = means(embeddings, clusters, &mut nearest);
+        let before: Vec<u32> = nearest.iter().map(|nearest| nearest.center).collect();
+        assign(embeddings, &centers, &mut nearest);
+        if nearest.iter().zip(before).all(|(nearest, before)| nearest.center == before) {
             break;
         }
     }
     Clustering {
-        assignments: nearest.iter().map(|nearest| i64::from(nearest.centre)).collect(),
+        assignments: nearest.iter().map(|nearest| i64::from(nearest.center)).collect(),
         inertia: nearest.iter().map(|nearest| f64::from(nearest.distance)).sum(),
     }
 }
 
-/// A row's nearest centre and its squared distance.
+/// A row's nearest center and its squared distance.
 #[derive(Clone, Copy)]
 struct Nearest {
-    centre: u32,
+    center: u32,
     distance: f32,
 }
 
 impl Nearest {
-    const NONE: Self = Self { centre: 0, distance: f32::INFINITY };
+    const NONE: Self = Self { center: 0, distance: f32::INFINITY };
 }
 
 /// Draws rows with a chance proportional to the squared distance to the seeds drawn so far. Returns `[clusters, dim]`.
 fn draw_seeds(embeddings: &UnitEmbeddings, clusters: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let dim = embeddings.dim();
-    let mut distances = vec![Nearest { centre: 0, distance: 1.0 }; embeddings.len()];
+    let mut distances = vec![Nearest { center: 0, distance: 1.0 }; embeddings.len()];
     let mut seeds: Vec<f32> = Vec::with_capacity(clusters * dim);
     let per_round = clusters.div_ceil(SEED_ROUNDS);
     while seeds.len() < clusters * dim {
@@ -142,28 +142,28 @@ fn draw_seeds(embeddings: &UnitEmbeddings, clusters: usize, rng: &mut ChaCha8Rng
     seeds
 }
 
-fn assign(embeddings: &UnitEmbeddings, centres: &[f32], nearest: &mut [Nearest]) {
+fn assign(embeddings: &UnitEmbeddings, centers: &[f32], nearest: &mut [Nearest]) {
     nearest.fill(Nearest::NONE);
-    improve(embeddings, centres, 0, nearest);
+    improve(embeddings, centers, 0, nearest);
 }
 
-/// Moves rows to those of the `centres`, numbered from `first`, that are strictly nearer than their nearest so far.
+/// Moves rows to those of the `centers`, numbered from `first`, that are strictly nearer than their nearest so far.
 ///
 /// `|x - c|^2 = 1 - 2 <x, c> + |c|^2` for a unit row x.
-fn improve(embeddings: &UnitEmbeddings, centres: &[f32], first: usize, nearest: &mut [Nearest]) {
+fn improve(embeddings: &UnitEmbeddings, centers: &[f32], first: usize, nearest: &mut [Nearest]) {
     let dim = embeddings.dim();
-    let squared: Vec<f32> = centres.chunks_exact(dim).map(|centre| centre.iter().map(|x| x * x).sum()).collect();
+    let squared: Vec<f32> = centers.chunks_exact(dim).map(|center| center.iter().map(|x| x * x).sum()).collect();
     nearest.par_chunks_mut(BLOCK).zip(embeddings.as_slice().par_chunks(BLOCK * dim)).for_each_init(
         || vec![0.0; BLOCK * BLOCK],
         |scores, (nearest, rows)| {
-            for (block, (centres, squared)) in centres.chunks(BLOCK * dim).zip(squared.chunks(BLOCK)).enumerate() {
+            for (block, (centers, squared)) in centers.chunks(BLOCK * dim).zip(squared.chunks(BLOCK)).enumerate() {
                 let scores = &mut scores[..nearest.len() * squared.len()];
-                score_tile(rows, centres, dim, scores);
+                score_tile(rows, centers, dim, scores);
                 for (nearest, scores) in nearest.iter_mut().zip(scores.chunks_exact(squared.len())) {
                     for (place, (&score, &squared)) in scores.iter().zip(squared).enumerate() {
                         let distance = (1.0 - 2.0 * score + squared).max(0.0);
                         if distance < nearest.distance {
-                            *nearest = Nearest { centre: (first + block * BLOCK + place) as u32, distance };
+                            *nearest = Nearest { center: (first + block * BLOCK + place) as u32, distance };
                         }
                     }
                 }
@@ -172,11 +172,11 @@ fn improve(embeddings: &UnitEmbeddings, centres: &[f32], first: usize, nearest: 
     );
 }
 
-/// The mean of each cluster's rows, `[clusters, dim]`. An empty cluster takes the row that is farthest from its centre.
+/// The mean of each cluster's rows, `[clusters, dim]`. An empty cluster takes the row that is farthest from its center.
 fn means(embeddings: &UnitEmbeddings, clusters: usize, nearest: &mut [Nearest]) -> Vec<f32> {
     let mut members: Vec<Vec<u32>> = vec![Vec::new(); clusters];
     for (row, nearest) in (0_u32..).zip(nearest.iter()) {
-        members[nearest.centre as usize].push(row);
+        members[nearest.center as usize].push(row);
     }
     let empty: Vec<usize> = (0..clusters).filter(|&cluster| members[cluster].is_empty()).collect();
     if !empty.is_empty() {
@@ -187,19 +187,19 @@ fn means(embeddings: &UnitEmbeddings, clusters: usize, nearest: &mut [Nearest]) 
         }
     }
     let dim = embeddings.dim();
-    let mut centres = vec![0.0; clusters * dim];
-    centres.par_chunks_mut(dim).zip(&members).for_each(|(centre, members)| {
+    let mut centers = vec![0.0; clusters * dim];
+    centers.par_chunks_mut(dim).zip(&members).for_each(|(center, members)| {
         let mut sum = vec![0.0_f64; dim];
         for &row in members {
             for (sum, &value) in sum.iter_mut().zip(embeddings.row(row as usize)) {
                 *sum += f64::from(value);
             }
         }
-        for (value, sum) in centre.iter_mut().zip(sum) {
+        for (value, sum) in center.iter_mut().zip(sum) {
             *value = (sum / members.len() as f64) as f32;
         }
     });
-    centres
+    centers
 }
 
 #[cfg(test)]

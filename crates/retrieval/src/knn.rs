@@ -1,4 +1,4 @@
-//! Exact nearest neighbours by cosine similarity.
+//! Exact nearest neighbors by cosine similarity.
 //!
 //! Every score is computed (a blocked matrix product), none is kept beyond its tile but the best k of each query: no index,
 //! no approximation, memory set by the caller. Where the queries are the gallery itself, each product serves two queries.
@@ -11,16 +11,16 @@ use rayon::prelude::*;
 use crate::UnitEmbeddings;
 use crate::candidates::CandidateBlock;
 use crate::error::{Result, RetrievalError};
-use crate::neighbour::Neighbour;
+use crate::neighbor::Neighbor;
 use crate::scores::{columns_reaching, columns_reaching_either};
 use crate::tiles::{self, BLOCK, Tile};
 
 /// Settings of an exact search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnnConfig {
-    /// How many neighbours each query gets; all of the gallery if it has fewer. Default 10.
+    /// How many neighbors each query gets; all of the gallery if it has fewer. Default 10.
     pub k: usize,
-    /// Bound on what the search allocates: its result (8 bytes a neighbour), candidates and tiles, but not the embeddings,
+    /// Bound on what the search allocates: its result (8 bytes a neighbor), candidates and tiles, but not the embeddings,
     /// which the caller already holds. Default 1 GiB.
     ///
     /// More memory than the least saves time in a self-search, where all queries at once can share the products.
@@ -33,17 +33,17 @@ impl Default for KnnConfig {
     }
 }
 
-/// The neighbours of each query, best first.
+/// The neighbors of each query, best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Neighbours {
+pub struct Neighbors {
     /// Each `[queries_per_block, k]`, the last one perhaps shorter.
-    blocks: Vec<Vec<Neighbour>>,
+    blocks: Vec<Vec<Neighbor>>,
     queries_per_block: usize,
     queries: usize,
     k: usize,
 }
 
-impl Neighbours {
+impl Neighbors {
     /// Number of queries.
     pub fn len(&self) -> usize {
         self.queries
@@ -54,29 +54,29 @@ impl Neighbours {
         self.queries == 0
     }
 
-    /// Neighbours of each query: the configured k, or the size of the gallery (without the query itself) if that is less.
+    /// Neighbors of each query: the configured k, or the size of the gallery (without the query itself) if that is less.
     pub fn k(&self) -> usize {
         self.k
     }
 
-    /// The neighbours of a query, best first, ties in order of index.
+    /// The neighbors of a query, best first, ties in order of index.
     ///
     /// # Panics
     /// If `query` is not below [`len`](Self::len), as indexing a slice does.
-    pub fn row(&self, query: usize) -> &[Neighbour] {
+    pub fn row(&self, query: usize) -> &[Neighbor] {
         let from = query % self.queries_per_block * self.k;
         &self.blocks[query / self.queries_per_block][from..from + self.k]
     }
 
     /// The rows of [`row`](Self::row), in the order of the queries.
-    pub fn rows(&self) -> impl Iterator<Item = &[Neighbour]> {
+    pub fn rows(&self) -> impl Iterator<Item = &[Neighbor]> {
         (0..self.queries).map(|query| self.row(query))
     }
 }
 
-/// The nearest neighbours of every row among all other rows.
+/// The nearest neighbors of every row among all other rows.
 ///
-/// A row is left out of its own neighbours because it is the same row, not because it is at distance zero: a duplicate is
+/// A row is left out of its own neighbors because it is the same row, not because it is at distance zero: a duplicate is
 /// found like anything else.
 ///
 /// # Errors
@@ -87,11 +87,11 @@ impl Neighbours {
 /// use kinsight_retrieval::{KnnConfig, UnitEmbeddings, search_self};
 ///
 /// let embeddings = UnitEmbeddings::new(vec![1.0, 0.0, 0.0, 1.0, 1.0, 0.1], 2)?;
-/// let neighbours = search_self(&embeddings, &KnnConfig { k: 1, ..KnnConfig::default() })?;
-/// assert_eq!(neighbours.row(0)[0].index(), 2);
+/// let neighbors = search_self(&embeddings, &KnnConfig { k: 1, ..KnnConfig::default() })?;
+/// assert_eq!(neighbors.row(0)[0].index(), 2);
 /// # Ok::<(), kinsight_retrieval::RetrievalError>(())
 /// ```
-pub fn search_self(embeddings: &UnitEmbeddings, config: &KnnConfig) -> Result<Neighbours> {
+pub fn search_self(embeddings: &UnitEmbeddings, config: &KnnConfig) -> Result<Neighbors> {
     if embeddings.len() < 2 {
         return Err(RetrievalError::Empty { what: "the gallery without the query" });
     }
@@ -107,14 +107,14 @@ pub fn search_self(embeddings: &UnitEmbeddings, config: &KnnConfig) -> Result<Ne
         Some(columns) => offer_both(rows, columns, tile, hits),
         None => offer_rows(rows, tile, true, hits),
     });
-    Ok(Neighbours { blocks: rank(states), queries_per_block: BLOCK, queries: embeddings.len(), k: plan.k })
+    Ok(Neighbors { blocks: rank(states), queries_per_block: BLOCK, queries: embeddings.len(), k: plan.k })
 }
 
-/// The nearest neighbours of every query in a gallery.
+/// The nearest neighbors of every query in a gallery.
 ///
 /// # Errors
 /// `k` of zero, an empty gallery, widths that differ, or a memory setting that cannot hold the result and one tile.
-pub fn search(queries: &UnitEmbeddings, gallery: &UnitEmbeddings, config: &KnnConfig) -> Result<Neighbours> {
+pub fn search(queries: &UnitEmbeddings, gallery: &UnitEmbeddings, config: &KnnConfig) -> Result<Neighbors> {
     if queries.dim() != gallery.dim() {
         return Err(RetrievalError::WidthMismatch { queries: queries.dim(), gallery: gallery.dim() });
     }
@@ -153,7 +153,7 @@ impl Plan {
         let allowed = config.max_memory_bytes;
 
         let left = allowed.saturating_sub(rayon::current_num_threads().saturating_mul(one_worker));
-        let affordable = left / queries.max(1) / size_of::<Neighbour>();
+        let affordable = left / queries.max(1) / size_of::<Neighbor>();
         let capacity = roomy.min(affordable.saturating_sub(1));
         if of_itself && capacity >= tight {
             let workers = tiles::workers(allowed, bytes(queries, capacity), one_worker)?;
@@ -161,7 +161,7 @@ impl Plan {
             return Ok(Self { k, capacity, symmetric: true, queries_per_block, queries_per_group, workers });
         }
 
-        let result = queries.saturating_mul(k * size_of::<Neighbour>());
+        let result = queries.saturating_mul(k * size_of::<Neighbor>());
         let left = allowed.saturating_sub(result).saturating_sub(one_worker);
         let affordable = left / CandidateBlock::bytes_per_query(roomy);
         if affordable == 0 {
@@ -181,7 +181,7 @@ fn search_in_groups(
     gallery: &UnitEmbeddings,
     of_itself: bool,
     plan: &Plan,
-) -> Result<Neighbours> {
+) -> Result<Neighbors> {
     let ranges = tiles::blocks(queries.len(), plan.queries_per_block);
     let mut ranked = Vec::with_capacity(ranges.len());
     for group in ranges.chunks((plan.queries_per_group / plan.queries_per_block).max(1)) {
@@ -192,7 +192,7 @@ fn search_in_groups(
         ranked.extend(rank(states));
     }
     let queries_per_block = plan.queries_per_block;
-    Ok(Neighbours { blocks: ranked, queries_per_block, queries: queries.len(), k: plan.k })
+    Ok(Neighbors { blocks: ranked, queries_per_block, queries: queries.len(), k: plan.k })
 }
 
 fn new_states(ranges: &[Range<usize>], plan: &Plan) -> Vec<Mutex<CandidateBlock>> {
@@ -225,7 +225,7 @@ fn offer_both(rows: &mut CandidateBlock, columns: &mut CandidateBlock, tile: &Ti
     }
 }
 
-fn rank(states: Vec<Mutex<CandidateBlock>>) -> Vec<Vec<Neighbour>> {
+fn rank(states: Vec<Mutex<CandidateBlock>>) -> Vec<Vec<Neighbor>> {
     states
         .into_par_iter()
         .map(|state| state.into_inner().unwrap_or_else(PoisonError::into_inner).into_ranked())

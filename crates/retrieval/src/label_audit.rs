@@ -1,16 +1,16 @@
 //! Which labels look wrong, which items belong to nothing, and how varied each class is, from embeddings alone.
 //!
-//! A wrong label shows in two ways: the item's nearest neighbours are of another class, and it is nearer to another
-//! class's centre than to its own. Each alone raises false alarms (a class between two others; a class in several
+//! A wrong label shows in two ways: the item's nearest neighbors are of another class, and it is nearer to another
+//! class's center than to its own. Each alone raises false alarms (a class between two others; a class in several
 //! clusters), so an item is suspected by both together:
 //!
 //! ```text
 //! vote(c)  = sum over the k nearest of max(s, 0) [label = c] / sum over the k nearest of max(s, 0)
-//! centre(c) = normalise(sum of the embeddings of c), without the item itself
-//! score    = max over c of (vote(c) - vote(own)) / 2 + (x . centre(c) - x . centre(own)) / spread
+//! center(c) = normalize(sum of the embeddings of c), without the item itself
+//! score    = max over c of (vote(c) - vote(own)) / 2 + (x . center(c) - x . center(own)) / spread
 //! ```
-//! over the other classes among the neighbours that have at least two items, where `spread` is the standard deviation of `x . centre` over all items and their own centres, so that both parts are
-//! of one size. Suspected are items with a positive score, highest first. Sources: neighbour disagreement, Wilson's editing
+//! over the other classes among the neighbors that have at least two items, where `spread` is the standard deviation of `x . center` over all items and their own centers, so that both parts are
+//! of one size. Suspected are items with a positive score, highest first. Sources: neighbor disagreement, Wilson's editing
 //! (1972) and Northcutt et al., "Confident Learning" (2021) for ranking by margin; differs from the latter: there is no
 //! classifier, the embedding is the judge.
 //!
@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use crate::UnitEmbeddings;
 use crate::error::{Result, RetrievalError};
-use crate::knn::Neighbours;
+use crate::knn::Neighbors;
 
 /// An item whose label looks wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -35,9 +35,9 @@ pub struct Suspect {
     pub suggested: i64,
     /// How sure; above zero, no upper end.
     pub score: f64,
-    /// Share of its neighbours, weighted by similarity, that have the suggested label.
+    /// Share of its neighbors, weighted by similarity, that have the suggested label.
     pub vote: f64,
-    /// By how much it is nearer to the suggested class's centre than to its own, in cosine.
+    /// By how much it is nearer to the suggested class's center than to its own, in cosine.
     pub margin: f64,
 }
 
@@ -46,7 +46,7 @@ pub struct Suspect {
 pub struct Outlier {
     /// The row.
     pub row: usize,
-    /// Mean similarity to its nearest neighbours of any class.
+    /// Mean similarity to its nearest neighbors of any class.
     pub similarity: f64,
     /// How far that is below the median of all, in robust standard deviations (1.4826 times the median deviation).
     pub deviations: f64,
@@ -65,38 +65,38 @@ pub struct ClassDiversity {
 
 /// Items whose label looks wrong, most suspicious first.
 ///
-/// `neighbours` are those of the rows among each other; `vectors` are vectors to be near to, one a class (learned
-/// proxies, unit length), in place of the classes' own centres where there is one.
+/// `neighbors` are those of the rows among each other; `vectors` are vectors to be near to, one a class (learned
+/// proxies, unit length), in place of the classes' own centers where there is one.
 ///
 /// # Errors
-/// If there is not one label a row, not one list of neighbours a row, or a vector of another width.
+/// If there is not one label a row, not one list of neighbors a row, or a vector of another width.
 pub fn suspects(
     embeddings: &UnitEmbeddings,
     labels: &[i64],
-    neighbours: &Neighbours,
+    neighbors: &Neighbors,
     vectors: &BTreeMap<i64, Vec<f32>>,
 ) -> Result<Vec<Suspect>> {
-    check(embeddings, labels, neighbours)?;
+    check(embeddings, labels, neighbors)?;
     if let Some(vector) = vectors.values().find(|vector| vector.len() != embeddings.dim()) {
         return Err(RetrievalError::WidthMismatch { queries: embeddings.dim(), gallery: vector.len() });
     }
-    let centres = Centres::new(embeddings, labels, vectors);
+    let centers = Centers::new(embeddings, labels, vectors);
     let to_own: Vec<Option<f64>> =
-        (0..labels.len()).map(|row| centres.similarity(embeddings.row(row), labels[row], labels[row])).collect();
+        (0..labels.len()).map(|row| centers.similarity(embeddings.row(row), labels[row], labels[row])).collect();
     let spread = standard_deviation(&to_own.iter().flatten().copied().collect::<Vec<_>>()).max(1e-6);
     let judge = |row: usize| {
-        let votes = votes(labels, neighbours, row);
+        let votes = votes(labels, neighbors, row);
         let own = labels[row];
         let vote = |label: i64| votes.get(&label).copied().unwrap_or(0.0);
         let suspect = |suggested: i64| {
-            let to_suggested = centres.similarity(embeddings.row(row), suggested, own)?;
+            let to_suggested = centers.similarity(embeddings.row(row), suggested, own)?;
             // An item alone in its class has nothing to be near to.
             let margin = to_suggested - to_own[row].unwrap_or(to_suggested);
             let score = (vote(suggested) - vote(own)) / 2.0 + margin / spread;
             Some(Suspect { row, label: own, suggested, score, vote: vote(suggested), margin })
         };
-        // An item that is a class by itself is its own centre, and near to everything around it.
-        let others = votes.keys().filter(|label| **label != own && centres.items(**label) > 1);
+        // An item that is a class by itself is its own center, and near to everything around it.
+        let others = votes.keys().filter(|label| **label != own && centers.items(**label) > 1);
         // Among equals the lower label, so that the order of rows does not matter.
         let best = others.filter_map(|label| suspect(*label));
         best.max_by(|a, b| a.score.total_cmp(&b.score).then(b.suggested.cmp(&a.suggested)))
@@ -107,16 +107,16 @@ pub fn suspects(
     Ok(suspects)
 }
 
-/// Items whose mean similarity to their nearest neighbours is at least `deviations` robust deviations below the usual,
+/// Items whose mean similarity to their nearest neighbors is at least `deviations` robust deviations below the usual,
 /// farthest first.
 ///
 /// # Errors
-/// If there is not one list of neighbours a row.
-pub fn outliers(embeddings: &UnitEmbeddings, neighbours: &Neighbours, deviations: f64) -> Result<Vec<Outlier>> {
-    check(embeddings, &vec![0; embeddings.len()], neighbours)?;
+/// If there is not one list of neighbors a row.
+pub fn outliers(embeddings: &UnitEmbeddings, neighbors: &Neighbors, deviations: f64) -> Result<Vec<Outlier>> {
+    check(embeddings, &vec![0; embeddings.len()], neighbors)?;
     let mean = |row: usize| {
-        let found = neighbours.row(row);
-        found.iter().map(|neighbour| f64::from(neighbour.score())).sum::<f64>() / found.len().max(1) as f64
+        let found = neighbors.row(row);
+        found.iter().map(|neighbor| f64::from(neighbor.score())).sum::<f64>() / found.len().max(1) as f64
     };
     let means: Vec<f64> = (0..embeddings.len()).map(mean).collect();
     let middle = median(&means);
@@ -154,22 +154,22 @@ pub fn class_diversity(embeddings: &UnitEmbeddings, labels: &[i64]) -> Result<Ve
     Ok(sums.iter().map(diversity).collect())
 }
 
-fn check(embeddings: &UnitEmbeddings, labels: &[i64], neighbours: &Neighbours) -> Result<()> {
+fn check(embeddings: &UnitEmbeddings, labels: &[i64], neighbors: &Neighbors) -> Result<()> {
     let rows = embeddings.len();
     if labels.len() != rows {
         return Err(RetrievalError::LabelCount { what: "embeddings", rows, labels: labels.len() });
     }
-    if neighbours.len() != rows {
-        return Err(RetrievalError::LabelCount { what: "lists of neighbours", rows, labels: neighbours.len() });
+    if neighbors.len() != rows {
+        return Err(RetrievalError::LabelCount { what: "lists of neighbors", rows, labels: neighbors.len() });
     }
     Ok(())
 }
 
-/// Share of each label among the neighbours of `row`, weighted by similarity.
-fn votes(labels: &[i64], neighbours: &Neighbours, row: usize) -> BTreeMap<i64, f64> {
+/// Share of each label among the neighbors of `row`, weighted by similarity.
+fn votes(labels: &[i64], neighbors: &Neighbors, row: usize) -> BTreeMap<i64, f64> {
     let mut votes: BTreeMap<i64, f64> = BTreeMap::new();
-    for neighbour in neighbours.row(row) {
-        *votes.entry(labels[neighbour.index() as usize]).or_default() += f64::from(neighbour.score().max(0.0));
+    for neighbor in neighbors.row(row) {
+        *votes.entry(labels[neighbor.index() as usize]).or_default() += f64::from(neighbor.score().max(0.0));
     }
     let total: f64 = votes.values().sum::<f64>().max(f64::MIN_POSITIVE);
     votes.values_mut().for_each(|vote| *vote /= total);
@@ -177,12 +177,12 @@ fn votes(labels: &[i64], neighbours: &Neighbours, row: usize) -> BTreeMap<i64, f
 }
 
 /// What a class's items are near to.
-struct Centres<'a> {
+struct Centers<'a> {
     sums: BTreeMap<i64, (Vec<f64>, usize)>,
     vectors: &'a BTreeMap<i64, Vec<f32>>,
 }
 
-impl<'a> Centres<'a> {
+impl<'a> Centers<'a> {
     fn new(embeddings: &UnitEmbeddings, labels: &[i64], vectors: &'a BTreeMap<i64, Vec<f32>>) -> Self {
         Self { sums: sums(embeddings, labels), vectors }
     }
@@ -192,7 +192,7 @@ impl<'a> Centres<'a> {
         self.sums.get(&label).map_or(0, |(_, count)| *count)
     }
 
-    /// Cosine of `item`, which is one of `own`, and the centre of `label`; none if there is nothing else in the class.
+    /// Cosine of `item`, which is one of `own`, and the center of `label`; none if there is nothing else in the class.
     fn similarity(&self, item: &[f32], label: i64, own: i64) -> Option<f64> {
         if let Some(vector) = self.vectors.get(&label) {
             return Some(item.iter().zip(vector).map(|(a, b)| f64::from(a * b)).sum());
@@ -251,16 +251,16 @@ mod tests {
         let mut values = Vec::new();
         let mut labels = Vec::new();
         for class in 0..CLASSES {
-            let centre = draw();
+            let center = draw();
             for _ in 0..EACH {
-                values.extend(centre.iter().zip(draw()).map(|(centre, noise)| centre + spread * noise));
+                values.extend(center.iter().zip(draw()).map(|(center, noise)| center + spread * noise));
                 labels.push(class as i64);
             }
         }
         (UnitEmbeddings::new(values, 16).unwrap(), labels)
     }
 
-    fn neighbours(embeddings: &UnitEmbeddings) -> Neighbours {
+    fn neighbors(embeddings: &UnitEmbeddings) -> Neighbors {
         search_self(embeddings, &KnnConfig { k: 10, ..KnnConfig::default() }).unwrap()
     }
 
@@ -272,7 +272,7 @@ mod tests {
         for (turn, &row) in flipped.iter().enumerate() {
             labels[row] = (truth[row] + 1 + turn as i64 % 10) % CLASSES as i64;
         }
-        let found = suspects(&embeddings, &labels, &neighbours(&embeddings), &BTreeMap::new()).unwrap();
+        let found = suspects(&embeddings, &labels, &neighbors(&embeddings), &BTreeMap::new()).unwrap();
         let first = &found[..flipped.len()];
         let right = first.iter().filter(|suspect| flipped.contains(&suspect.row)).count();
         assert!(right >= 11, "{right} of 12");
@@ -284,30 +284,30 @@ mod tests {
     #[test]
     fn sound_labels_raise_no_suspicion() {
         let (embeddings, labels) = clouds(0.4);
-        assert!(suspects(&embeddings, &labels, &neighbours(&embeddings), &BTreeMap::new()).unwrap().is_empty());
+        assert!(suspects(&embeddings, &labels, &neighbors(&embeddings), &BTreeMap::new()).unwrap().is_empty());
     }
 
     #[test]
-    fn proxies_take_the_place_of_centres() {
+    fn proxies_take_the_place_of_centers() {
         let (embeddings, mut labels) = clouds(0.4);
         labels[3] = 1;
         let proxy = |row: usize| embeddings.row(row).to_vec();
         let vectors = BTreeMap::from([(0, proxy(5)), (1, proxy(2 * EACH))]);
-        let found = suspects(&embeddings, &labels, &neighbours(&embeddings), &vectors).unwrap();
+        let found = suspects(&embeddings, &labels, &neighbors(&embeddings), &vectors).unwrap();
         let cosine = |a: usize, b: usize| -> f64 {
             embeddings.row(a).iter().zip(embeddings.row(b)).map(|(a, b)| f64::from(a * b)).sum()
         };
         assert_eq!((found[0].row, found[0].suggested), (3, 0));
         assert!((found[0].margin - (cosine(3, 5) - cosine(3, 2 * EACH))).abs() < 1e-9);
         let narrow = BTreeMap::from([(0, vec![1.0])]);
-        assert!(suspects(&embeddings, &labels, &neighbours(&embeddings), &narrow).is_err());
+        assert!(suspects(&embeddings, &labels, &neighbors(&embeddings), &narrow).is_err());
     }
 
     #[test]
-    fn an_item_alone_in_its_class_is_judged_by_its_neighbours() {
+    fn an_item_alone_in_its_class_is_judged_by_its_neighbors() {
         let (embeddings, mut labels) = clouds(0.4);
         labels[3] = 99;
-        let found = suspects(&embeddings, &labels, &neighbours(&embeddings), &BTreeMap::new()).unwrap();
+        let found = suspects(&embeddings, &labels, &neighbors(&embeddings), &BTreeMap::new()).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].row, found[0].suggested, found[0].margin), (3, 0, 0.0));
     }
@@ -319,7 +319,7 @@ mod tests {
         let stray = values.len() / 16;
         values.extend((0..16).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }));
         let embeddings = UnitEmbeddings::new(values, 16).unwrap();
-        let found = outliers(&embeddings, &neighbours(&embeddings), 3.5).unwrap();
+        let found = outliers(&embeddings, &neighbors(&embeddings), 3.5).unwrap();
         assert_eq!(found.first().map(|outlier| outlier.row), Some(stray));
     }
 

@@ -9,11 +9,11 @@
 //! | judge embeddings | [`evaluate_self`], [`evaluate_query_gallery`] with [`EvalConfig`] |
 //! | find wrong labels and outliers | [`suspects`], [`outliers`], [`class_diversity`] |
 //! | draw a map of them | [`tsne`] with [`TsneConfig`] |
-//! | find neighbours | [`search_self`], [`search`] with [`KnnConfig`] |
+//! | find neighbors | [`search_self`], [`search`] with [`KnnConfig`] |
 //! | search rows that lie in a file | [`scan`] |
 //! | read and write embeddings | [`io`] |
 //! | compute one metric | [`metrics`] |
-//! | improve neighbours after the fact | [`post`] |
+//! | improve neighbors after the fact | [`post`] |
 //!
 //! It does not approximate: there is no index here.
 
@@ -30,7 +30,7 @@ mod kmeans;
 mod knn;
 mod label_audit;
 pub mod metrics;
-mod neighbour;
+mod neighbor;
 mod pair_histogram;
 mod paired;
 mod per_class;
@@ -51,9 +51,9 @@ pub use evaluation::{
     evaluate_with_identity,
 };
 pub use kmeans::{Clustering, KMeansConfig, kmeans};
-pub use knn::{KnnConfig, Neighbours, search, search_self};
+pub use knn::{KnnConfig, Neighbors, search, search_self};
 pub use label_audit::{ClassDiversity, Outlier, Suspect, class_diversity, outliers, suspects};
-pub use neighbour::Neighbour;
+pub use neighbor::Neighbor;
 pub use pair_histogram::PairHistogram;
 pub use paired::{PairedDifference, QueryScore, paired_bootstrap, query_scores};
 pub use per_class::ClassScores;

@@ -36,8 +36,8 @@ pub fn query_scores(embeddings: &UnitEmbeddings, labels: &[i64], max_memory_byte
     }
     let largest = sizes.values().copied().max().unwrap_or(1);
     let config = KnnConfig { k: (largest - 1).max(1), max_memory_bytes };
-    let neighbours = search_self(embeddings, &config)?;
-    let score = |(query, found): (usize, &[crate::Neighbour])| {
+    let neighbors = search_self(embeddings, &config)?;
+    let score = |(query, found): (usize, &[crate::Neighbor])| {
         let relevant = sizes.get(&labels[query]).map_or(0, |size| size - 1);
         let hits: Vec<bool> = found.iter().map(|n| labels[n.index() as usize] == labels[query]).collect();
         let mut right = 0.0;
@@ -50,7 +50,7 @@ pub fn query_scores(embeddings: &UnitEmbeddings, labels: &[i64], max_memory_byte
             map_at_r: (relevant > 0).then(|| precisions.sum::<f64>() / relevant as f64),
         }
     };
-    Ok(neighbours.rows().enumerate().map(score).collect())
+    Ok(neighbors.rows().enumerate().map(score).collect())
 }
 
 /// A difference of two means over the same queries.

@@ -1,6 +1,6 @@
 //! Ranks of the relevant items, found by counting, without sorting or keeping a ranking.
 //!
-//! Every metric of a labelled ranking is a function of the ranks at which the relevant items stand. The rank of an item
+//! Every metric of a labeled ranking is a function of the ranks at which the relevant items stand. The rank of an item
 //! is one more than the number of items ahead of it, so it is enough to know the scores of the few relevant items
 //! beforehand and, as the scores of all others stream by, to count between which two of them each falls. That takes memory
 //! for the relevant items alone, whatever the gallery's size, and hardly any time: once a relevant item is known to stand

@@ -71,7 +71,7 @@ pub(crate) fn for_each_symmetric_tile<S: Send>(
     let count = states.len();
     let range = |block: usize| block * BLOCK..((block + 1) * BLOCK).min(embeddings.len());
     work_off(count * (count + 1) / 2, workers, |tile, scores, hits| {
-        // Round d pairs block i with block i + d, cyclically: neighbouring tiles share no block, so threads do not wait.
+        // Round d pairs block i with block i + d, cyclically: neighboring tiles share no block, so threads do not wait.
         let (i, j) = (tile % count, (tile % count + tile / count) % count);
         let (i, j) = (i.min(j), i.max(j));
         let tile = compute(embeddings, range(i), embeddings, range(j), scores);
@@ -98,7 +98,7 @@ pub(crate) fn for_each_tile<S: Send>(
 ) {
     let columns = blocks(gallery.len(), BLOCK);
     work_off(queries_in.len() * columns.len(), workers, |tile, scores, hits| {
-        // Neighbouring tiles share the gallery block and differ in the query block.
+        // Neighboring tiles share the gallery block and differ in the query block.
         let (query_block, gallery_block) = (tile % queries_in.len(), tile / queries_in.len());
         let tile = compute(queries, queries_in[query_block].clone(), gallery, columns[gallery_block].clone(), scores);
         visit(&mut lock(&states[query_block]), &tile, hits);

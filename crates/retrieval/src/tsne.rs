@@ -3,7 +3,7 @@
 //! For looking, not for measuring: distances between far groups mean little. It takes time and memory with the square
 //! of the number of items, so a caller shows a sample of a large set.
 //!
-//! The optimiser is that of the crate bhtsne: van der Maaten and Hinton, "Visualizing Data using t-SNE" (2008). Differs from
+//! The optimizer is that of the crate bhtsne: van der Maaten and Hinton, "Visualizing Data using t-SNE" (2008). Differs from
 //! the source: it starts from the first two principal components instead of noise (Kobak and Berens, "The art of using
 //! t-SNE for single-cell transcriptomics", 2019), which keeps the large-scale arrangement and needs no random numbers.
 
@@ -13,7 +13,7 @@ use crate::error::{Result, RetrievalError};
 /// Settings of a map.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TsneConfig {
-    /// Roughly how many neighbours each item should keep. Default 20; at most a third of the items is used.
+    /// Roughly how many neighbors each item should keep. Default 20; at most a third of the items is used.
     pub perplexity: f64,
     /// Steps of gradient descent. Default 500.
     pub iterations: usize,
@@ -27,7 +27,7 @@ impl Default for TsneConfig {
     }
 }
 
-/// The place of each row, in row order, centred on the origin: the same on every run.
+/// The place of each row, in row order, centerd on the origin: the same on every run.
 ///
 /// # Errors
 /// More rows than `max_items`, or a perplexity that is not above zero.
@@ -41,7 +41,7 @@ pub fn tsne(embeddings: &UnitEmbeddings, config: &TsneConfig) -> Result<Vec<[f64
         return Err(RetrievalError::Setting { name: "perplexity", found, expected: "a number above 0" });
     }
     let start = principal_components(embeddings);
-    // Few items or equal ones have no neighbourhoods to keep.
+    // Few items or equal ones have no neighborhoods to keep.
     let spread = start.iter().flatten().any(|value| value.abs() > 0.0);
     if n < 4 || !spread {
         return Ok(start);
@@ -66,7 +66,7 @@ pub fn tsne(embeddings: &UnitEmbeddings, config: &TsneConfig) -> Result<Vec<[f64
     .as_chunks()
     .0
     .to_vec();
-    centre(&mut places);
+    center(&mut places);
     Ok(places)
 }
 
@@ -119,7 +119,7 @@ fn principal_components(embeddings: &UnitEmbeddings) -> Vec<[f64; 2]> {
     places
 }
 
-fn centre(places: &mut [[f64; 2]]) {
+fn center(places: &mut [[f64; 2]]) {
     for axis in 0..2 {
         let mean = places.iter().map(|place| place[axis]).sum::<f64>() / places.len() as f64;
         places.iter_mut().for_each(|place| place[axis] -= mean);
@@ -142,16 +142,16 @@ mod tests {
         let mut draw = || -> Vec<f32> { (0..24).map(|_| rng.random::<f32>() - 0.5).collect() };
         let mut values = Vec::new();
         for _ in 0..groups {
-            let centre = draw();
+            let center = draw();
             for _ in 0..each {
-                values.extend(centre.iter().zip(draw()).map(|(c, noise)| c + spread * noise));
+                values.extend(center.iter().zip(draw()).map(|(c, noise)| c + spread * noise));
             }
         }
         UnitEmbeddings::new(values, 24).unwrap()
     }
 
     #[test]
-    fn neighbours_on_the_map_are_of_the_same_group() {
+    fn neighbors_on_the_map_are_of_the_same_group() {
         let (count, each) = (6, 15);
         let embeddings = groups(count, each, 0.6);
         let places = tsne(&embeddings, &TsneConfig::default()).unwrap();

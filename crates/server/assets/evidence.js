@@ -18,8 +18,8 @@ export function explanation(collection, query, hit) {
   return answers.get(id);
 }
 
-/** Colours from transparent through amber to red for the shares 0 to 1. */
-function colour(share) {
+/** Colors from transparent through amber to red for the shares 0 to 1. */
+function color(share) {
   const t = Math.min(1, Math.max(0, share));
   return `rgb(${250 - 20 * t} ${196 - 150 * t} ${70 - 34 * t} / ${0.74 * t ** 1.15})`;
 }
@@ -61,7 +61,7 @@ export function heat(canvas, side, values, grid, { fit = "cover", part = null } 
   small.width = small.height = grid;
   const pixels = small.getContext("2d");
   values.forEach((value, i) => {
-    pixels.fillStyle = colour(value / largest);
+    pixels.fillStyle = color(value / largest);
     if (value > 0) pixels.fillRect(i % grid, Math.floor(i / grid), 1, 1);
   });
   context.imageSmoothingQuality = "high";

@@ -59,7 +59,7 @@ pub(crate) struct NewImage<'a> {
     pub fields: Vec<(String, String)>,
 }
 
-/// Scores from which a result counts as more than a neighbour.
+/// Scores from which a result counts as more than a neighbor.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Thresholds {
     pub duplicate: f64,

@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     })?;
 
-    let pair = Arc::new(Dataset::unlabelled(Path::new("."), vec![PathBuf::from(a), PathBuf::from(b)]));
+    let pair = Arc::new(Dataset::unlabeled(Path::new("."), vec![PathBuf::from(a), PathBuf::from(b)]));
     let options = EmbedOptions::default();
     let rows = embed_dataset(&outcome.encoder, &pair, trainer.preprocess(), options, &device, |_| {})?;
     let (first, second) = rows.values.split_at(rows.dim);

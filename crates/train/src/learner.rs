@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Int, Tensor, TensorData};
-use kinsight_model::head::{EmbeddingHead, l2_normalise};
+use kinsight_model::head::{EmbeddingHead, l2_normalize};
 use kinsight_model::parameters::{ParameterSource, set_trainable};
 use kinsight_model::prompts::{PromptRows, PromptTables};
 use kinsight_model::{Encoder, Tuning, VisionTransformer, VitConfig};
@@ -55,7 +55,7 @@ pub struct ProxyTower {
 /// The images and labels of one step.
 #[derive(Debug)]
 pub struct TrainBatch {
-    /// `[B, 3, H, W]`, normalised.
+    /// `[B, 3, H, W]`, normalized.
     pub images: Tensor<4>,
     /// `[B]`, grouped: each class's k images follow each other.
     pub labels: Vec<usize>,
@@ -83,7 +83,7 @@ pub struct StepOutput {
     pub loss: Tensor<1>,
     /// Unit embeddings `[B, E]`.
     pub embeddings: Tensor<2>,
-    /// Proxies of all classes before the loss normalises them, `[C * K, E]`, if there are any.
+    /// Proxies of all classes before the loss normalizes them, `[C * K, E]`, if there are any.
     pub proxies: Option<Tensor<2>>,
     /// Unit proxies of the batch's classes, `[G * K, E]`, with a proxy tower.
     pub batch_proxies: Option<Tensor<2>>,
@@ -123,7 +123,7 @@ impl Learner {
             }
         });
         let has_proxies = loss.compares_proxies() || proxy_tower.is_some();
-        let rows = classes * loss.centres();
+        let rows = classes * loss.centers();
         let proxies = has_proxies.then(|| source.parameter("proxies", [rows, embedding]));
         let learned = loss.learned(classes);
         let loss_parameters = (learned > 0).then(|| source.parameter("loss_parameters", [learned]));
@@ -195,12 +195,12 @@ impl Learner {
         match (config.chosen(), mixed) {
             (Chosen::Proxies(loss), Some(Mixed { all, of_batch })) => {
                 let (seen, labels) = match config.range {
-                    ProxyRange::All => (l2_normalise(all.clone()), labels),
+                    ProxyRange::All => (l2_normalize(all.clone()), labels),
                     ProxyRange::InBatch => {
                         let local: BTreeMap<usize, usize> = classes.iter().enumerate().map(|(i, c)| (*c, i)).collect();
                         let rows = of_batch.clone().unwrap_or_else(|| {
-                            let centres = all.dims()[0] / self.classes;
-                            l2_normalise(rows_of_classes(all, classes, centres))
+                            let centers = all.dims()[0] / self.classes;
+                            l2_normalize(rows_of_classes(all, classes, centers))
                         });
                         (rows, labels.iter().map(|label| local[label]).collect())
                     }
@@ -236,11 +236,11 @@ struct Mixed {
 /// `share * O + (1 - share) * Z`, for all classes and for those of the batch; each of a class's K proxies with the same Z.
 fn mix(learned: Tensor<2>, states: Tensor<2>, container: Tensor<2>, classes: &[usize], config: &ProxyConfig) -> Mixed {
     let share = config.learned_share;
-    let learned = if config.normalise_learned { l2_normalise(learned) } else { learned };
-    let centres = learned.dims()[0] / container.dims()[0];
+    let learned = if config.normalize_learned { l2_normalize(learned) } else { learned };
+    let centers = learned.dims()[0] / container.dims()[0];
     let both =
-        |learned: Tensor<2>, semantic: Tensor<2>| learned * share + repeat_rows(semantic, centres) * (1.0 - share);
-    let of_batch = l2_normalise(both(rows_of_classes(&learned, classes, centres), states));
+        |learned: Tensor<2>, semantic: Tensor<2>| learned * share + repeat_rows(semantic, centers) * (1.0 - share);
+    let of_batch = l2_normalize(both(rows_of_classes(&learned, classes, centers), states));
     Mixed { all: both(learned, container), of_batch: Some(of_batch) }
 }
 
@@ -254,8 +254,8 @@ fn repeat_rows(rows: Tensor<2>, times: usize) -> Tensor<2> {
 }
 
 /// The K rows of each of `classes`, from `[C * K, E]` to `[G * K, E]`.
-fn rows_of_classes(all: &Tensor<2>, classes: &[usize], centres: usize) -> Tensor<2> {
-    let rows: Vec<usize> = classes.iter().flat_map(|class| class * centres..(class + 1) * centres).collect();
+fn rows_of_classes(all: &Tensor<2>, classes: &[usize], centers: usize) -> Tensor<2> {
+    let rows: Vec<usize> = classes.iter().flat_map(|class| class * centers..(class + 1) * centers).collect();
     all.clone().select(0, index_tensor(&rows, all))
 }
 
@@ -295,7 +295,7 @@ impl ProxyTower {
         let shallow = uses_encoder_prompts(config);
         let (tokens, appended) = if shallow { encoder.append_shallow_prompts(tokens) } else { (tokens, 0) };
         let pooled = encoder.backbone.features_beside(tokens, appended, prompts, encoder.pooling, |_, _| ());
-        l2_normalise(head.forward(pooled))
+        l2_normalize(head.forward(pooled))
     }
 
     /// # Shapes
@@ -304,7 +304,7 @@ impl ProxyTower {
         let backbone = self.fixed.as_deref().unwrap_or(&encoder.backbone);
         let backbone = VisionTransformer { compute: encoder.backbone.compute, ..backbone.clone() };
         let tokens = backbone.embed(pixels);
-        l2_normalise(head.forward(backbone.features(tokens, Vec::new(), encoder.pooling)))
+        l2_normalize(head.forward(backbone.features(tokens, Vec::new(), encoder.pooling)))
     }
 }
 

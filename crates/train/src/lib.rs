@@ -1,4 +1,4 @@
-//! Training: losses, proxies, accumulators, optimisers, the trainer and its run folder.
+//! Training: losses, proxies, accumulators, optimizers, the trainer and its run folder.
 //!
 //! Like `kinsight-model` this crate names the tensor engine; command lines and servers are elsewhere.
 

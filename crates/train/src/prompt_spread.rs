@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 use kinsight_model::Encoder;
-use kinsight_model::head::l2_normalise;
+use kinsight_model::head::l2_normalize;
 use kinsight_model::prompts::PromptRows;
 use kinsight_model::weights::TensorMap;
 use kinsight_retrieval::{KMeansConfig, RetrievalError, UnitEmbeddings, kmeans};
@@ -182,7 +182,7 @@ impl Watch<'_> {
             negative_delta: -config.delta,
             ..ProxyAnchorConfig::default()
         };
-        self.terms.push(anchor.value(l2_normalise(class_tokens), l2_normalise(prompts), &labels));
+        self.terms.push(anchor.value(l2_normalize(class_tokens), l2_normalize(prompts), &labels));
     }
 
     /// The term, if any watched block had prompts.

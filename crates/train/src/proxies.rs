@@ -79,12 +79,13 @@ pub struct ProxyConfig {
     pub tower_prompts: TowerPrompts,
     /// Share of the learned proxies O in the mix with the container Z (`proxy_bias_ratio`).
     pub learned_share: f64,
-    /// Normalise O before it is mixed. The authors do not: O starts with rows of length 0.16 beside unit rows of Z, and its
+    /// Normalize O before it is mixed. The authors do not: O starts with rows of length 0.16 beside unit rows of Z, and its
     /// effective share is far below `learned_share`.
-    pub normalise_learned: bool,
+    #[serde(alias = "normalise_learned")]
+    pub normalize_learned: bool,
     /// What turns the tower's outputs into proxies.
     pub accumulator: AccumulatorConfig,
-    /// Class prompts and their optimiser state in host memory; only the batch's classes are updated.
+    /// Class prompts and their optimizer state in host memory; only the batch's classes are updated.
     pub memory_bank: bool,
     /// Whether the bank is in memory or in a file of the run folder.
     pub bank_storage: BankStorage,
@@ -99,7 +100,7 @@ impl Default for ProxyConfig {
             class_prompt_position: PromptPosition::default(),
             tower_prompts: TowerPrompts::None,
             learned_share: 0.5,
-            normalise_learned: false,
+            normalize_learned: false,
             accumulator: AccumulatorConfig::default(),
             memory_bank: false,
             bank_storage: BankStorage::default(),

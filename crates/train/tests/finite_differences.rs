@@ -181,5 +181,5 @@ fn gradients_of_every_accumulator_and_proxy_source() {
     }
     let paper = ["variant=paper", "proxies.accumulator.kind=ema"];
     Case::new("vptsp-m", &paper).check("paper, ema");
-    Case::new("vptsp-g", &["variant=paper", "proxies.normalise_learned=true"]).check("paper, gru");
+    Case::new("vptsp-g", &["variant=paper", "proxies.normalize_learned=true"]).check("paper, gru");
 }

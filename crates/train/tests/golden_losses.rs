@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kinsight_model::head::l2_normalise;
+use kinsight_model::head::l2_normalize;
 use kinsight_train::loss::{Chosen, LossConfig, LossKind, PositiveMean};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -89,7 +89,7 @@ impl Golden {
             }
             "soft_triple" => {
                 let soft = &mut config.soft_triple;
-                soft.centres = number("centers_per_class") as usize;
+                soft.centers = number("centers_per_class") as usize;
                 (soft.la, soft.gamma, soft.margin) = (number("la"), number("gamma"), number("margin"));
                 (LossKind::SoftTriple, Some("fc"))
             }
@@ -161,9 +161,9 @@ fn golden_losses() {
         let turned = proxies_name.is_some_and(|proxies| proxies != "proxies");
         let embeddings = golden.leaf("embeddings", false);
         let proxies = proxies_name.map(|proxies| golden.leaf(&format!("{name}.param.{proxies}"), turned));
-        let unit = l2_normalise(embeddings.clone());
+        let unit = l2_normalize(embeddings.clone());
         let loss = match config.chosen() {
-            Chosen::Proxies(loss) => loss.value(unit, l2_normalise(proxies.clone().unwrap()), &labels),
+            Chosen::Proxies(loss) => loss.value(unit, l2_normalize(proxies.clone().unwrap()), &labels),
             Chosen::Samples(loss) => {
                 config.between_samples(loss, unit, &labels, 0, None, &mut ChaCha8Rng::seed_from_u64(0))
             }

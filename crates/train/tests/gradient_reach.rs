@@ -54,7 +54,7 @@ const METHODS: &[(&str, &[&str], Declared)] = &[
     ("vptsp-g", &["proxies.accumulator.kind=rnn"], |_| false),
     ("vptsp-g", &["proxies.accumulator.kind=lstm"], |_| false),
     ("vptsp-g", &["proxies.accumulator.kind=cross-attention"], |_| false),
-    ("vptsp-g", &["proxies.accumulator.kind=none", "proxies.normalise_learned=true"], |_| false),
+    ("vptsp-g", &["proxies.accumulator.kind=none", "proxies.normalize_learned=true"], |_| false),
     ("vptsp-g", &["variant=paper"], |_| false),
 ];
 

@@ -62,7 +62,7 @@ fn unmoved(settings: &TrainConfig, labels: &[usize]) -> Vec<String> {
 fn every_loss_trains_everything_with_learned_and_with_semantic_proxies() {
     for kind in LossKind::ALL {
         let loss = format!("loss.kind={}", kind.name());
-        let small = ["loss.soft_triple.centres=3", "loss.margin.learn_beta=per-class", "loss.margin.nu=0.1"];
+        let small = ["loss.soft_triple.centers=3", "loss.margin.learn_beta=per-class", "loss.margin.nu=0.1"];
         let assignments: Vec<String> = small.iter().map(ToString::to_string).chain([loss]).collect();
         for method in ["linear", "vptsp-g"] {
             let settings = settings(method, &assignments);
@@ -125,7 +125,7 @@ fn a_miner_with_a_proxy_loss_is_an_error_with_a_hint() {
 /// Central differences of the options that no golden covers.
 #[test]
 fn gradients_of_the_other_forms_agree_with_finite_differences() {
-    use kinsight_model::head::l2_normalise;
+    use kinsight_model::head::l2_normalize;
     use kinsight_train::loss::{Chosen, LossConfig};
     let cases =
         [("lifted-structure", "loss.lifted_structure.form=original"), ("margin", "loss.margin.learn_beta=shared")];
@@ -142,7 +142,7 @@ fn gradients_of_the_other_forms_agree_with_finite_differences() {
             let Chosen::Samples(chosen) = config.chosen() else { panic!("a loss between samples") };
             let mut rng = ChaCha8Rng::seed_from_u64(0);
             let learned = (config.learned(3) > 0).then(|| beta.clone());
-            let loss = config.between_samples(chosen, l2_normalise(x.clone()), &labels, 0, learned, &mut rng);
+            let loss = config.between_samples(chosen, l2_normalize(x.clone()), &labels, 0, learned, &mut rng);
             (loss, x, beta)
         };
         let value = |values: Vec<f32>, offset: f32| loss(values, offset).0.into_scalar::<f64>();

@@ -1,4 +1,4 @@
-//! `kinsight calibrate`: what a score means, measured on labelled images.
+//! `kinsight calibrate`: what a score means, measured on labeled images.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -17,11 +17,11 @@ use crate::progress::grouped;
 
 const EXAMPLES: &str = "\
 Examples:
-  From the labelled images of the index itself:
+  From the labeled images of the index itself:
     kinsight calibrate --index photos.index
 
-  From other labelled images, stricter, with the curve as a page:
-    kinsight calibrate labelled/ --index photos.index --same 0.0001 --html thresholds.html
+  From other labeled images, stricter, with the curve as a page:
+    kinsight calibrate labeled/ --index photos.index --same 0.0001 --html thresholds.html
 
 Afterwards `kinsight search` says of each answer whether it is a duplicate, the same, similar or unknown.";
 
@@ -29,7 +29,7 @@ Afterwards `kinsight search` says of each answer whether it is a duplicate, the 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CalibrateArgs {
-    /// Labelled images: folder of class folders, or CSV with path,label [default: those of the index]
+    /// Labeled images: folder of class folders, or CSV with path,label [default: those of the index]
     images: Option<PathBuf>,
     /// The index; the thresholds are kept in it
     #[arg(long)]

@@ -93,7 +93,7 @@ impl From<RetrievalError> for Ended {
 pub fn run(arguments: &EmbedArgs) -> Result<()> {
     use_threads(arguments.compute.threads)?;
     check_ending(&arguments.out)?;
-    let (dataset, labelled) = dataset(&arguments.inputs)?;
+    let (dataset, labeled) = dataset(&arguments.inputs)?;
     let dataset = Arc::new(dataset);
     let device = arguments.compute.device.open()?;
     let subject = subject::load(arguments.run.as_deref(), arguments.backbone.as_deref(), &arguments.compute, &device)?;
@@ -112,7 +112,7 @@ pub fn run(arguments: &EmbedArgs) -> Result<()> {
         loader: LoaderOptions { max_unreadable_fraction: 1.0, ..LoaderOptions::eval() },
         views: TtaArg::views(&arguments.tta),
     };
-    let job = job(&subject, &dataset, &options, labelled)?;
+    let job = job(&subject, &dataset, &options, labeled)?;
     let mut journal = EmbeddingJournal::open(&folder, &job, subject.encoder.embedding_size())?;
     if journal.batches() > 0 {
         let done = (journal.batches() * options.batch_size).min(dataset.len());
@@ -127,7 +127,7 @@ pub fn run(arguments: &EmbedArgs) -> Result<()> {
         eprintln!("warning: skipped {}: {reason}", dataset.items[*index].path.display());
     }
     anyhow::ensure!(!journal.indices().is_empty(), "none of the {} images can be read", dataset.len());
-    let written = write(&arguments.out, &journal, &dataset, labelled)?;
+    let written = write(&arguments.out, &journal, &dataset, labeled)?;
     let (rows, skipped, dim) = (journal.indices().len(), journal.skipped().to_vec(), journal.dim());
     journal.remove()?;
     let shown = |path: &PathBuf| path.display().to_string();
@@ -136,7 +136,7 @@ pub fn run(arguments: &EmbedArgs) -> Result<()> {
             "model": subject.name,
             "embeddings": rows,
             "dim": dim,
-            "labelled": labelled,
+            "labeled": labeled,
             "files": written.iter().map(shown).collect::<Vec<_>>(),
             "skipped": skipped.iter().map(|(index, reason)| json!({
                 "path": dataset.items[*index].path.display().to_string(),
@@ -178,30 +178,30 @@ fn walk(
 }
 
 /// Everything that the rows depend on.
-fn job(subject: &Subject, dataset: &Dataset, options: &EmbedOptions, labelled: bool) -> Result<String> {
+fn job(subject: &Subject, dataset: &Dataset, options: &EmbedOptions, labeled: bool) -> Result<String> {
     Ok(serde_json::to_string_pretty(&json!({
         "version": env!("CARGO_PKG_VERSION"),
         "model": subject.fingerprint,
         "preprocess": subject.preprocess,
         "compute": subject.encoder.backbone.compute,
         "images": dataset.fingerprint(),
-        "labelled": labelled,
+        "labeled": labeled,
         "batch_size": options.batch_size,
         "flip": options.views.flip,
         "scales": options.views.scales,
     }))?)
 }
 
-fn write(out: &Path, journal: &EmbeddingJournal, dataset: &Dataset, labelled: bool) -> RetrievalResult<Vec<PathBuf>> {
+fn write(out: &Path, journal: &EmbeddingJournal, dataset: &Dataset, labeled: bool) -> RetrievalResult<Vec<PathBuf>> {
     let items = journal.indices().iter().map(|&index| &dataset.items[index]);
     let paths: Vec<String> = items.clone().map(|item| item.path.to_string_lossy().into_owned()).collect();
-    let labels: Vec<i64> = if labelled { items.map(|item| i64::from(item.label)).collect() } else { Vec::new() };
-    let class_names: &[String] = if labelled { &dataset.class_names } else { &[] };
+    let labels: Vec<i64> = if labeled { items.map(|item| i64::from(item.label)).collect() } else { Vec::new() };
+    let class_names: &[String] = if labeled { &dataset.class_names } else { &[] };
     let facts = RowFacts { paths: &paths, labels: &labels, class_names };
     write_embeddings(out, journal.dim(), journal.chunks()?, &facts)
 }
 
-/// The images of all inputs, and whether they have labels: a single labelled data set has, anything else has none.
+/// The images of all inputs, and whether they have labels: a single labeled data set has, anything else has none.
 fn dataset(inputs: &[PathBuf]) -> Result<(Dataset, bool)> {
     if let [only] = inputs {
         let is_list =
@@ -223,7 +223,7 @@ fn dataset(inputs: &[PathBuf]) -> Result<(Dataset, bool)> {
             return Err(DataError::NotFound { path: input.clone() }.into());
         }
     }
-    unlabelled(Path::new(""), paths)
+    unlabeled(Path::new(""), paths)
 }
 
 fn folder(root: &Path) -> Result<(Dataset, bool)> {
@@ -233,15 +233,15 @@ fn folder(root: &Path) -> Result<(Dataset, bool)> {
         }
         _ => match Dataset::from_folder(root) {
             Ok(dataset) => Ok((dataset, true)),
-            Err(DataError::NoClasses { .. } | DataError::EmptyClasses { .. }) => unlabelled(root, image_files(root)?),
+            Err(DataError::NoClasses { .. } | DataError::EmptyClasses { .. }) => unlabeled(root, image_files(root)?),
             Err(error) => Err(error.into()),
         },
     }
 }
 
-fn unlabelled(root: &Path, paths: Vec<PathBuf>) -> Result<(Dataset, bool)> {
+fn unlabeled(root: &Path, paths: Vec<PathBuf>) -> Result<(Dataset, bool)> {
     if paths.is_empty() {
         return Err(DataError::NoImages { path: root.to_owned() }.into());
     }
-    Ok((Dataset::unlabelled(root, paths), false))
+    Ok((Dataset::unlabeled(root, paths), false))
 }

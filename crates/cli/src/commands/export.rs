@@ -111,7 +111,7 @@ pub fn run(arguments: &ExportArgs) -> Result<()> {
     }
     let Preprocess { input_size_px, resize_size_px, mean, std, .. } = preprocess;
     eprintln!(
-        "{parameters} parameters; images: shorter side to {resize_size_px}, centre {input_size_px} px, mean {mean:?}, \
+        "{parameters} parameters; images: shorter side to {resize_size_px}, center {input_size_px} px, mean {mean:?}, \
          std {std:?}"
     );
     Ok(())

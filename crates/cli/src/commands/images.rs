@@ -16,7 +16,7 @@ pub struct ImageArgs {
     /// Images: class folders, train/ and test/, a known data set's folder, CSV or Parquet [default: those of the run]
     #[arg(long)]
     pub data: Option<PathBuf>,
-    /// The data set whose layout --data has: cub, cars, sop, in_shop, inaturalist [default: recognised by its files]
+    /// The data set whose layout --data has: cub, cars, sop, in_shop, inaturalist [default: recognized by its files]
     #[arg(long, value_parser = layout)]
     pub dataset: Option<Layout>,
     /// Crop to the annotated boxes of the data set

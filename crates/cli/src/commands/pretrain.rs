@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use kinsight_data::synthetic::{Film, SyntheticSpec, write_folder};
 use kinsight_data::{Dataset, Preprocess, SplitRule};
 use kinsight_model::backbone::registry::{nano_config, nano_preprocess};
 use kinsight_model::backbone::{CONFIG_KEY, PREPROCESS_KEY};
 use kinsight_model::parameters::{RandomInit, named_tensors};
 use kinsight_model::weights::{write_safetensors, write_safetensors_f16};
 use kinsight_model::{VisionTransformer, VitConfig};
+use kinsight_synthetic::{Film, SyntheticSpec, write_folder};
 use kinsight_train::TrainConfig;
 use kinsight_train::trainer::Trainer;
 use rand_chacha::ChaCha8Rng;
@@ -33,15 +33,15 @@ struct Recipe {
     species: u32,
     held_out: u32,
     images_per_species: u32,
-    /// What the training images are labelled by.
+    /// What the training images are labeled by.
     labels: Labels,
     /// Training proper; `backbone` and `data` are filled in.
     train: TrainConfig,
 }
 
-/// What a training image is labelled by.
+/// What a training image is labeled by.
 ///
-/// Held-out images are always labelled by species.
+/// Held-out images are always labeled by species.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Labels {

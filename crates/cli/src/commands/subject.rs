@@ -43,7 +43,7 @@ pub fn load(run: Option<&Path>, backbone: Option<&str>, compute: &ComputeArgs, d
 fn bare(name: &str, device: &Device) -> Result<Subject> {
     let backbone = Backbone::open(name, None)?;
     if backbone.preprocess_is_a_guess {
-        eprintln!("warning: the backbone does not say how its images were normalised; ImageNet's values are used");
+        eprintln!("warning: the backbone does not say how its images were normalized; ImageNet's values are used");
     }
     Ok(Subject {
         encoder: Encoder::bare(&backbone, None, device)?,

@@ -5,18 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kinsight_data::RgbImage;
-use kinsight_data::synthetic::render;
 use kinsight_data::thumbnail::thumbnail;
+use kinsight_synthetic::render;
 use serde_json::Value;
 
 use crate::fixture::{Fixture, assert_says, fail, kinsight, succeed};
 
-/// Classes that the built-in backbone tells apart: butterflies under coloured light.
+/// Classes that the built-in backbone tells apart: butterflies under colored light.
 const LIGHTS: [(&str, [f32; 3]); 6] = [
     ("amber", [1.0, 0.7, 0.1]),
     ("blue", [0.15, 0.2, 1.0]),
     ("green", [0.1, 1.0, 0.15]),
-    ("grey", [0.5, 0.5, 0.5]),
+    ("gray", [0.5, 0.5, 0.5]),
     ("magenta", [1.0, 0.1, 0.9]),
     ("red", [1.0, 0.1, 0.05]),
 ];
@@ -27,11 +27,11 @@ struct Planted {
     folder: tempfile::TempDir,
     /// Original and copy.
     copies: Vec<(String, String)>,
-    /// Where the mislabelled pictures lie, and what they are.
+    /// Where the mislabeled pictures lie, and what they are.
     flipped: Vec<(String, String)>,
 }
 
-fn coloured(class: usize, instance: u32) -> RgbImage {
+fn colored(class: usize, instance: u32) -> RgbImage {
     let picture = render(6 * instance, class as u32, 9, 96).unwrap();
     changed(&picture, |value, channel| f32::from(value) * LIGHTS[class].1[channel])
 }
@@ -47,7 +47,7 @@ impl Planted {
         let mut planted = Self { folder, copies: Vec::new(), flipped: Vec::new() };
         for (class, (name, _)) in LIGHTS.iter().enumerate() {
             for instance in 0..EACH {
-                let picture = coloured(class, instance);
+                let picture = colored(class, instance);
                 let file = format!("{name}/{instance:02}.jpg");
                 // The last two of each class lie in the folder of the next class.
                 if instance + 2 >= EACH {

@@ -54,7 +54,7 @@ impl Annotated {
 }
 
 #[test]
-fn a_known_layout_is_recognised_by_train_and_eval() {
+fn a_known_layout_is_recognized_by_train_and_eval() {
     let annotated = Annotated::new();
     annotated.cub();
     let data = annotated.fixture.path("cub");

@@ -6,11 +6,11 @@ use std::process::{Command, Output, Stdio};
 
 use burn::tensor::Device;
 use kinsight_data::Preprocess;
-use kinsight_data::synthetic::{Film, SyntheticSpec, write_folder};
 use kinsight_model::backbone::{CONFIG_KEY, PREPROCESS_KEY};
 use kinsight_model::parameters::{RandomInit, named_tensors};
 use kinsight_model::weights::write_safetensors;
 use kinsight_model::{VisionTransformer, VitConfig};
+use kinsight_synthetic::{Film, SyntheticSpec, write_folder};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 

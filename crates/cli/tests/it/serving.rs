@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use kinsight_data::synthetic::render;
 use kinsight_data::thumbnail::thumbnail;
+use kinsight_synthetic::render;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

@@ -7,7 +7,7 @@ use super::Dataset;
 impl Dataset {
     /// A hash over each picture's path below the root, class name, box and size in bytes, in order: 64 hexadecimal digits.
     ///
-    /// It changes when pictures are added, removed, renamed, relabelled or replaced by files of another size, and not when
+    /// It changes when pictures are added, removed, renamed, relabeled or replaced by files of another size, and not when
     /// the whole dataset moves. Contents are not read, so that a million pictures take seconds. A file that cannot be
     /// looked at counts as one without a size.
     pub fn fingerprint(&self) -> String {

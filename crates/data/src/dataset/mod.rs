@@ -1,4 +1,4 @@
-//! Labelled pictures on disk: which files there are, and which class each belongs to.
+//! Labeled pictures on disk: which files there are, and which class each belongs to.
 //!
 //! A dataset is a list; it opens no picture. It comes from a folder of class folders, from a CSV or Parquet file, or from
 //! the folder that a known data set's publisher hands out ([`official`]), and a
@@ -22,7 +22,7 @@ pub use item::Item;
 pub use protocol::{DISTRACTORS, Protocol, Role};
 pub use split::{Split, SplitRule};
 
-/// A list of labelled pictures.
+/// A list of labeled pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
     /// What the user named: the folder, or the folder of the CSV file. Every path of a folder dataset lies below it.
@@ -35,7 +35,7 @@ pub struct Dataset {
 
 impl Dataset {
     /// Pictures without classes, for embedding: all carry label 0 of a single class with an empty name.
-    pub fn unlabelled(root: &Path, paths: Vec<PathBuf>) -> Self {
+    pub fn unlabeled(root: &Path, paths: Vec<PathBuf>) -> Self {
         Self {
             root: root.to_owned(),
             items: paths.into_iter().map(|path| Item::new(path, 0)).collect(),

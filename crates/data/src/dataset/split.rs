@@ -184,7 +184,7 @@ impl Split {
     pub fn merged(&self) -> Dataset {
         let names: BTreeSet<&String> = self.train.class_names.iter().chain(&self.test.class_names).collect();
         let class_names: Vec<String> = names.into_iter().cloned().collect();
-        let relabelled = |dataset: &Dataset| -> Vec<Item> {
+        let relabeled = |dataset: &Dataset| -> Vec<Item> {
             let new: Vec<u32> = dataset
                 .class_names
                 .iter()
@@ -192,7 +192,7 @@ impl Split {
                 .collect();
             dataset.items.iter().map(|item| Item { label: new[item.label as usize], ..item.clone() }).collect()
         };
-        let items = [&self.train, &self.test].into_iter().flat_map(relabelled).collect();
+        let items = [&self.train, &self.test].into_iter().flat_map(relabeled).collect();
         let root =
             [&self.train, &self.test].into_iter().find(|side| !side.is_empty()).unwrap_or(&self.test).root.clone();
         // Sides of their own folders have their parent in common.

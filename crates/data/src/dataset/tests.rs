@@ -205,9 +205,9 @@ fn the_fingerprint_sees_changes_and_not_moves() {
     let resized = Dataset::from_folder(elsewhere.path()).unwrap().fingerprint();
     fs::remove_file(elsewhere.path().join("a/1.jpg")).unwrap();
     let removed = Dataset::from_folder(elsewhere.path()).unwrap().fingerprint();
-    let mut relabelled = Dataset::from_folder(dir.path()).unwrap();
-    relabelled.items[0].label = 1;
-    let all = [&original, &resized, &removed, &relabelled.fingerprint()];
+    let mut relabeled = Dataset::from_folder(dir.path()).unwrap();
+    relabeled.items[0].label = 1;
+    let all = [&original, &resized, &removed, &relabeled.fingerprint()];
     for (i, a) in all.iter().enumerate() {
         assert!(all[..i].iter().all(|b| b != a));
     }

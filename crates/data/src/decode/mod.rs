@@ -2,10 +2,10 @@
 //!
 //! Files come from users, cameras and the web, so nothing about them is trusted: the format is told from the content
 //! and not from the name, the declared size is checked before any pixel memory is asked for, and a file that ends
-//! early is an error even where a lenient viewer would fill the rest with grey. The camera's EXIF orientation is
-//! applied. Alpha is dropped, palettes are looked up, 16-bit samples keep their high byte, grey is repeated.
+//! early is an error even where a lenient viewer would fill the rest with gray. The camera's EXIF orientation is
+//! applied. Alpha is dropped, palettes are looked up, 16-bit samples keep their high byte, gray is repeated.
 //!
-//! Colour profiles are not applied: the pixels are taken as sRGB, as vision models are trained on them.
+//! Color profiles are not applied: the pixels are taken as sRGB, as vision models are trained on them.
 
 mod error;
 mod jpeg;

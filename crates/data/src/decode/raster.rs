@@ -55,7 +55,7 @@ fn to_rgb8(samples: Vec<u8>, color: ColorType) -> Result<Vec<u8>, DecodeFault> {
     Ok(match color {
         ColorType::Rgb8 => samples,
         ColorType::Rgba8 => samples.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect(),
-        ColorType::L8 => samples.iter().flat_map(|&grey| [grey; 3]).collect(),
+        ColorType::L8 => samples.iter().flat_map(|&gray| [gray; 3]).collect(),
         ColorType::La8 => samples.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect(),
         ColorType::L16 => samples.chunks_exact(2).flat_map(|p| [high(p); 3]).collect(),
         ColorType::La16 => samples.chunks_exact(4).flat_map(|p| [high(p); 3]).collect(),
@@ -65,7 +65,7 @@ fn to_rgb8(samples: Vec<u8>, color: ColorType) -> Result<Vec<u8>, DecodeFault> {
         ColorType::Rgba32F => {
             samples.chunks_exact(16).flat_map(|p| [from_unit(p), from_unit(&p[4..]), from_unit(&p[8..])]).collect()
         }
-        other => return Err(DecodeFault::Unsupported { what: format!("the colour type {other:?}") }),
+        other => return Err(DecodeFault::Unsupported { what: format!("the color type {other:?}") }),
     })
 }
 

@@ -149,7 +149,7 @@ fn bytes_after_the_end_of_a_jpeg_are_ignored() {
 }
 
 #[test]
-fn grey_jpeg_repeats_its_channel() {
+fn gray_jpeg_repeats_its_channel() {
     let image = decode(&jpeg(&[90; 64], (8, 8), ColorType::Luma, |_| {})).unwrap();
     assert!(image.pixels().iter().all(|&sample| sample.abs_diff(90) <= 1));
     assert_eq!(image.pixels().len(), 8 * 8 * 3);
@@ -157,8 +157,8 @@ fn grey_jpeg_repeats_its_channel() {
 
 #[test]
 fn samples_of_sixteen_bits_keep_their_high_byte() {
-    let grey = image::ImageBuffer::<image::Luma<u16>, _>::from_vec(2, 1, vec![0x12ff, 0xab80]).unwrap();
-    let image = decode(&encode(grey, ImageFormat::Png)).unwrap();
+    let gray = image::ImageBuffer::<image::Luma<u16>, _>::from_vec(2, 1, vec![0x12ff, 0xab80]).unwrap();
+    let image = decode(&encode(gray, ImageFormat::Png)).unwrap();
     assert_eq!(image.pixels(), [0x12, 0x12, 0x12, 0xab, 0xab, 0xab]);
     let rgba = image::ImageBuffer::<image::Rgba<u16>, _>::from_vec(1, 1, vec![0x01ff, 0x02ff, 0x03ff, 0x0000]).unwrap();
     for format in [ImageFormat::Png, ImageFormat::Tiff] {
@@ -172,8 +172,8 @@ fn alpha_is_dropped_not_blended() {
     for format in [ImageFormat::Png, ImageFormat::Tiff, ImageFormat::Bmp] {
         assert_eq!(decode(&encode(rgba.clone(), format)).unwrap().pixels(), [10, 20, 30], "{format:?}");
     }
-    let grey = image::GrayAlphaImage::from_pixel(1, 1, image::LumaA([77, 3]));
-    assert_eq!(decode(&encode(grey, ImageFormat::Png)).unwrap().pixels(), [77; 3]);
+    let gray = image::GrayAlphaImage::from_pixel(1, 1, image::LumaA([77, 3]));
+    assert_eq!(decode(&encode(gray, ImageFormat::Png)).unwrap().pixels(), [77; 3]);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn a_file_that_ends_early_is_refused_in_every_format() {
 }
 
 #[test]
-fn a_truncated_jpeg_is_never_filled_with_grey() {
+fn a_truncated_jpeg_is_never_filled_with_gray() {
     let texture = texture(96, 80);
     for progressive in [false, true] {
         for restart in [0, 3] {

@@ -11,7 +11,7 @@ pub struct DuplicateConfig {
     /// Pictures whose perceptual hashes differ in at most this many of 63 bits are compared. Default 10; up to 15 all
     /// such pairs are looked at.
     pub max_hash_distance: u32,
-    /// Compared pictures whose small grey versions correlate at least this much are the same. Default 0.97: resized,
+    /// Compared pictures whose small gray versions correlate at least this much are the same. Default 0.97: resized,
     /// recompressed and brightened copies of photographs stay above 0.98, different photographs of one object rarely
     /// reach 0.95.
     pub min_correlation: f64,
@@ -30,7 +30,7 @@ pub struct NearPair {
     pub first: usize,
     /// The later of the two.
     pub second: usize,
-    /// Correlation of their small grey versions.
+    /// Correlation of their small gray versions.
     pub correlation: f64,
     /// Whether one is the mirror image of the other.
     pub mirrored: bool,
@@ -50,7 +50,7 @@ pub fn equal_files(inspections: &[Inspection]) -> Vec<Vec<usize>> {
 
 /// Pairs of pictures that look the same, without the files that are the same; ascending.
 ///
-/// Candidates are pairs with similar perceptual hashes and `further` pairs of the caller, such as neighbours among
+/// Candidates are pairs with similar perceptual hashes and `further` pairs of the caller, such as neighbors among
 /// embeddings, which also find mirrored copies.
 pub fn near_duplicates(
     inspections: &[Inspection],
@@ -79,7 +79,7 @@ pub fn is_same_picture(a: &Sketch, b: &Sketch, config: &DuplicateConfig) -> Opti
 /// All pairs of pictures whose hashes differ in at most `distance` bits.
 ///
 /// Two hashes that differ in at most 15 bits agree in all but one bit of some byte, or in a whole byte: of eight bytes
-/// with 15 differing bits one has at most one. So pictures are looked up by each byte and its one-bit neighbours.
+/// with 15 differing bits one has at most one. So pictures are looked up by each byte and its one-bit neighbors.
 pub(super) fn similar_hashes(inspections: &[Inspection], distance: u32) -> BTreeSet<(usize, usize)> {
     let hashes: Vec<(usize, &Sketch)> = inspections
         .iter()

@@ -2,7 +2,7 @@
 //! which show the same picture.
 //!
 //! A file is read once; what remains of it is a few hundred bytes ([`Inspection`]), so that a data set of any size fits
-//! into memory. Same bytes are told by hash, same pictures in other files by a [`Sketch`]: small, grey, and compared
+//! into memory. Same bytes are told by hash, same pictures in other files by a [`Sketch`]: small, gray, and compared
 //! without regard to brightness and contrast. It does not change or delete anything.
 
 mod duplicates;
@@ -69,6 +69,3 @@ pub fn inspect(items: &[Item], limits: DecodeLimits, progress: impl Fn() + Sync)
     };
     items.par_iter().map(look).collect()
 }
-
-#[cfg(test)]
-mod tests;

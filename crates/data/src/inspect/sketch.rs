@@ -5,29 +5,29 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 
 use crate::rgb_image::RgbImage;
 
-/// Side of the small grey picture, in pixels.
+/// Side of the small gray picture, in pixels.
 const SIDE: usize = 32;
 /// Frequencies of each direction that enter the hash.
 const FREQUENCIES: usize = 8;
 
-/// A perceptual hash, to find pictures that may be the same, and a small grey picture, to decide.
+/// A perceptual hash, to find pictures that may be the same, and a small gray picture, to decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sketch {
     hash: u64,
-    grey: Box<[u8]>,
+    gray: Box<[u8]>,
 }
 
 impl Sketch {
     /// Sketches `picture`, whatever its shape: both sides are brought to 32 pixels.
     pub fn of(picture: &RgbImage) -> Self {
-        let grey = small_grey(picture);
-        Self { hash: hash(&grey), grey: grey.into() }
+        let gray = small_gray(picture);
+        Self { hash: hash(&gray), gray: gray.into() }
     }
 
     /// How many of the 63 bits of the perceptual hashes differ: about 0 for the same picture, about 31 for unrelated
     /// ones.
     ///
-    /// The hash has one bit for each of the lowest 8 x 8 frequencies of the small grey picture but the brightness: whether its cosine
+    /// The hash has one bit for each of the lowest 8 x 8 frequencies of the small gray picture but the brightness: whether its cosine
     /// coefficient is above the median of all (pHash, Zauner 2010).
     pub fn hash_distance(&self, other: &Self) -> u32 {
         (self.hash ^ other.hash).count_ones()
@@ -36,22 +36,22 @@ impl Sketch {
     /// A sketch of nothing but a hash, to test the look-up with.
     #[cfg(test)]
     pub(super) fn of_hash(hash: u64) -> Self {
-        Self { hash, grey: Box::default() }
+        Self { hash, gray: Box::default() }
     }
 
     pub(super) fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// Correlation of the small grey pictures over their pixels, in [-1, 1]; brightness and contrast do not matter.
-    /// A picture of a single grey has nothing to correlate: 1 with another such picture, 0 with any other.
+    /// Correlation of the small gray pictures over their pixels, in [-1, 1]; brightness and contrast do not matter.
+    /// A picture of a single gray has nothing to correlate: 1 with another such picture, 0 with any other.
     pub fn correlation(&self, other: &Self) -> f64 {
-        correlate(&self.grey, other.grey.iter())
+        correlate(&self.gray, other.gray.iter())
     }
 
     /// The same with one of the two pictures mirrored left to right.
     pub fn mirrored_correlation(&self, other: &Self) -> f64 {
-        correlate(&self.grey, other.grey.chunks_exact(SIDE).flat_map(|row| row.iter().rev()))
+        correlate(&self.gray, other.gray.chunks_exact(SIDE).flat_map(|row| row.iter().rev()))
     }
 }
 
@@ -74,8 +74,8 @@ fn correlate<'a>(a: &[u8], b: impl Iterator<Item = &'a u8> + Clone) -> f64 {
     }
 }
 
-fn small_grey(picture: &RgbImage) -> Vec<u8> {
-    let grey = |rgb: &[u8]| {
+fn small_gray(picture: &RgbImage) -> Vec<u8> {
+    let gray = |rgb: &[u8]| {
         // Weights of Rec. 601, in 1/1024.
         ((306 * u32::from(rgb[0]) + 601 * u32::from(rgb[1]) + 117 * u32::from(rgb[2])) >> 10) as u8
     };
@@ -84,11 +84,11 @@ fn small_grey(picture: &RgbImage) -> Vec<u8> {
     let resized = ImageRef::new(picture.width(), picture.height(), picture.pixels(), PixelType::U8x3)
         .ok()
         .is_some_and(|source| Resizer::new().resize(&source, &mut small, &options).is_ok());
-    if resized { small.buffer().chunks_exact(3).map(grey).collect() } else { vec![0; SIDE * SIDE] }
+    if resized { small.buffer().chunks_exact(3).map(gray).collect() } else { vec![0; SIDE * SIDE] }
 }
 
-fn hash(grey: &[u8]) -> u64 {
-    let coefficients = low_frequencies(grey);
+fn hash(gray: &[u8]) -> u64 {
+    let coefficients = low_frequencies(gray);
     // The first coefficient is the brightness.
     let mut sorted = coefficients[1..].to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -97,13 +97,13 @@ fn hash(grey: &[u8]) -> u64 {
 }
 
 /// The lowest coefficients of the two-dimensional cosine transform (DCT-II), row-major.
-fn low_frequencies(grey: &[u8]) -> Vec<f64> {
+fn low_frequencies(gray: &[u8]) -> Vec<f64> {
     let cosine = |frequency: usize, place: usize| {
         (std::f64::consts::PI * frequency as f64 * (place as f64 + 0.5) / SIDE as f64).cos()
     };
     let waves: Vec<Vec<f64>> =
         (0..FREQUENCIES).map(|frequency| (0..SIDE).map(|place| cosine(frequency, place)).collect()).collect();
-    let rows: Vec<Vec<f64>> = grey
+    let rows: Vec<Vec<f64>> = gray
         .chunks_exact(SIDE)
         .map(|row| waves.iter().map(|wave| row.iter().zip(wave).map(|(v, w)| f64::from(*v) * w).sum()).collect())
         .collect(); // [SIDE, FREQUENCIES]

@@ -16,7 +16,7 @@ use crate::transform::Scratch;
 pub struct Batch {
     /// Number of the batch in its plan, from 0.
     pub number: usize,
-    /// Normalised pixels, `[B, 3, side_px, side_px]`, row-major.
+    /// Normalized pixels, `[B, 3, side_px, side_px]`, row-major.
     pub images: Vec<f32>,
     /// Class of each picture, `[B]`.
     pub labels: Vec<u32>,

@@ -1,6 +1,6 @@
-//! The deterministic transform of evaluation and search: resize the shorter side, crop the centre, normalise.
+//! The deterministic transform of evaluation and search: resize the shorter side, crop the center, normalize.
 
-use super::normalise::{Normalise, Placement};
+use super::normalize::{Normalize, Placement};
 use super::resample::{Scratch, Window};
 use crate::error::DataError;
 use crate::preprocess::Preprocess;
@@ -12,7 +12,7 @@ use crate::rgb_image::RgbImage;
 #[derive(Debug, Clone)]
 pub struct EvalTransform {
     preprocess: Preprocess,
-    normalise: Normalise,
+    normalize: Normalize,
 }
 
 /// One axis of the transform: which part of the source lands where in the output.
@@ -35,7 +35,7 @@ impl EvalTransform {
     /// [`DataError::Preprocess`] for settings out of range.
     pub fn new(preprocess: Preprocess) -> Result<Self, DataError> {
         preprocess.validate()?;
-        Ok(Self { preprocess, normalise: Normalise::new(&preprocess) })
+        Ok(Self { preprocess, normalize: Normalize::new(&preprocess) })
     }
 
     /// The settings.
@@ -51,7 +51,7 @@ impl EvalTransform {
     /// # Errors
     /// [`DataError::OutputLength`] for a slice of another length.
     pub fn apply(&self, image: &RgbImage, scratch: &mut Scratch, out: &mut [f32]) -> Result<(), DataError> {
-        self.normalise.check_output(out)?;
+        self.normalize.check_output(out)?;
         let (resized_width, resized_height) =
             resized_size(image.width(), image.height(), self.preprocess.resize_size_px);
         let x = Axis::new(image.width(), resized_width, self.preprocess.input_size_px);
@@ -66,7 +66,7 @@ impl EvalTransform {
             height: y.visible as usize,
             flip: false,
         };
-        self.normalise.write(resized, at, out);
+        self.normalize.write(resized, at, out);
         Ok(())
     }
 
@@ -78,7 +78,7 @@ impl EvalTransform {
     /// # Errors
     /// [`DataError::OutputLength`] for a slice of another length.
     pub fn seen(&self, values: &[f32]) -> Result<RgbImage, DataError> {
-        self.normalise.check_output(values)?;
+        self.normalize.check_output(values)?;
         let Preprocess { mean, std, input_size_px: side, .. } = self.preprocess;
         let plane = values.len() / 3;
         let sample = |place: usize, channel: usize| {
@@ -97,7 +97,7 @@ impl Axis {
             let visible = resized as u32;
             return Self { source_start: 0.0, source_length: source, pad: (crop - visible) / 2, visible };
         }
-        // Python's round, to the even neighbour at a half.
+        // Python's round, to the even neighbor at a half.
         let start = ((resized - u64::from(crop)) as f64 / 2.0).round_ties_even();
         let to_source = |position: f64| position * source / resized as f64;
         let source_start = to_source(start);

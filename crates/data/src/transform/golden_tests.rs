@@ -9,7 +9,7 @@ use super::*;
 use crate::decode::{DecodeLimits, decode_file};
 use crate::preprocess::{Interpolation, Preprocess};
 
-/// Allowed difference of a pixel before normalisation, in units of the full scale.
+/// Allowed difference of a pixel before normalization, in units of the full scale.
 const TOLERANCE: f32 = 1.5 / 255.0;
 
 fn golden_dir() -> PathBuf {

@@ -2,10 +2,10 @@
 //!
 //! torchvision resizes a whole picture and then cuts; here only the pixels that survive are computed, from the same
 //! filter weights, and the last step writes straight into the caller's slice of the batch. Results agree with
-//! torchvision within one grey level of 255.
+//! torchvision within one gray level of 255.
 
 mod eval;
-mod normalise;
+mod normalize;
 mod resample;
 mod train;
 

@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use super::normalise::{Normalise, Placement};
+use super::normalize::{Normalize, Placement};
 use super::resample::{CropBox, Scratch};
 use crate::error::DataError;
 use crate::preprocess::Preprocess;
@@ -14,7 +14,7 @@ use crate::rgb_image::RgbImage;
 #[derive(Debug, Clone)]
 pub struct TrainTransform {
     preprocess: Preprocess,
-    normalise: Normalise,
+    normalize: Normalize,
     area: (f64, f64),
     ratio: (f64, f64),
     flip_probability: f64,
@@ -39,7 +39,7 @@ impl TrainTransform {
         preprocess.validate()?;
         Ok(Self {
             preprocess,
-            normalise: Normalise::new(&preprocess),
+            normalize: Normalize::new(&preprocess),
             area: (0.08, 1.0),
             ratio: (3.0 / 4.0, 4.0 / 3.0),
             flip_probability: 0.5,
@@ -93,11 +93,11 @@ impl TrainTransform {
         scratch: &mut Scratch,
         out: &mut [f32],
     ) -> Result<(), DataError> {
-        self.normalise.check_output(out)?;
+        self.normalize.check_output(out)?;
         let side = self.preprocess.input_size_px;
         let resized = scratch.resize_cut(image, cut.crop, side, self.preprocess.interpolation)?;
         let (width, height) = (side as usize, side as usize);
-        self.normalise.write(resized, Placement { left: 0, top: 0, width, height, flip: cut.flip }, out);
+        self.normalize.write(resized, Placement { left: 0, top: 0, width, height, flip: cut.flip }, out);
         Ok(())
     }
 
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn thin_pictures_fall_back_to_the_centre() {
+    fn thin_pictures_fall_back_to_the_center() {
         let draw = |width, height| transform().draw(width, height, &mut ChaCha8Rng::seed_from_u64(1)).crop;
         assert_eq!(draw(3000, 3), CropBox { top: 0, left: 1498, height: 3, width: 4 });
         assert_eq!(draw(3, 3000), CropBox { top: 1498, left: 0, height: 4, width: 3 });

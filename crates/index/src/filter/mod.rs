@@ -50,7 +50,7 @@ pub const MAX_FILTER_DEPTH: usize = 64;
 /// ```
 /// use kinsight_index::{Filter, Payload, Value};
 ///
-/// let filter: Filter = "label = shoe and (width > 500 or not colour in (red, 'dark blue'))".parse()?;
+/// let filter: Filter = "label = shoe and (width > 500 or not color in (red, 'dark blue'))".parse()?;
 /// let mut payload = Payload::new();
 /// payload.insert("label".into(), Value::from("shoe"));
 /// payload.insert("width".into(), Value::from(640.0));

@@ -1,7 +1,7 @@
 //! Alpha query expansion: search again with a weighted mean of the query and its best answers.
 //!
 //! ```text
-//! q' = normalise(q + sum_i max(s_i, 0)^alpha * v_i)      over the n best answers v_i with scores s_i
+//! q' = normalize(q + sum_i max(s_i, 0)^alpha * v_i)      over the n best answers v_i with scores s_i
 //! ```
 //! Source: Radenovic, Tolias and Chum, "Fine-tuning CNN Image Retrieval with No Human Annotation" (TPAMI 2019), section
 //! 3.2; there alpha = 3 and n = 50 on collections with many relevant images. Differs from the source: the default n is 10.
@@ -17,12 +17,12 @@ pub struct AlphaQueryExpansion {
     /// How steeply the weight of an answer falls with its score; 0 weighs all alike.
     pub alpha: f64,
     /// How many of the best answers are added.
-    pub neighbours: usize,
+    pub neighbors: usize,
 }
 
 impl Default for AlphaQueryExpansion {
     fn default() -> Self {
-        Self { alpha: 3.0, neighbours: 10 }
+        Self { alpha: 3.0, neighbors: 10 }
     }
 }
 

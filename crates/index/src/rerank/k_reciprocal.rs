@@ -1,4 +1,4 @@
-//! k-reciprocal re-ranking: two images belong together if each is among the other's neighbours.
+//! k-reciprocal re-ranking: two images belong together if each is among the other's neighbors.
 //!
 //! ```text
 //! R(p, k)  = { g : g among the k nearest of p, and p among the k nearest of g }
@@ -8,9 +8,9 @@
 //! d*       = (1 - lambda) d_J + lambda d,   d = 2 - 2 cos
 //! ```
 //! Source: Zhong, Zheng, Cao and Li, "Re-ranking Person Re-identification with k-reciprocal Encoding" (CVPR 2017), defaults
-//! k1 = 20, k2 = 6, lambda = 0.3. Differs from the source: neighbourhoods are taken among the query and its best candidates
+//! k1 = 20, k2 = 6, lambda = 0.3. Differs from the source: neighborhoods are taken among the query and its best candidates
 //! and not in the whole gallery, so that the cost does not grow with the gallery; d is divided by its largest value for
-//! the query, as the authors' code does; V is normalised to sum to one, as there.
+//! the query, as the authors' code does; V is normalized to sum to one, as there.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -24,9 +24,9 @@ use crate::store::Hit;
 pub struct KReciprocal {
     /// Answers that are put in a new order.
     pub candidates: usize,
-    /// Neighbours looked at, k1.
+    /// Neighbors looked at, k1.
     pub k1: usize,
-    /// Neighbours averaged over, k2.
+    /// Neighbors averaged over, k2.
     pub k2: usize,
     /// Weight of the original distance, lambda, in [0, 1].
     pub lambda: f64,
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn an_answer_in_the_querys_own_group_passes_a_nearer_one_of_another_group() {
         // The query and its group lie at 0 to 8 degrees; one member at 12 is farther than the edge of the other group
-        // at -10, whose own neighbours all lie away from the query.
+        // at -10, whose own neighbors all lie away from the query.
         let group = [2.0, 4.0, 6.0, 8.0, 12.0];
         let others = [-10.0, -11.0, -12.0, -13.0, -14.0, -15.0];
         let vectors: Vec<Vec<f32>> = std::iter::once(0.0).chain(group).chain(others).map(at).collect();

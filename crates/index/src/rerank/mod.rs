@@ -20,7 +20,7 @@ pub enum Rerank {
     None,
     /// Search again with the mean of query and best answers.
     AlphaQe(AlphaQueryExpansion),
-    /// By how much of their neighbourhoods query and answer share.
+    /// By how much of their neighborhoods query and answer share.
     KReciprocal(KReciprocal),
 }
 
@@ -38,7 +38,7 @@ impl Rerank {
         match self {
             Self::None => search(query),
             Self::AlphaQe(settings) => {
-                let wanted = VectorQuery { k: settings.neighbours.max(1), with_vectors: true, ..query.clone() };
+                let wanted = VectorQuery { k: settings.neighbors.max(1), with_vectors: true, ..query.clone() };
                 let best = search(&wanted)?;
                 search(&VectorQuery { vectors: expanded(&query.vectors, &best, settings.alpha), ..query.clone() })
             }

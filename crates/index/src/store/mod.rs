@@ -72,7 +72,7 @@ pub trait VectorStore: Send + Sync {
     ///
     /// # Errors
     /// A failure to write.
-    fn optimise(&self, progress: &dyn Fn(usize, usize)) -> Result<()>;
+    fn optimize(&self, progress: &dyn Fn(usize, usize)) -> Result<()>;
 
     /// Facts about the store.
     ///

@@ -2,7 +2,7 @@
 
 use kinsight_index::{Fingerprint, GraphSettings, ImageEmbedder, ImageQuery, Index, IndexError, Listing};
 
-use crate::fixture::{Colours, Fixture, bmp, contents, picture, source, sync};
+use crate::fixture::{Colors, Fixture, bmp, contents, picture, source, sync};
 
 fn error(result: Result<Index, IndexError>) -> IndexError {
     match result {
@@ -14,7 +14,7 @@ fn error(result: Result<Index, IndexError>) -> IndexError {
 #[test]
 fn folders_that_are_no_index() {
     let fixture = Fixture::new(1, 1);
-    let model = Colours::new("colours");
+    let model = Colors::new("colors");
     let nowhere = error(Index::open(&fixture.path("nowhere")));
     assert!(matches!(nowhere, IndexError::NoIndex { .. }) && nowhere.hint().unwrap().contains("kinsight index"));
     let create = |name: &str| {
@@ -32,7 +32,7 @@ fn folders_that_are_no_index() {
 #[test]
 fn other_versions_and_damaged_manifests() {
     let fixture = Fixture::new(1, 1);
-    fixture.create("index", &Colours::new("colours"));
+    fixture.create("index", &Colors::new("colors"));
     let file = fixture.path("index/index.json");
     let text = std::fs::read_to_string(&file).unwrap();
     let open_with = |text: &str| {
@@ -47,7 +47,7 @@ fn other_versions_and_damaged_manifests() {
         assert!(error.to_string().contains("index.json"));
     }
     std::fs::write(&file, &text).unwrap();
-    for name in ["generations/1/catalogue.sqlite", "generations/1/vectors.bin"] {
+    for name in ["generations/1/catalog.sqlite", "generations/1/vectors.bin"] {
         let path = fixture.path("index").join(name);
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, b"something else entirely, and long enough to be read as a header of some kind.....")
@@ -62,13 +62,13 @@ fn other_versions_and_damaged_manifests() {
 #[test]
 fn another_model_is_refused_and_named() {
     let fixture = Fixture::new(1, 2);
-    let model = Colours::new("colours");
+    let model = Colors::new("colors");
     let index = fixture.create("index", &model);
     sync(&index, &fixture.images(), &model);
     let listing = Listing::of(&fixture.images()).unwrap();
-    let other = Colours::new("other");
+    let other = Colors::new("other");
     let error = index.writer().unwrap().sync(&listing, &other, 4, &mut |_| true).unwrap_err();
-    assert!(error.to_string().contains("backbone other, expected colours"), "{error}");
+    assert!(error.to_string().contains("backbone other, expected colors"), "{error}");
     assert!(error.hint().unwrap().contains("migrate"));
     let newer = Fingerprint { library: "99.0.0".into(), ..model.fingerprint().clone() };
     assert!(index.require_model(&newer).unwrap_err().to_string().contains("kinsight"));
@@ -77,7 +77,7 @@ fn another_model_is_refused_and_named() {
 #[test]
 fn only_one_writer() {
     let fixture = Fixture::new(1, 1);
-    let index = fixture.create("index", &Colours::new("colours"));
+    let index = fixture.create("index", &Colors::new("colors"));
     let writer = index.writer().unwrap();
     let again = Index::open(&fixture.path("index")).unwrap();
     assert!(matches!(again.writer().map(|_| ()), Err(IndexError::Busy { .. })));
@@ -88,7 +88,7 @@ fn only_one_writer() {
 #[test]
 fn unreadable_images_are_named_and_left_out() {
     let fixture = Fixture::new(1, 3);
-    let model = Colours::new("colours");
+    let model = Colors::new("colors");
     let index = fixture.create("index", &model);
     let write = |name: &str, bytes: &[u8]| std::fs::write(fixture.images().join(name), bytes).unwrap();
     write("class0/cut.png", &bmp(5)[..90]);
@@ -108,7 +108,7 @@ fn unreadable_images_are_named_and_left_out() {
 
 #[test]
 fn a_crop_must_lie_inside() {
-    let model = Colours::new("colours");
+    let model = Colors::new("colors");
     let crop = |width| kinsight_data::CropBox { left: 5, top: 0, width, height: 5 };
     let embed = |crop| ImageQuery::embed_all(&[ImageQuery { picture: picture(3), crop: Some(crop) }], &model);
     assert_eq!(embed(crop(5)).unwrap().len(), 1);

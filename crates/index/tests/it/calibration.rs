@@ -9,9 +9,9 @@ fn images() -> Vec<(Vec<f32>, String, String)> {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut images = Vec::new();
     for label in 0..20 {
-        let centre: Vec<f32> = (0..16).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let center: Vec<f32> = (0..16).map(|_| rng.random_range(-1.0..1.0)).collect();
         for number in 0..10 {
-            let row: Vec<f32> = centre.iter().map(|value| value + rng.random_range(-0.6..0.6_f32)).collect();
+            let row: Vec<f32> = center.iter().map(|value| value + rng.random_range(-0.6..0.6_f32)).collect();
             let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
             images.push((row.iter().map(|v| v / length).collect(), format!("l{label}"), format!("{label}/{number}")));
         }

@@ -1,4 +1,4 @@
-//! A folder of tiny pictures and an embedder that needs no network: vectors from the mean colours of a picture's quarters.
+//! A folder of tiny pictures and an embedder that needs no network: vectors from the mean colors of a picture's quarters.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -10,7 +10,7 @@ use kinsight_index::{
     SyncReport, Value,
 };
 
-pub struct Colours {
+pub struct Colors {
     fingerprint: Fingerprint,
     /// How many pictures it has embedded.
     pub embedded: Cell<usize>,
@@ -18,7 +18,7 @@ pub struct Colours {
 
 pub const DIM: usize = 12;
 
-impl Colours {
+impl Colors {
     pub fn new(name: &str) -> Self {
         let fingerprint = Fingerprint {
             backbone: name.to_owned(),
@@ -31,7 +31,7 @@ impl Colours {
     }
 }
 
-impl ImageEmbedder for Colours {
+impl ImageEmbedder for Colors {
     fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
@@ -55,7 +55,7 @@ impl ImageEmbedder for Colours {
 }
 
 pub fn source() -> ModelSource {
-    ModelSource { run: None, backbone: "colours".to_owned() }
+    ModelSource { run: None, backbone: "colors".to_owned() }
 }
 
 /// A folder for images and indexes.
@@ -90,7 +90,7 @@ impl Fixture {
         std::fs::write(path, bmp(seed)).unwrap();
     }
 
-    pub fn create(&self, name: &str, model: &Colours) -> Index {
+    pub fn create(&self, name: &str, model: &Colors) -> Index {
         let graph = GraphSettings::default();
         Index::create(&self.path(name), model.fingerprint().clone(), source(), graph).unwrap()
     }
@@ -120,7 +120,7 @@ pub fn picture(seed: u8) -> RgbImage {
     kinsight_data::decode_bytes(&bmp(seed), kinsight_data::DecodeLimits::default()).unwrap()
 }
 
-pub fn sync(index: &Index, images: &Path, model: &Colours) -> SyncReport {
+pub fn sync(index: &Index, images: &Path, model: &Colors) -> SyncReport {
     let listing = Listing::of(images).unwrap();
     index.writer().unwrap().sync(&listing, model, 4, &mut |_| true).unwrap()
 }

@@ -13,10 +13,10 @@ const DIM: usize = 24;
 fn points(range: std::ops::Range<usize>) -> Vec<Point> {
     range
         .map(|i| {
-            let mut centre = ChaCha8Rng::seed_from_u64((i % 40) as u64);
+            let mut center = ChaCha8Rng::seed_from_u64((i % 40) as u64);
             let mut own = ChaCha8Rng::seed_from_u64(1000 + i as u64);
             let row: Vec<f32> =
-                (0..DIM).map(|_| centre.random_range(-1.0..1.0_f32) + own.random_range(-0.5..0.5_f32)).collect();
+                (0..DIM).map(|_| center.random_range(-1.0..1.0_f32) + own.random_range(-0.5..0.5_f32)).collect();
             let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
             Point {
                 id: PointId::of_path("graph", &i.to_string()),
@@ -50,11 +50,11 @@ fn the_graph_is_made_extended_and_finds_nearly_all() {
     let settings = GraphSettings { exact_values: 1000 * DIM, ..GraphSettings::default() };
     let store = LocalStore::create(folder.path(), DIM, settings.clone()).unwrap();
     store.upsert(&points(0..900)).unwrap();
-    store.optimise(&|_, _| ()).unwrap();
+    store.optimize(&|_, _| ()).unwrap();
     assert!(store.stats().unwrap().graph.is_none(), "so few are searched exactly");
 
     store.upsert(&points(900..3000)).unwrap();
-    store.optimise(&|_, _| ()).unwrap();
+    store.optimize(&|_, _| ()).unwrap();
     let graph = store.stats().unwrap().graph.unwrap();
     assert_eq!(graph.rows, 3000);
     assert!(graph.recall_at_10 >= settings.recall_at_10, "{graph:?}");
@@ -71,7 +71,7 @@ fn the_graph_is_made_extended_and_finds_nearly_all() {
     assert!(recall(&store, Some("number >= 1000")) >= 0.95);
 
     store.upsert(&points(3010..3400)).unwrap();
-    store.optimise(&|_, _| ()).unwrap();
+    store.optimize(&|_, _| ()).unwrap();
     assert_eq!(store.stats().unwrap().graph.unwrap().rows, 3400);
     assert!(recall(&store, None) >= 0.95);
     drop(store);
@@ -90,7 +90,7 @@ fn without_its_files_search_is_exact_and_the_graph_is_made_again() {
     let settings = GraphSettings { exact_values: 0, ..GraphSettings::default() };
     let store = LocalStore::create(folder.path(), DIM, settings.clone()).unwrap();
     store.upsert(&points(0..1000)).unwrap();
-    store.optimise(&|_, _| ()).unwrap();
+    store.optimize(&|_, _| ()).unwrap();
     drop(store);
     let walk = folder.path().join("graph-1000.walk");
     let whole = std::fs::read(&walk).unwrap();
@@ -112,14 +112,14 @@ fn without_its_files_search_is_exact_and_the_graph_is_made_again() {
         assert!(recall(&store, None) >= 0.95);
     }
     let store = LocalStore::open(folder.path(), settings.clone()).unwrap();
-    store.optimise(&|_, _| ()).unwrap();
+    store.optimize(&|_, _| ()).unwrap();
     assert!(store.check(&|_, _| ()).unwrap().is_empty());
     assert_eq!(store.stats().unwrap().graph.unwrap().rows, 1000);
 
     // usearch's own file is needed to add rows alone.
     std::fs::write(folder.path().join("graph-1000.usearch"), b"damaged").unwrap();
     store.upsert(&points(1000..1200)).unwrap();
-    store.optimise(&|_, _| ()).unwrap();
+    store.optimize(&|_, _| ()).unwrap();
     assert_eq!(store.stats().unwrap().graph.unwrap().rows, 1200);
     assert!(recall(&store, None) >= 0.95);
 }
@@ -133,7 +133,7 @@ fn a_graph_of_a_handful_of_rows_finds_them() {
         let store = LocalStore::create(folder.path(), DIM, settings).unwrap();
         let points = points(0..count);
         store.upsert(&points).unwrap();
-        store.optimise(&|_, _| ()).unwrap();
+        store.optimize(&|_, _| ()).unwrap();
         assert_eq!(store.stats().unwrap().graph.unwrap().rows, count);
         for point in &points {
             assert_eq!(store.search(&VectorQuery::new(point.vector.clone(), 1)).unwrap()[0][0].id, point.id);
@@ -148,7 +148,7 @@ fn many_threads_search_one_graph() {
     let store = LocalStore::create(folder.path(), DIM, settings).unwrap();
     let points = points(0..1200);
     store.upsert(&points).unwrap();
-    store.optimise(&|_, _| ()).unwrap();
+    store.optimize(&|_, _| ()).unwrap();
     let found = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for thread in 0..16 {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use kinsight_index::{Index, Listing, SyncEvent, Value};
 
-use crate::fixture::{Colours, Fixture, bmp, contents, sync};
+use crate::fixture::{Colors, Fixture, bmp, contents, sync};
 
 fn touch(path: &std::path::Path, seconds: u64) {
     let file = std::fs::File::options().write(true).open(path).unwrap();
@@ -14,7 +14,7 @@ fn touch(path: &std::path::Path, seconds: u64) {
 #[test]
 fn only_what_changed_is_embedded() {
     let fixture = Fixture::new(3, 4);
-    let model = Colours::new("colours");
+    let model = Colors::new("colors");
     let index = fixture.create("index", &model);
     let first = sync(&index, &fixture.images(), &model);
     assert_eq!((first.added, model.embedded.get()), (12, 12));
@@ -34,7 +34,7 @@ fn only_what_changed_is_embedded() {
     assert_eq!(model.embedded.get(), 14, "the touched and the renamed file were not embedded again");
 
     // The same as indexing the folder as it now is.
-    let fresh = fixture.create("fresh", &Colours::new("colours"));
+    let fresh = fixture.create("fresh", &Colors::new("colors"));
     sync(&fresh, &images, &model);
     let sorted = |index: &Index| {
         let mut points = contents(index);
@@ -49,7 +49,7 @@ fn only_what_changed_is_embedded() {
 fn payloads_hold_label_size_and_hashes() {
     let fixture = Fixture::new(2, 1);
     std::fs::copy(fixture.images().join("class0/0.png"), fixture.images().join("class1/copy.png")).unwrap();
-    let model = Colours::new("colours");
+    let model = Colors::new("colors");
     let index = fixture.create("index", &model);
     sync(&index, &fixture.images(), &model);
     let points = contents(&index);
@@ -70,7 +70,7 @@ fn a_csv_brings_its_columns_and_their_changes() {
         format!("path,label,price,code\nclass0/0.png,shoe,{price},007\nclass0/1.png,boot,,x\nclass0/2.png,shoe,2.5,y\n")
     };
     std::fs::write(&table, rows("10")).unwrap();
-    let model = Colours::new("colours");
+    let model = Colors::new("colors");
     let index = fixture.create("index", &model);
     sync(&index, &table, &model);
     let points = contents(&index);
@@ -94,7 +94,7 @@ fn a_csv_brings_its_columns_and_their_changes() {
 #[test]
 fn single_files_are_added_without_removing_others() {
     let fixture = Fixture::new(2, 2);
-    let model = Colours::new("colours");
+    let model = Colors::new("colors");
     let index = fixture.create("index", &model);
     sync(&index, &fixture.images(), &model);
     std::fs::create_dir(fixture.path("more")).unwrap();
@@ -113,7 +113,7 @@ fn single_files_are_added_without_removing_others() {
 #[test]
 fn stopping_after_any_batch_and_going_on_equals_one_run() {
     let fixture = Fixture::new(3, 5);
-    let model = Colours::new("colours");
+    let model = Colors::new("colors");
     let whole = fixture.create("whole", &model);
     sync(&whole, &fixture.images(), &model);
     for stop_after in 1..5 {

@@ -2,16 +2,16 @@
 
 use kinsight_index::{ImageEmbedder, Index, IndexError, Migration};
 
-use crate::fixture::{Colours, Fixture, contents, source, sync};
+use crate::fixture::{Colors, Fixture, contents, source, sync};
 
-fn start<'a>(index: &'a Index, model: &Colours) -> Migration<'a> {
+fn start<'a>(index: &'a Index, model: &Colors) -> Migration<'a> {
     Migration::start(index, model.fingerprint().clone(), source()).unwrap()
 }
 
 #[test]
 fn a_migrated_index_is_that_of_the_new_model() {
     let fixture = Fixture::new(3, 4);
-    let (old, new) = (Colours::new("colours"), Colours::new("other colours"));
+    let (old, new) = (Colors::new("colors"), Colors::new("other colors"));
     let index = fixture.create("index", &old);
     sync(&index, &fixture.images(), &old);
     let before = contents(&index);
@@ -39,7 +39,7 @@ fn a_migrated_index_is_that_of_the_new_model() {
 #[test]
 fn an_interrupted_migration_goes_on_or_starts_over() {
     let fixture = Fixture::new(2, 6);
-    let (old, new, third) = (Colours::new("colours"), Colours::new("other colours"), Colours::new("a third"));
+    let (old, new, third) = (Colors::new("colors"), Colors::new("other colors"), Colors::new("a third"));
     let index = fixture.create("index", &old);
     sync(&index, &fixture.images(), &old);
     let stopped = start(&index, &new).run(&new, 4, &mut |done, _| done < 8).unwrap();
@@ -59,7 +59,7 @@ fn an_interrupted_migration_goes_on_or_starts_over() {
 #[test]
 fn images_that_are_gone_are_named() {
     let fixture = Fixture::new(1, 3);
-    let (old, new) = (Colours::new("colours"), Colours::new("other colours"));
+    let (old, new) = (Colors::new("colors"), Colors::new("other colors"));
     let index = fixture.create("index", &old);
     sync(&index, &fixture.images(), &old);
     std::fs::remove_file(fixture.images().join("class0/1.png")).unwrap();

@@ -135,7 +135,7 @@ fn filters() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// The columns in the catalogue and the payload itself must give the same answer.
+    /// The columns in the catalog and the payload itself must give the same answer.
     #[test]
     fn a_filter_finds_what_it_matches(payloads in payloads(), texts in prop::collection::vec(filters(), 12)) {
         let folder = tempfile::tempdir().unwrap();

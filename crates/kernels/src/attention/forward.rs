@@ -73,7 +73,7 @@ pub(crate) fn attention_forward<E: Element>(
                 log_sums: &mut log_sums[first * heads.heads + head..],
                 log_sum_stride: heads.heads,
             });
-            let mut sink = Normalised {
+            let mut sink = Normalized {
                 out: &mut out[first * width + head * head_dim..],
                 stride: width,
                 inverse_sums: &scratch.inverse_sums,
@@ -118,13 +118,13 @@ impl<E: Element> Kernel for Softmax<'_, E> {
 }
 
 /// `out = sums * inverse_sums[row]`.
-struct Normalised<'a, E> {
+struct Normalized<'a, E> {
     out: &'a mut [E],
     stride: usize,
     inverse_sums: &'a [f32],
 }
 
-impl<E: Element> Sink for Normalised<'_, E> {
+impl<E: Element> Sink for Normalized<'_, E> {
     #[inline(always)]
     fn store<S: Simd>(&mut self, simd: S, row: usize, col: usize, sums: &[f32]) {
         let out = &mut self.out[row * self.stride + col..][..sums.len()];

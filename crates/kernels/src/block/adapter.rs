@@ -28,7 +28,7 @@ pub(crate) struct AdapterScratch<E> {
     input: Buffer<E>,
     bottleneck: Buffer<E>,
     up: Buffer<f32>,
-    normalised: Buffer<f32>,
+    normalized: Buffer<f32>,
     d_up: Buffer<f32>,
     d_up_element: Buffer<E>,
     d_bottleneck: Buffer<E>,
@@ -51,9 +51,9 @@ impl<E: Element> Adapter<'_, E> {
         let added = match self.params.norm_position {
             AdapterNorm::Pre => up,
             AdapterNorm::Post => {
-                let normalised = sized(&mut scratch.normalised, input.len());
-                self.cpu.run(NormForward { params: self.params.norm, eps: EPS, x: up, out: normalised });
-                normalised
+                let normalized = sized(&mut scratch.normalized, input.len());
+                self.cpu.run(NormForward { params: self.params.norm, eps: EPS, x: up, out: normalized });
+                normalized
             }
         };
         self.cpu.run(AddTo { out, added });

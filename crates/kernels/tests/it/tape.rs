@@ -120,7 +120,7 @@ impl Tape {
         self.push(product, Op::Scale(a, by))
     }
 
-    /// Normalises each row; scale and shift are `mul_row` and `add_row`.
+    /// Normalizes each row; scale and shift are `mul_row` and `add_row`.
     pub fn layer_norm(&mut self, a: Var, eps: f64) -> Var {
         let x = self.value(a);
         let stats: Vec<(f64, f64)> = x.data.chunks(x.cols).map(|row| moments(row, eps)).collect();

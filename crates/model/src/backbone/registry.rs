@@ -99,7 +99,7 @@ fn vit(image: usize, patch: usize, [width, depth, heads]: Size) -> VitConfig {
     VitConfig::new(image, patch, width, depth, heads)
 }
 
-/// Bicubic, the shorter side to `resize`, the centre `input`.
+/// Bicubic, the shorter side to `resize`, the center `input`.
 fn bicubic(input: u32, resize: u32, (mean, std): ([f32; 3], [f32; 3])) -> Preprocess {
     Preprocess { mean, std, input_size_px: input, resize_size_px: resize, interpolation: Interpolation::Bicubic }
 }

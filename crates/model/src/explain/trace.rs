@@ -122,7 +122,7 @@ pub fn trace(encoder: &Encoder, image: &[f32]) -> Result<Trace, ModelError> {
     let names = ["special tokens", "prompts", "biases"];
     let rest = names.iter().zip(rest.chunks_exact(embedding.len()));
     let width = vit.config.width;
-    let tokens = values(vit.normalise(tokens).narrow(1, special, grid * grid).squeeze_dim::<2>(0));
+    let tokens = values(vit.normalize(tokens).narrow(1, special, grid * grid).squeeze_dim::<2>(0));
     Ok(Trace {
         attention,
         embedding,

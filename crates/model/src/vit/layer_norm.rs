@@ -1,4 +1,4 @@
-//! Layer normalisation over the last dimension.
+//! Layer normalization over the last dimension.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
@@ -39,7 +39,7 @@ impl LayerNorm {
         }
     }
 
-    /// Normalises the last dimension.
+    /// Normalizes the last dimension.
     ///
     /// # Shapes
     /// `[.., D]` to `[.., D]`

@@ -32,10 +32,10 @@ fn axis_taps(old: usize, new: usize) -> Vec<(usize, Vec<f32>)> {
     let support = 2.0 * stretch;
     (0..new)
         .map(|i| {
-            let centre = scale * (i as f64 + 0.5);
-            let first = ((centre - support + 0.5).max(0.0)) as usize;
-            let last = ((centre + support + 0.5) as usize).min(old);
-            let raw: Vec<f64> = (first..last).map(|j| keys_kernel((j as f64 - centre + 0.5) / stretch)).collect();
+            let center = scale * (i as f64 + 0.5);
+            let first = ((center - support + 0.5).max(0.0)) as usize;
+            let last = ((center + support + 0.5) as usize).min(old);
+            let raw: Vec<f64> = (first..last).map(|j| keys_kernel((j as f64 - center + 0.5) / stretch)).collect();
             let total: f64 = raw.iter().sum();
             (first, raw.iter().map(|w| (w / total) as f32).collect())
         })

@@ -188,7 +188,7 @@ impl VisionTransformer {
     ///
     /// # Shapes
     /// `[B, N, D]` (output of [`Self::run_blocks`]) to `[B, N, D]`
-    pub fn normalise(&self, tokens: Tensor<3>) -> Tensor<3> {
+    pub fn normalize(&self, tokens: Tensor<3>) -> Tensor<3> {
         self.norm.forward(tokens)
     }
 

@@ -113,7 +113,7 @@ impl WeightFile {
     }
 
     fn tensors(&self) -> SafeTensors<'_> {
-        #[expect(clippy::expect_used, reason = "the same bytes were deserialised when the file was opened")]
+        #[expect(clippy::expect_used, reason = "the same bytes were deserialized when the file was opened")]
         SafeTensors::deserialize(&self.bytes).expect("header was checked on opening")
     }
 

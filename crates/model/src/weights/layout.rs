@@ -143,7 +143,7 @@ const IGNORED: [&str; 20] = [
 ];
 
 impl Layout {
-    /// The layout that a checkpoint's names belong to; timm's if none is recognised.
+    /// The layout that a checkpoint's names belong to; timm's if none is recognized.
     pub fn of<'a>(names: impl Iterator<Item = &'a String>) -> Self {
         let mut found = Layout::Timm;
         let mut pooled = false;
@@ -218,7 +218,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Recognises the layout of a file with tensors called `names`.
+    /// Recognizes the layout of a file with tensors called `names`.
     pub fn of<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Self {
         let layout = Layout::of(names.clone());
         let ours = names.map(|name| (layout.ours(name), name.clone())).collect();

@@ -66,7 +66,7 @@ fn write_views(
 
 /// The same file with the keys of its header in order.
 ///
-/// The serialiser takes metadata in a hash map, whose order differs from call to call; a backbone is known by the hash
+/// The serializer takes metadata in a hash map, whose order differs from call to call; a backbone is known by the hash
 /// of its file, so equal contents must be equal bytes.
 fn with_sorted_header(bytes: &[u8]) -> Option<Vec<u8>> {
     let (len, rest) = bytes.split_first_chunk::<8>()?;

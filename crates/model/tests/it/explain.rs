@@ -1,7 +1,6 @@
 //! Explanations add up: the parts of an embedding sum to it, the parts of a similarity to the similarity.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kinsight_data::synthetic::render;
 use kinsight_data::{EvalTransform, Scratch};
 use kinsight_model::explain::{self, trace};
 use kinsight_model::parameters::{ParameterSource, normal_values};
@@ -9,6 +8,7 @@ use kinsight_model::prompts::PromptSchedule;
 use kinsight_model::vit::Activation;
 use kinsight_model::vit::adapter::{AdapterConfig, AdapterInit, AdapterNorm, AdapterPlacement};
 use kinsight_model::{Backbone, Encoder, ModelError, Pooling, Tuning, VitConfig};
+use kinsight_synthetic::render;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -159,8 +159,8 @@ fn one_block_without_a_feed_forward_half_is_its_attention() {
         // The final norm with the deviation of the whole token, then unit length.
         let spread = after.clone() - after.clone().mean_dim(1);
         let deviation = (spread.square().mean_dim(1) + config.layer_norm_eps).sqrt();
-        let centred = part.clone() - part.mean_dim(1);
-        let expected = centred / deviation * encoder.backbone.norm.weight.val().unsqueeze::<2>();
+        let centerd = part.clone() - part.mean_dim(1);
+        let expected = centerd / deviation * encoder.backbone.norm.weight.val().unsqueeze::<2>();
         let length = encoder.backbone.norm.forward(after.clone()).square().sum_dim(1).sqrt();
         let expected: Vec<f32> = (expected / length).into_data().iter::<f32>().collect();
         let found = &trace.patches[patch * 24..(patch + 1) * 24];

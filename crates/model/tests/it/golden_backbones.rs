@@ -47,7 +47,7 @@ fn check(case: &str, layout: Layout, engine: Engine) {
     let shape: [usize; 4] = input_shape.try_into().unwrap();
     let embedded = model.embed(Tensor::<4>::from_data(TensorData::new(input, shape), &device));
     let before_norm = model.run_blocks(embedded.clone(), Vec::new());
-    let tokens = model.normalise(before_norm.clone());
+    let tokens = model.normalize(before_norm.clone());
     let pooling = if config.attention_pool { Pooling::Map } else { Pooling::Class };
     let mut compared = 0;
     let mut compare = |what: &str, found: TensorData| {

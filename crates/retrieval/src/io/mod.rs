@@ -77,7 +77,7 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) ->
     move |source| RetrievalError::Io { action, path, source }
 }
 
-/// Normalises what was read; a bad row is reported with the file it came from.
+/// Normalizes what was read; a bad row is reported with the file it came from.
 fn unit_rows(path: &Path, values: Vec<f32>, dim: usize) -> Result<UnitEmbeddings> {
     UnitEmbeddings::new(values, dim)
         .map_err(|source| RetrievalError::Content { path: path.to_owned(), source: Box::new(source) })

@@ -4,7 +4,7 @@
 //! MAP@R = 1/R * sum_{i=1..R} P(i),   P(i) = precision at i if the i-th answer is relevant, else 0
 //! ```
 //! Source: Musgrave, Belongie and Lim, "A Metric Learning Reality Check" (2020), eq. 2-3. Unlike average precision it looks
-//! at R answers only, and unlike Recall@1 it rewards a well ordered neighbourhood.
+//! at R answers only, and unlike Recall@1 it rewards a well ordered neighborhood.
 
 use super::{Ranking, per_item};
 

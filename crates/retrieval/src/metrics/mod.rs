@@ -1,4 +1,4 @@
-//! Metrics of a labelled ranking, of a clustering, and of the pairs: one file each, with its definition and a worked
+//! Metrics of a labeled ranking, of a clustering, and of the pairs: one file each, with its definition and a worked
 //! example.
 //!
 //! A metric of a ranking is a function of one query's [`Ranking`]; what is reported is its mean over queries

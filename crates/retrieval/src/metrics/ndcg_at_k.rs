@@ -1,4 +1,4 @@
-//! Normalised discounted cumulative gain of the first K answers, an answer being relevant or not.
+//! Normalized discounted cumulative gain of the first K answers, an answer being relevant or not.
 //!
 //! ```text
 //! DCG@K  = sum over relevant items of rank r <= K of 1 / log2(1 + r)

@@ -1,4 +1,4 @@
-//! Normalised mutual information of a clustering with the classes.
+//! Normalized mutual information of a clustering with the classes.
 //!
 //! ```text
 //! NMI = I(class; cluster) / ((H(class) + H(cluster)) / 2)
@@ -8,7 +8,7 @@
 
 use crate::contingency::Contingency;
 
-/// Normalised mutual information, in [0, 1]. One class in one cluster counts as 1.
+/// Normalized mutual information, in [0, 1]. One class in one cluster counts as 1.
 pub fn nmi(contingency: &Contingency) -> f64 {
     let entropy = contingency.mean_entropy();
     match contingency.is_trivial() {

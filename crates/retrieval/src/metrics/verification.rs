@@ -23,7 +23,7 @@ pub struct OperatingPoint {
     pub fnmr: f64,
 }
 
-/// Every operating point that differs from its neighbours, from the strictest threshold to the loosest.
+/// Every operating point that differs from its neighbors, from the strictest threshold to the loosest.
 ///
 /// Starts at "no pair matches" and ends at "every pair does". Empty where there is no genuine or no impostor pair.
 pub fn roc(pairs: &PairHistogram) -> Vec<OperatingPoint> {
@@ -62,7 +62,7 @@ pub fn area_under_roc(roc: &[OperatingPoint]) -> Option<f64> {
     (!roc.is_empty()).then(|| roc.windows(2).map(strip).sum())
 }
 
-/// The curve with at most `count` points: of neighbours that look alike when drawn, one is kept.
+/// The curve with at most `count` points: of neighbors that look alike when drawn, one is kept.
 pub fn thinned(roc: &[OperatingPoint], count: usize) -> Vec<OperatingPoint> {
     if roc.len() <= count || count < 2 {
         return roc.to_vec();

@@ -1,13 +1,13 @@
-//! k-reciprocal re-ranking: two items are alike if they are among each other's neighbours, and their neighbourhoods overlap.
+//! k-reciprocal re-ranking: two items are alike if they are among each other's neighbors, and their neighborhoods overlap.
 //!
 //! ```text
 //! d*(q, g) = (1 - lambda) (1 - sum_i min(V_qi, V_gi) / sum_i max(V_qi, V_gi)) + lambda d(q, g)
 //! ```
-//! V_q weighs q's k-reciprocal neighbours (and theirs) by exp(-d), sums to one, and is averaged over q's k2 nearest. Source:
+//! V_q weighs q's k-reciprocal neighbors (and theirs) by exp(-d), sums to one, and is averaged over q's k2 nearest. Source:
 //! Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding" (2017), with its k1 = 20, k2 = 6, lambda =
 //! 0.3. Differs from the source: d = 1 - cos, where the source divides squared distances by the largest of each row.
 //!
-//! Blocked: neighbourhoods are sparse, one query's distances at a time are dense. Memory grows with the number of items times
+//! Blocked: neighborhoods are sparse, one query's distances at a time are dense. Memory grows with the number of items times
 //! k1 * k2, not with its square.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::UnitEmbeddings;
 use crate::classes::Relevance;
 use crate::error::{Result, RetrievalError};
 use crate::evaluation::{EvalConfig, Evaluation, Judge, Scored};
-use crate::knn::{KnnConfig, Neighbours, search_self};
+use crate::knn::{KnnConfig, Neighbors, search_self};
 use crate::metrics::Ranking;
 use crate::scores::score_tile;
 
@@ -28,9 +28,9 @@ const BLOCK: usize = 64;
 /// Settings of the re-ranking.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReciprocalConfig {
-    /// Neighbours that may be reciprocal. Default 20.
+    /// Neighbors that may be reciprocal. Default 20.
     pub k1: usize,
-    /// Neighbours over which neighbourhoods are averaged, the item itself counted. Default 6.
+    /// Neighbors over which neighborhoods are averaged, the item itself counted. Default 6.
     pub k2: usize,
     /// Weight of the original distance, in [0, 1]. Default 0.3.
     pub lambda: f64,
@@ -75,7 +75,7 @@ pub fn evaluate_k_reciprocal(
     let relevance = Relevance::with_identity(&query_labels, &gallery_labels, &own);
     let judge = Judge::new(&relevance, config)?;
     let knn = KnnConfig { k: reciprocal.k1.max(reciprocal.k2), max_memory_bytes: config.max_memory_bytes };
-    let neighbourhoods = Neighbourhoods::new(&search_self(embeddings, &knn)?, reciprocal);
+    let neighborhoods = Neighborhoods::new(&search_self(embeddings, &knn)?, reciprocal);
 
     let blocks: Vec<Vec<Scored>> = queries
         .par_chunks(BLOCK)
@@ -91,7 +91,7 @@ pub fn evaluate_k_reciprocal(
                 .enumerate()
                 .map(|(within, (&row, similarities))| {
                     overlaps.fill(0.0);
-                    neighbourhoods.overlaps(row, &mut overlaps);
+                    neighborhoods.overlaps(row, &mut overlaps);
                     let distance = |item: usize| -> f64 {
                         let overlap = f64::from(overlaps[item]);
                         let jaccard = 1.0 - overlap / (2.0 - overlap);
@@ -105,7 +105,7 @@ pub fn evaluate_k_reciprocal(
                 .collect()
         })
         .collect();
-    judge.summarise(blocks.into_iter().flatten().collect(), gallery.len(), &query_labels)
+    judge.summarize(blocks.into_iter().flatten().collect(), gallery.len(), &query_labels)
 }
 
 /// Ranks of the relevant items by distance, ties to the lower place in the gallery.
@@ -132,18 +132,18 @@ fn ranks(relevance: &Relevance, query: usize, gallery: &[usize], distance: impl 
 }
 
 /// The sparse vectors V of all items, and which items each of their entries occurs in.
-struct Neighbourhoods {
+struct Neighborhoods {
     /// Entries (item, weight) of each item, by item.
     of: Vec<Vec<(u32, f32)>>,
-    /// Items (with their weight) in whose neighbourhood an item is.
+    /// Items (with their weight) in whose neighborhood an item is.
     holders: Vec<Vec<(u32, f32)>>,
 }
 
-impl Neighbourhoods {
-    fn new(neighbours: &Neighbours, config: &ReciprocalConfig) -> Self {
-        let rows = neighbours.len();
+impl Neighborhoods {
+    fn new(neighbors: &Neighbors, config: &ReciprocalConfig) -> Self {
+        let rows = neighbors.len();
         let nearest = |row: usize, k: usize| {
-            std::iter::once(row as u32).chain(neighbours.row(row).iter().take(k).map(|n| n.index()))
+            std::iter::once(row as u32).chain(neighbors.row(row).iter().take(k).map(|n| n.index()))
         };
         let reciprocal = |row: usize, k: usize| -> Vec<u32> {
             nearest(row, k).filter(|&other| nearest(other as usize, k).any(|back| back as usize == row)).collect()
@@ -165,8 +165,8 @@ impl Neighbourhoods {
                 members.sort_unstable();
                 members.dedup();
                 let similarity = |item: u32| {
-                    let found = neighbours.row(row).iter().find(|neighbour| neighbour.index() == item);
-                    found.map_or(if item as usize == row { 1.0 } else { 0.0 }, |neighbour| f64::from(neighbour.score()))
+                    let found = neighbors.row(row).iter().find(|neighbor| neighbor.index() == item);
+                    found.map_or(if item as usize == row { 1.0 } else { 0.0 }, |neighbor| f64::from(neighbor.score()))
                 };
                 let weights: Vec<f64> = members.iter().map(|&item| (similarity(item) - 1.0).exp()).collect();
                 let total: f64 = weights.iter().sum();
@@ -240,9 +240,9 @@ mod tests {
         let angles = [0.0_f32, 0.1, 0.25, 2.0, 2.05];
         let values = angles.iter().flat_map(|angle| [angle.cos(), angle.sin()]).collect();
         let embeddings = UnitEmbeddings::new(values, 2).unwrap();
-        let neighbours = search_self(&embeddings, &KnnConfig { k: 1, ..KnnConfig::default() }).unwrap();
+        let neighbors = search_self(&embeddings, &KnnConfig { k: 1, ..KnnConfig::default() }).unwrap();
         let config = ReciprocalConfig { k1: 1, k2: 1, lambda: 0.0 };
-        let found = Neighbourhoods::new(&neighbours, &config);
+        let found = Neighborhoods::new(&neighbors, &config);
         let members = |row: usize| found.of[row].iter().map(|(item, _)| *item).collect::<Vec<_>>();
         assert_eq!([members(0), members(1), members(2), members(3)], [vec![0, 1], vec![0, 1], vec![2], vec![3, 4]]);
         // V_0 is (a, b) on items 0, 1 and V_1 is (b, a) with b / a = exp(cos 0.1 - 1): the overlap is 2 b.

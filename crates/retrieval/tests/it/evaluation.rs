@@ -7,7 +7,7 @@ use kinsight_retrieval::{
 use proptest::prelude::*;
 
 /// Rows from a coarse grid, so that ties and duplicates are common, and labels of uneven class sizes.
-fn labelled(max_rows: usize) -> impl Strategy<Value = (UnitEmbeddings, Vec<i64>)> {
+fn labeled(max_rows: usize) -> impl Strategy<Value = (UnitEmbeddings, Vec<i64>)> {
     (2..max_rows, 1_usize..5).prop_flat_map(|(rows, dim)| {
         let values = prop::collection::vec(-2_i8..3, rows * dim);
         (values, prop::collection::vec(0_i64..6, rows)).prop_map(move |(values, mut labels)| {
@@ -49,7 +49,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn figures_are_those_of_sorted_rankings((embeddings, labels) in labelled(80), k in 1_usize..90, full in any::<bool>()) {
+    fn figures_are_those_of_sorted_rankings((embeddings, labels) in labeled(80), k in 1_usize..90, full in any::<bool>()) {
         let config = EvalConfig { full_ranking: full, ..all_metrics(vec![k]) };
         let evaluation = evaluate_self(&embeddings, &labels, &config).unwrap();
         let ranks = ranks(&embeddings, &embeddings, true, &labels, &labels);
@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn names_of_labels_do_not_matter((embeddings, labels) in labelled(60)) {
+    fn names_of_labels_do_not_matter((embeddings, labels) in labeled(60)) {
         let renamed: Vec<i64> = labels.iter().map(|&label| 1000 - 7 * label).collect();
         let config = all_metrics(vec![1, 3]);
         let (a, b) = (evaluate_self(&embeddings, &labels, &config), evaluate_self(&embeddings, &renamed, &config));
@@ -107,7 +107,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn asking_twice_changes_nothing_and_a_copy_is_found((embeddings, labels) in labelled(50), split in 1_usize..49) {
+    fn asking_twice_changes_nothing_and_a_copy_is_found((embeddings, labels) in labeled(50), split in 1_usize..49) {
         let split = split.min(labels.len() - 1);
         let (asking, answering): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&row| row < split);
         let of = |rows: &[usize]| -> Vec<i64> { rows.iter().map(|&row| labels[row]).collect() };
@@ -130,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn roles_are_the_other_protocols_in_one((embeddings, labels) in labelled(60), cut in 1_usize..59) {
+    fn roles_are_the_other_protocols_in_one((embeddings, labels) in labeled(60), cut in 1_usize..59) {
         let all: Vec<usize> = (0..labels.len()).collect();
         let config = all_metrics(vec![1, 2]);
         let itself = evaluate_self(&embeddings, &labels, &config).unwrap();
@@ -208,7 +208,7 @@ fn classes_are_ranked_by_their_scores() {
 }
 
 #[test]
-fn everything_at_once_serialises_and_hangs_together() {
+fn everything_at_once_serializes_and_hangs_together() {
     let rows = 400;
     let values = (0..rows * 4).map(|i| ((i % (4 * 20)) as f32).cos() + 0.6 * ((i * i) as f32 * 0.3).sin()).collect();
     let embeddings = UnitEmbeddings::new(values, 4).unwrap();

@@ -1,6 +1,6 @@
 //! Exact search against a full sort.
 
-use kinsight_retrieval::{KnnConfig, Neighbour, RetrievalError, UnitEmbeddings, search, search_self};
+use kinsight_retrieval::{KnnConfig, Neighbor, RetrievalError, UnitEmbeddings, search, search_self};
 use proptest::prelude::*;
 
 fn rows(seed: u64, rows: usize, dim: usize) -> UnitEmbeddings {
@@ -11,16 +11,16 @@ fn rows(seed: u64, rows: usize, dim: usize) -> UnitEmbeddings {
 }
 
 /// Scores of a ranking must match those of a full sort; indices may differ where scores are equal to rounding.
-fn same_ranking(found: &[Neighbour], query: &[f32], gallery: &UnitEmbeddings, without: Option<usize>) {
+fn same_ranking(found: &[Neighbor], query: &[f32], gallery: &UnitEmbeddings, without: Option<usize>) {
     let score = |item: usize| -> f32 { query.iter().zip(gallery.row(item)).map(|(&a, &b)| a * b).sum() };
     let mut sorted: Vec<f32> = (0..gallery.len()).filter(|&item| Some(item) != without).map(score).collect();
     sorted.sort_by(|a, b| b.total_cmp(a));
     let mut seen = Vec::new();
-    for (neighbour, expected) in found.iter().zip(sorted) {
-        assert!((neighbour.score() - expected).abs() < 1e-5);
-        assert!((neighbour.score() - score(neighbour.index() as usize)).abs() < 1e-5);
-        assert_ne!(Some(neighbour.index() as usize), without);
-        seen.push(neighbour.index());
+    for (neighbor, expected) in found.iter().zip(sorted) {
+        assert!((neighbor.score() - expected).abs() < 1e-5);
+        assert!((neighbor.score() - score(neighbor.index() as usize)).abs() < 1e-5);
+        assert_ne!(Some(neighbor.index() as usize), without);
+        seen.push(neighbor.index());
     }
     assert!(found.is_sorted_by(|a, b| a > b));
     seen.sort_unstable();
@@ -36,9 +36,9 @@ proptest! {
         let embeddings = rows(seed, n, dim);
         let config = KnnConfig { k, max_memory_bytes: mib << 20 };
         match search_self(&embeddings, &config) {
-            Ok(neighbours) => {
-                prop_assert_eq!((neighbours.len(), neighbours.k()), (n, k.min(n - 1)));
-                for (query, found) in neighbours.rows().enumerate() {
+            Ok(neighbors) => {
+                prop_assert_eq!((neighbors.len(), neighbors.k()), (n, k.min(n - 1)));
+                for (query, found) in neighbors.rows().enumerate() {
                     same_ranking(found, embeddings.row(query), &embeddings, Some(query));
                 }
             }
@@ -50,9 +50,9 @@ proptest! {
     #[test]
     fn top_k_of_a_gallery_equals_full_sort(seed in any::<u64>(), q in 1_usize..40, n in 1_usize..1200, k in 1_usize..60) {
         let (queries, gallery) = (rows(seed, q, 8), rows(seed ^ 1, n, 8));
-        let neighbours = search(&queries, &gallery, &KnnConfig { k, ..KnnConfig::default() }).unwrap();
-        prop_assert_eq!((neighbours.len(), neighbours.k()), (q, k.min(n)));
-        for (query, found) in neighbours.rows().enumerate() {
+        let neighbors = search(&queries, &gallery, &KnnConfig { k, ..KnnConfig::default() }).unwrap();
+        prop_assert_eq!((neighbors.len(), neighbors.k()), (q, k.min(n)));
+        for (query, found) in neighbors.rows().enumerate() {
             same_ranking(found, queries.row(query), &gallery, None);
         }
     }
@@ -61,8 +61,8 @@ proptest! {
 #[test]
 fn ties_go_to_the_lower_index_and_duplicates_are_found() {
     let embeddings = UnitEmbeddings::new([1.0, 0.0].repeat(1200), 2).unwrap();
-    let neighbours = search_self(&embeddings, &KnnConfig { k: 3, ..KnnConfig::default() }).unwrap();
-    let indices = |query: usize| neighbours.row(query).iter().map(|neighbour| neighbour.index()).collect::<Vec<_>>();
+    let neighbors = search_self(&embeddings, &KnnConfig { k: 3, ..KnnConfig::default() }).unwrap();
+    let indices = |query: usize| neighbors.row(query).iter().map(|neighbor| neighbor.index()).collect::<Vec<_>>();
     assert_eq!(indices(0), [1, 2, 3]);
     assert_eq!(indices(1), [0, 2, 3]);
     assert_eq!(indices(1199), [0, 1, 2]);

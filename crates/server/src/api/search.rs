@@ -1,4 +1,4 @@
-//! `POST .../search` and `.../embed`: pictures in, neighbours or numbers out.
+//! `POST .../search` and `.../embed`: pictures in, neighbors or numbers out.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -290,7 +290,7 @@ struct ClassVote {
     share: f64,
 }
 
-/// The labels of the best results, first the one that they speak for most: the weighted nearest neighbours of Caron et
+/// The labels of the best results, first the one that they speak for most: the weighted nearest neighbors of Caron et
 /// al., "Emerging Properties in Self-Supervised Vision Transformers" (2021), ten of them at temperature 0.07.
 fn classes(found: &[Found]) -> Vec<ClassVote> {
     let voters = &found[..found.len().min(10)];

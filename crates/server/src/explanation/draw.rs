@@ -132,8 +132,8 @@ impl Canvas {
         let size = |length: u32| (length as f32 * scale).round().max(1.0);
         let (width, height) = (size(side.width), size(side.height));
         let (left, top) = Self::corner(row, column);
-        let centre = |start: u32, length: f32| start as f32 + ((PANEL_PX as f32 - length) / 2.0).floor();
-        Area { left: centre(left, width), top: centre(top, height), width, height }
+        let center = |start: u32, length: f32| start as f32 + ((PANEL_PX as f32 - length) / 2.0).floor();
+        Area { left: center(left, width), top: center(top, height), width, height }
     }
 
     /// Where the square that the model sees lies.
@@ -148,7 +148,7 @@ impl Canvas {
         }
     }
 
-    /// Colours a picture by `values`, the largest as the strongest; what the model does not see is dark.
+    /// Colors a picture by `values`, the largest as the strongest; what the model does not see is dark.
     fn heat(&mut self, row: u32, column: u32, side: &Side, values: &[f32], grid: usize) {
         if grid == 0 || values.len() != grid * grid {
             return;
@@ -207,7 +207,7 @@ impl Canvas {
     }
 }
 
-/// Colours that can be told apart on any picture.
+/// Colors that can be told apart on any picture.
 const HUES: [(u8, u8, u8); 8] = [
     (255, 176, 59),
     (64, 214, 176),
@@ -239,7 +239,7 @@ fn sampled(values: &[f32], grid: usize, u: f32, v: f32) -> f32 {
     upper * (1.0 - down) + lower * down
 }
 
-/// A pixel darkened where `share` is small, and coloured from amber to red where it is large.
+/// A pixel darkened where `share` is small, and colored from amber to red where it is large.
 fn heated(pixel: PremultipliedColorU8, share: f32) -> PremultipliedColorU8 {
     let light = 0.42 + 0.58 * share;
     let alpha = 0.6 * share.powf(0.9);

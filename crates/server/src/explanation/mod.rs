@@ -123,7 +123,7 @@ impl Explanation {
 }
 
 impl View {
-    /// The part of a picture that the evaluation transform keeps: shorter side resized, centre cropped.
+    /// The part of a picture that the evaluation transform keeps: shorter side resized, center cropped.
     fn of(width: u32, height: u32, preprocess: &Preprocess) -> Self {
         let seen = f64::from(preprocess.input_size_px) / f64::from(preprocess.resize_size_px);
         let short = f64::from(width.min(height));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_view_is_the_centre_of_the_picture() {
+    fn the_view_is_the_center_of_the_picture() {
         let preprocess = Preprocess { input_size_px: 224, resize_size_px: 256, ..Preprocess::default() };
         let view = View::of(800, 400, &preprocess);
         assert_eq!(view, View { left: 0.28125, top: 0.0625, width: 0.4375, height: 0.875 });

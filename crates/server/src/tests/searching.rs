@@ -71,8 +71,8 @@ async fn crops_filters_and_thresholds_narrow_the_answer() {
     assert_eq!(whole["results"], exact["results"], "the whole picture is a part of itself");
 
     let label = whole["results"][0]["label"].as_str().unwrap().to_string();
-    let labelled = fixture.search(&[Part::File("image", &image), Part::Field("label", &label)]).await;
-    assert_eq!(labelled.ids().len(), 4);
+    let labeled = fixture.search(&[Part::File("image", &image), Part::Field("label", &label)]).await;
+    assert_eq!(labeled.ids().len(), 4);
     let filter = format!("not label = '{label}' and width > 40");
     let filtered = fixture.search(&[Part::File("image", &image), Part::Field("where", &filter)]).await;
     assert_eq!(filtered.ids().len(), 12);

@@ -5,7 +5,7 @@ use super::fixture::{Fixture, Part};
 #[tokio::test]
 async fn an_added_image_is_found_and_a_removed_one_is_not() {
     let fixture = Fixture::new();
-    let picture = kinsight_data::synthetic::render(99, 1, 3, 64).unwrap();
+    let picture = kinsight_synthetic::render(99, 1, 3, 64).unwrap();
     let bytes = kinsight_data::thumbnail::thumbnail(&picture, 64);
     let parts = [Part::File("image", &bytes), Part::Field("label", "new one"), Part::Field("price", "12.5")];
     let added = fixture.post("/v1/collections/index/images", &parts).await;

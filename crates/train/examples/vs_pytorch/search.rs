@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::TensorData;
 use kinsight_model::weights::{TensorMap, read_tensors, write_safetensors};
-use kinsight_retrieval::{EvalConfig, Evaluation, KnnConfig, Neighbours, UnitEmbeddings, evaluate_self, search_self};
+use kinsight_retrieval::{EvalConfig, Evaluation, KnnConfig, Neighbors, UnitEmbeddings, evaluate_self, search_self};
 
 use crate::embed::tensor;
 use crate::{Arguments, Outcome, Work};
@@ -33,7 +33,7 @@ impl Search {
         Ok(Self { embeddings: embeddings(&mut read_tensors(arguments.place(0)?)?.0)?, config })
     }
 
-    fn search(&self) -> Outcome<Neighbours> {
+    fn search(&self) -> Outcome<Neighbors> {
         Ok(search_self(&self.embeddings, &self.config)?)
     }
 }
@@ -43,11 +43,11 @@ impl Work for Search {
         self.search().map(drop)
     }
 
-    /// Similarities of some queries' neighbours: equal similarities may be in another order elsewhere, values may not.
+    /// Similarities of some queries' neighbors: equal similarities may be in another order elsewhere, values may not.
     fn dump(&mut self, path: &Path) -> Outcome {
-        let neighbours = self.search()?;
-        let rows = neighbours.len().min(256);
-        let scores: Vec<f32> = (0..rows).flat_map(|row| neighbours.row(row).iter().map(|n| n.score())).collect();
+        let neighbors = self.search()?;
+        let rows = neighbors.len().min(256);
+        let scores: Vec<f32> = (0..rows).flat_map(|row| neighbors.row(row).iter().map(|n| n.score())).collect();
         let columns = scores.len() / rows.max(1);
         let tensors = TensorMap::from([("similarities".to_string(), TensorData::new(scores, [rows, columns]))]);
         Ok(write_safetensors(path, &tensors, BTreeMap::new())?)

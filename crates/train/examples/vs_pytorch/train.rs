@@ -1,4 +1,4 @@
-//! One step of training: both towers, the loss, the gradients, the optimiser.
+//! One step of training: both towers, the loss, the gradients, the optimizer.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::{Arguments, Outcome, Work};
 /// Small, so that hundreds of steps on random weights stay finite; the time of a step does not depend on it.
 const RATES: LearningRates = LearningRates { base: 1e-6, proxies: 1e-6 };
 
-/// A learner with its optimiser and one batch that comes again and again.
+/// A learner with its optimizer and one batch that comes again and again.
 pub struct Train {
     learner: Option<Learner>,
     container: Tensor<2>,

@@ -1,7 +1,7 @@
 //! Exponential moving average of the proxy tower's outputs (VPTSP-M).
 
 use burn::tensor::Tensor;
-use kinsight_model::head::l2_normalise;
+use kinsight_model::head::l2_normalize;
 use serde::{Deserialize, Serialize};
 
 use super::AccumulatorConfig;
@@ -13,7 +13,7 @@ pub enum EmaUpdate {
     /// `keep * Z + (1 - keep) * mean(p)`: the authors' code.
     #[default]
     Mix,
-    /// `normalise(Z + (1 - keep) * p)`, sample by sample: the paper's equation.
+    /// `normalize(Z + (1 - keep) * p)`, sample by sample: the paper's equation.
     Add,
 }
 
@@ -26,7 +26,7 @@ pub(super) fn update(old: Tensor<2>, samples: Tensor<3>, config: &AccumulatorCon
             let count = samples.dims()[1];
             (0..count).fold(old, |state, i| {
                 let sample = samples.clone().narrow(1, i, 1).squeeze_dim::<2>(1);
-                l2_normalise(state + sample * fresh)
+                l2_normalize(state + sample * fresh)
             })
         }
     }

@@ -4,11 +4,11 @@
 //! z = sigmoid(p W_iz + h W_hz + b_iz)     r = sigmoid(p W_ir + h W_hr + b_ir)
 //! n = act(p W_in + r * (h W_hn) + b_in)   h' = (1 - z) * n + z * h
 //! ```
-//! Differs from the paper, which writes `h' = (1 - z) * h + z * n` and normalises each state: [`GruGate::Paper`].
+//! Differs from the paper, which writes `h' = (1 - z) * h + z * n` and normalizes each state: [`GruGate::Paper`].
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation};
-use kinsight_model::head::l2_normalise;
+use kinsight_model::head::l2_normalize;
 use kinsight_model::parameters::ParameterSource;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -28,10 +28,10 @@ pub enum GruActivation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GruGate {
-    /// `(1 - z) * n + z * h`; only the container is normalised.
+    /// `(1 - z) * n + z * h`; only the container is normalized.
     #[default]
     Reference,
-    /// `normalise((1 - z) * h + z * n)`.
+    /// `normalize((1 - z) * h + z * n)`.
     Paper,
 }
 
@@ -106,7 +106,7 @@ impl Gru {
         let take = z.neg().add_scalar(1.0);
         match self.gate {
             GruGate::Reference => take * n + keep * h,
-            GruGate::Paper => l2_normalise(take * h + keep * n),
+            GruGate::Paper => l2_normalize(take * h + keep * n),
         }
     }
 }

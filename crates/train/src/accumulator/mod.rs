@@ -12,7 +12,7 @@ mod rnn;
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
-use kinsight_model::head::l2_normalise;
+use kinsight_model::head::l2_normalize;
 use kinsight_model::parameters::ParameterSource;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -93,9 +93,9 @@ pub struct Accumulator {
 /// What one batch makes of the container.
 #[derive(Debug)]
 pub struct Accumulated {
-    /// New states of the batch's classes before normalisation, `[G, E]`.
+    /// New states of the batch's classes before normalization, `[G, E]`.
     pub states: Tensor<2>,
-    /// The whole container with the new states, rows normalised, `[C, E]`; still in the graph.
+    /// The whole container with the new states, rows normalized, `[C, E]`; still in the graph.
     pub container: Tensor<2>,
 }
 
@@ -140,7 +140,7 @@ impl Accumulator {
         let old = container.clone().select(0, index.clone());
         let states = self.states(old, samples, dropout);
         let replaced = replace_rows(container, classes, &index, states.clone());
-        Accumulated { states, container: l2_normalise(replaced) }
+        Accumulated { states, container: l2_normalize(replaced) }
     }
 
     /// New states `[G, E]` from old ones and `samples` `[G, k, E]`.

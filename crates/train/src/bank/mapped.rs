@@ -29,7 +29,7 @@ pub(super) struct Layout {
     pub blocks: usize,
     /// Numbers of one class in one block, P * D.
     pub row: usize,
-    /// Moments that the optimiser keeps.
+    /// Moments that the optimizer keeps.
     pub moments: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The prompt memory bank: class prompts and their optimiser state outside the device, in memory or in a file.
+//! The prompt memory bank: class prompts and their optimizer state outside the device, in memory or in a file.
 //!
 //! Class prompts are C * P * D numbers a block, gigabytes on large data sets, and a batch touches only the rows of its
 //! own classes. The bank lends those rows for a step and takes them back updated; rows of absent classes do not change:
@@ -52,7 +52,7 @@ trait Rows {
     fn write(&mut self, classes: &[usize], rows: &[[Option<Vec<f32>>; 3]]);
 }
 
-/// Class prompts of all blocks with their optimiser state.
+/// Class prompts of all blocks with their optimizer state.
 #[derive(Debug)]
 pub struct PromptBank {
     schedule: PromptSchedule,
@@ -137,7 +137,7 @@ impl PromptBank {
         TrainError::Io { action, path: path.to_path_buf(), source }
     }
 
-    /// Bytes of values and optimiser state once every class has been seen.
+    /// Bytes of values and optimizer state once every class has been seen.
     pub fn bytes(classes: usize, width: usize, schedule: PromptSchedule, moments: usize) -> u64 {
         (classes * width * schedule.count * schedule.depth) as u64 * 4 * (1 + moments as u64)
     }

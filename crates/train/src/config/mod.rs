@@ -64,7 +64,7 @@ pub struct TrainConfig {
     pub loss: LossConfig,
     /// Drawing prompts to the classes they stand for (DA-VPT).
     pub prompt_spread: PromptSpreadConfig,
-    /// Optimiser and schedule.
+    /// Optimizer and schedule.
     pub optimizer: OptimizerConfig,
     /// Batch make-up.
     pub sampling: SamplingConfig,
@@ -186,8 +186,8 @@ impl TrainConfig {
             let message = format!("loss.miner chooses pairs, and the loss {} has none", self.loss.kind.name());
             return fail(&message, "set loss.miner.kind = \"none\", or take a loss between samples such as triplet");
         }
-        if self.loss.soft_triple.centres == 0 {
-            return fail("loss.soft_triple.centres is 0", "the paper uses 10");
+        if self.loss.soft_triple.centers == 0 {
+            return fail("loss.soft_triple.centers is 0", "the paper uses 10");
         }
         if !(0.0..=1.0).contains(&self.proxies.learned_share) {
             return fail("proxies.learned_share is outside 0 to 1", "");

@@ -1,7 +1,7 @@
-//! Lifted structure loss, in its generalised and in its original form.
+//! Lifted structure loss, in its generalized and in its original form.
 //!
 //! ```text
-//! generalised: L = mean_i max( log sum_{p in P_i} e^(d_ip - q) + log sum_{n in N_i} e^(m - d_in), 0 )
+//! generalized: L = mean_i max( log sum_{p in P_i} e^(d_ip - q) + log sum_{n in N_i} e^(m - d_in), 0 )
 //! original:    L = mean over positive pairs (i, j) of
 //!                  1/2 max( log( sum_{n in N_i} e^(m - d_in) + sum_{n in N_j} e^(m - d_jn) ) + d_ij - q, 0 )²
 //! ```

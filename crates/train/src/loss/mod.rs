@@ -4,7 +4,7 @@
 //! (which are then what others call class weights), or their mix with semantic proxies. A [`PairLoss`] compares samples
 //! with samples; when there is a proxy tower, the proxies of the batch's classes take part as one more sample each.
 //!
-//! Where a loss is also in pytorch-metric-learning 2.9, value and gradient equal its defaults: normalised embeddings, and
+//! Where a loss is also in pytorch-metric-learning 2.9, value and gradient equal its defaults: normalized embeddings, and
 //! its default reducer, which is named in the file.
 
 mod pairs;
@@ -23,7 +23,7 @@ pub use selection::Selection;
 /// A loss of samples against proxies.
 pub trait ProxyLoss {
     /// Proxies that each class has, K.
-    fn centres(&self) -> usize {
+    fn centers(&self) -> usize {
         1
     }
 
@@ -160,9 +160,9 @@ impl LossConfig {
     }
 
     /// Proxies of each class, K.
-    pub fn centres(&self) -> usize {
+    pub fn centers(&self) -> usize {
         match self.chosen() {
-            Chosen::Proxies(loss) => loss.centres().max(1),
+            Chosen::Proxies(loss) => loss.centers().max(1),
             Chosen::Samples(_) => 1,
         }
     }

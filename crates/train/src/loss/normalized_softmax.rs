@@ -1,4 +1,4 @@
-//! Normalised softmax: cross-entropy over cosines to the proxies, divided by a temperature.
+//! Normalized softmax: cross-entropy over cosines to the proxies, divided by a temperature.
 //!
 //! ```text
 //! L = mean_x -log( exp(s(x, p_x) / T) / sum_p exp(s(x, p) / T) )

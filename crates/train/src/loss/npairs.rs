@@ -4,7 +4,7 @@
 //! L = mean_i log(1 + sum_{j != i} exp(a_i p_j - a_i p_i))
 //! ```
 //! Sohn, "Improved Deep Metric Learning with Multi-class N-pair Loss Objective", NIPS 2016, equation 9, without its
-//! regulariser and with normalised embeddings, as in pytorch-metric-learning.
+//! regularizer and with normalized embeddings, as in pytorch-metric-learning.
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,11 @@
-//! SoftTriple: cross-entropy over classes that have several centres each.
+//! SoftTriple: cross-entropy over classes that have several centers each.
 //!
 //! ```text
 //! S(x, c) = sum_k softmax_k(s(x, w_ck) / gamma) s(x, w_ck)
 //! L = mean_x -log( exp(la (S(x, y) - m)) / (exp(la (S(x, y) - m)) + sum_{c != y} exp(la S(x, c))) )
 //! ```
 //! Qian et al., "SoftTriple Loss: Deep Metric Learning Without Triplet Sampling", ICCV 2019, equations 7 and 9, without
-//! its regulariser, as in pytorch-metric-learning. With semantic proxies each centre is mixed with that of its class.
+//! its regularizer, as in pytorch-metric-learning. With semantic proxies each center is mixed with that of its class.
 
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
@@ -16,11 +16,11 @@ use super::{ProxyLoss, membership, reduce};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SoftTripleConfig {
-    /// Centres of each class, K.
-    pub centres: usize,
+    /// Centers of each class, K.
+    pub centers: usize,
     /// Factor of the similarities.
     pub la: f64,
-    /// Temperature of the softmax over the centres of a class.
+    /// Temperature of the softmax over the centers of a class.
     pub gamma: f64,
     /// Margin m.
     pub margin: f64,
@@ -29,21 +29,21 @@ pub struct SoftTripleConfig {
 impl Default for SoftTripleConfig {
     /// The source's.
     fn default() -> Self {
-        Self { centres: 10, la: 20.0, gamma: 0.1, margin: 0.01 }
+        Self { centers: 10, la: 20.0, gamma: 0.1, margin: 0.01 }
     }
 }
 
 impl ProxyLoss for SoftTripleConfig {
-    fn centres(&self) -> usize {
-        self.centres
+    fn centers(&self) -> usize {
+        self.centers
     }
 
     fn value(&self, embeddings: Tensor<2>, proxies: Tensor<2>, labels: &[usize]) -> Tensor<1> {
         let (batch, rows) = (embeddings.dims()[0], proxies.dims()[0]);
-        let centres = self.centres.max(1);
-        let to_centres = embeddings.matmul(proxies.transpose()).reshape([batch, rows / centres, centres]);
-        let share = activation::softmax(to_centres.clone().div_scalar(self.gamma), 2);
-        let to_classes = (share * to_centres).sum_dim(2).squeeze_dim::<2>(2);
+        let centers = self.centers.max(1);
+        let to_centers = embeddings.matmul(proxies.transpose()).reshape([batch, rows / centers, centers]);
+        let share = activation::softmax(to_centers.clone().div_scalar(self.gamma), 2);
+        let to_classes = (share * to_centers).sum_dim(2).squeeze_dim::<2>(2);
         let own = membership(labels, &to_classes);
         let logits = (to_classes - own.clone().mul_scalar(self.margin)).mul_scalar(self.la);
         reduce::cross_entropy(logits, own)

@@ -1,4 +1,4 @@
-//! Optimisers in PyTorch's update rules, over named parameters.
+//! Optimizers in PyTorch's update rules, over named parameters.
 //!
 //! The rules work on flat tensors with explicit state, so that the same code updates a whole parameter, or only the
 //! rows of a prompt memory bank that a batch touched, and so that state is saved and restored by parameter name.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CosineSchedule, LearningRates};
 
-/// Which optimiser, by name.
+/// Which optimizer, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerKind {
@@ -95,7 +95,7 @@ impl Default for OptimizerConfig {
     }
 }
 
-/// Optimiser state of one parameter.
+/// Optimizer state of one parameter.
 #[derive(Clone, Debug, Default)]
 pub struct Slots {
     /// Updates so far.

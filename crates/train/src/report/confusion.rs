@@ -79,7 +79,7 @@ fn write_matrix(f: &mut Formatter<'_>, confusion: &Confusion) -> fmt::Result {
     )
 }
 
-/// Marks cells so strongly coloured that their text must be inverted.
+/// Marks cells so strongly colored that their text must be inverted.
 fn bold(strength: f64) -> &'static str {
     if strength > 0.72 { " strong" } else { "" }
 }

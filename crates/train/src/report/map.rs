@@ -1,4 +1,4 @@
-//! The embeddings as a map to move in: points or small pictures, one colour a class.
+//! The embeddings as a map to move in: points or small pictures, one color a class.
 //!
 //! Points, captions and pictures travel as data attributes; the script draws them. Without it the points are drawn, and
 //! nothing moves.
@@ -52,7 +52,7 @@ pub(super) fn write(f: &mut Formatter<'_>, map: Option<&EmbeddingMap>) -> fmt::R
     writeln!(f, r#"</svg></div>"#)
 }
 
-/// A colour for each class: hues a golden angle apart, in three lightnesses, so that neighbours in number differ.
+/// A color for each class: hues a golden angle apart, in three lightnesses, so that neighbors in number differ.
 struct Hue(usize);
 
 impl fmt::Display for Hue {

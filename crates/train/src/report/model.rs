@@ -85,7 +85,7 @@ pub struct MethodRow {
     pub recall_at_1: f64,
     /// 95 % interval of Recall@1, low and high.
     pub recall_at_1_interval: Option<(f64, f64)>,
-    /// Recall@k for further k; an entry for k = 1 is ignored in favour of `recall_at_1`.
+    /// Recall@k for further k; an entry for k = 1 is ignored in favor of `recall_at_1`.
     pub recall_at: BTreeMap<usize, f64>,
     /// MAP@R in `[0, 1]`.
     pub map_at_r: f64,
@@ -118,7 +118,7 @@ pub struct Chart {
     pub x_label: String,
     /// How the values read.
     pub quantity: Quantity,
-    /// The curves; one name has one colour throughout the report.
+    /// The curves; one name has one color throughout the report.
     pub curves: Vec<Curve>,
     /// Levels to compare the curves with, such as the zero-shot figure.
     pub references: Vec<ReferenceLine>,
@@ -344,7 +344,7 @@ pub struct MapPoint {
     pub class: usize,
     /// Its file name.
     pub caption: String,
-    /// Whether its nearest neighbour is of another class.
+    /// Whether its nearest neighbor is of another class.
     pub astray: bool,
 }
 

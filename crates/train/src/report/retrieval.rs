@@ -1,6 +1,6 @@
 //! Queries with what was found for them, before and after.
 //!
-//! Right and wrong are told by colour, by sign and in words, so that no reader depends on one of them.
+//! Right and wrong are told by color, by sign and in words, so that no reader depends on one of them.
 
 use std::fmt::{self, Formatter};
 

@@ -257,10 +257,10 @@
       const scale = base() * zoom;
       return [view.clientWidth / 2 + (point.x - 500) * scale + left, view.clientHeight / 2 + (point.y - 500) * scale + top];
     };
-    // Colours follow the theme; asking for them a thousand times a frame would be slow.
-    let colours = null;
+    // Colors follow the theme; asking for them a thousand times a frame would be slow.
+    let colors = null;
     const draw = () => {
-      colours ??= points.map((point) => getComputedStyle(point.node).fill);
+      colors ??= points.map((point) => getComputedStyle(point.node).fill);
       const density = devicePixelRatio || 1;
       [canvas.width, canvas.height] = [view.clientWidth * density, view.clientHeight * density];
       pen.scale(density, density);
@@ -271,14 +271,14 @@
           const [x, y] = place(point);
           if (x < -side || y < -side || x > view.clientWidth + side || y > view.clientHeight + side) continue;
           pen.globalAlpha = full ? 1 : 0.12;
-          const colour = colours[point.index];
+          const color = colors[point.index];
           if (pictures && full && tiles.complete) {
             pen.drawImage(tiles, (point.index % columns) * tile, Math.floor(point.index / columns) * tile, tile, tile, x - side / 2, y - side / 2, side, side);
-            pen.strokeStyle = colour;
+            pen.strokeStyle = color;
             pen.lineWidth = 2;
             pen.strokeRect(x - side / 2, y - side / 2, side, side);
           } else {
-            pen.fillStyle = colour;
+            pen.fillStyle = color;
             pen.beginPath();
             pen.arc(x, y, Math.min(8, 3 * Math.sqrt(zoom) + 0.5), 0, 7);
             pen.fill();
@@ -363,7 +363,7 @@
     document.getElementById("map-reset").addEventListener("click", () => { [zoom, left, top] = [1, 0, 0]; soon(); });
     tiles.addEventListener("load", soon);
     new ResizeObserver(soon).observe(view);
-    const repaint = () => { colours = null; soon(); };
+    const repaint = () => { colors = null; soon(); };
     button.addEventListener("click", repaint);
     dark.addEventListener("change", repaint);
     soon();

@@ -350,7 +350,7 @@ fn a_single_curve_needs_no_names() {
 }
 
 #[test]
-fn one_name_has_one_colour_in_all_charts() {
+fn one_name_has_one_color_in_all_charts() {
     let curve = |name: &str| Curve { name: name.into(), points: vec![(0.0, 1.0), (1.0, 2.0)] };
     let chart = |names: &[&str]| Chart { curves: names.iter().map(|name| curve(name)).collect(), ..Chart::default() };
     let report = Report { charts: vec![chart(&["linear", "full"]), chart(&["full"])], ..Report::default() };

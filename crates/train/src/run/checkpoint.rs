@@ -19,7 +19,7 @@ use crate::prompt_spread::ClassSums;
 /// How far a run has come, and of what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Optimiser steps done.
+    /// Optimizer steps done.
     pub step: u64,
     /// The epoch the next batch belongs to, from 0.
     pub epoch: usize,
@@ -43,7 +43,7 @@ pub struct TrainingState {
     pub learner: Learner,
     /// Container Z of the semantic proxies, `[C, E]`.
     pub container: Tensor<2>,
-    /// Optimiser state by parameter.
+    /// Optimizer state by parameter.
     pub optimizer: OptimizerState,
     /// Class prompts, if they live in a memory bank.
     pub bank: Option<PromptBank>,

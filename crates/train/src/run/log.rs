@@ -13,7 +13,7 @@ use crate::error::TrainError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum LogRecord {
-    /// One optimiser step.
+    /// One optimizer step.
     Step {
         /// Steps so far, this one included.
         step: u64,

@@ -10,7 +10,7 @@ impl RunFolder {
     /// The unit proxy of each training class, in the order of the training set's class names, from the last checkpoint.
     ///
     /// ```text
-    /// normalise(share * O + (1 - share) * Z)    O learned, Z the container; O alone without a proxy tower
+    /// normalize(share * O + (1 - share) * Z)    O learned, Z the container; O alone without a proxy tower
     /// ```
     /// `None` if the checkpoint was removed, or the loss had no proxies.
     ///
@@ -32,7 +32,7 @@ impl RunFolder {
             };
             let mixed =
                 row.iter().enumerate().map(|(column, value)| share * value + (1.0 - share) * of_container(column));
-            normalised(mixed.collect())
+            normalized(mixed.collect())
         });
         Ok(Some(mixed.collect()))
     }
@@ -45,7 +45,7 @@ fn rows(tensors: &TensorMap, name: &str) -> Option<Vec<Vec<f32>>> {
     Some(values.chunks_exact(width.max(1)).map(<[f32]>::to_vec).collect())
 }
 
-fn normalised(mut row: Vec<f32>) -> Vec<f32> {
+fn normalized(mut row: Vec<f32>) -> Vec<f32> {
     let length = row.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
     row.iter_mut().for_each(|value| *value /= length);
     row

@@ -35,7 +35,7 @@ fn exactly_readable(value: f64) -> f64 {
 /// One moment of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Moment {
-    /// Optimiser steps done.
+    /// Optimizer steps done.
     pub step: u64,
     /// Epochs finished.
     pub epochs: usize,

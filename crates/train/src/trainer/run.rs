@@ -120,7 +120,7 @@ impl Run<'_> {
         self.progress.selection.is_exhausted(self.trainer.config.selection.patience)
     }
 
-    /// One optimiser step from one batch or several; the mean loss, and what is worth warning about.
+    /// One optimizer step from one batch or several; the mean loss, and what is worth warning about.
     pub fn step(&mut self, group: Vec<Batch>, health: &mut Health) -> Result<(f64, Option<String>), TrainError> {
         let config = &self.trainer.config;
         let rates = config.optimizer.rates(self.progress.step, self.progress.epoch, config.epochs);
@@ -211,7 +211,7 @@ impl Run<'_> {
     pub fn warn_about_data(&mut self) -> Result<(), TrainError> {
         if self.trainer.backbone.preprocess_is_a_guess {
             self.warn(
-                "the backbone does not say how its images were normalised; ImageNet's mean and deviation are used",
+                "the backbone does not say how its images were normalized; ImageNet's mean and deviation are used",
             )?;
         }
         let k = self.trainer.config.sampling.images_per_class;

@@ -138,7 +138,7 @@ impl GoldenRun {
         if when == "before" {
             let backbone = &encoder.backbone;
             let tokens =
-                backbone.normalise(backbone.run_blocks(backbone.embed(images.clone()), encoder.block_prompts()));
+                backbone.normalize(backbone.run_blocks(backbone.embed(images.clone()), encoder.block_prompts()));
             report.absolute("probe.tokens_before", tokens, self.get("probe.tokens_before"), EMBEDDING);
         }
         let name = format!("probe.embeds_{when}");

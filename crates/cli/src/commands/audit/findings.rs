@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use kinsight_data::inspect::{DuplicateConfig, Inspection, NearPair, equal_files, near_duplicates};
-use kinsight_retrieval::{ClassDiversity, KnnConfig, Neighbours, class_diversity, outliers, search_self, suspects};
+use kinsight_retrieval::{ClassDiversity, KnnConfig, Neighbors, class_diversity, outliers, search_self, suspects};
 
 use super::AuditArgs;
 use super::images::Images;
 use super::judge::Judged;
 
-/// Neighbours that vote on a label.
-const NEIGHBOURS: usize = 10;
+/// Neighbors that vote on a label.
+const NEIGHBORS: usize = 10;
 /// Images at least this similar are compared pixel by pixel; copies of one picture are far above.
 const COPY_SIMILARITY: f32 = 0.9;
 /// An image whose shorter side is below this has less to show than a model's patch grid asks for.
@@ -108,7 +108,7 @@ pub struct LabelFinding {
     pub vote: f64,
     pub margin: f64,
     /// Its nearest images, nearest first.
-    pub neighbours: Vec<usize>,
+    pub neighbors: Vec<usize>,
 }
 
 /// Everything that was found.
@@ -124,7 +124,7 @@ pub struct Findings {
     /// Of either kind, under different labels.
     pub conflicts: Vec<Copies>,
     pub labels: Vec<LabelFinding>,
-    /// Image, similarity to its neighbours, deviations below the usual.
+    /// Image, similarity to its neighbors, deviations below the usual.
     pub outliers: Vec<(usize, f64, f64)>,
     /// Image and what is odd about its size.
     pub sizes: Vec<(usize, String)>,
@@ -155,14 +155,14 @@ impl Findings {
         };
         let mut candidates = Vec::new();
         if let Some(judged) = &judged {
-            let config = KnnConfig { k: NEIGHBOURS, ..KnnConfig::default() };
-            let neighbours = search_self(&judged.embeddings, &config)?;
-            candidates = alike(judged, &neighbours);
-            findings.judge(images, judged, &neighbours, &proxies, arguments)?;
+            let config = KnnConfig { k: NEIGHBORS, ..KnnConfig::default() };
+            let neighbors = search_self(&judged.embeddings, &config)?;
+            candidates = alike(judged, &neighbors);
+            findings.judge(images, judged, &neighbors, &proxies, arguments)?;
         }
         let config = DuplicateConfig { min_correlation: arguments.min_correlation, ..DuplicateConfig::default() };
         findings.copies(images, inspections, &near_duplicates(inspections, candidates, &config));
-        if images.is_labelled() {
+        if images.is_labeled() {
             findings.count_classes(images);
         }
         Ok(findings)
@@ -190,20 +190,20 @@ impl Findings {
         &mut self,
         images: &Images,
         judged: &Judged,
-        neighbours: &Neighbours,
+        neighbors: &Neighbors,
         proxies: &BTreeMap<i64, Vec<f32>>,
         arguments: &AuditArgs,
     ) -> Result<()> {
-        let found = outliers(&judged.embeddings, neighbours, arguments.outlier_deviations)?;
+        let found = outliers(&judged.embeddings, neighbors, arguments.outlier_deviations)?;
         self.outliers = found
             .into_iter()
             .map(|outlier| (judged.images[outlier.row], outlier.similarity, outlier.deviations))
             .collect();
-        if !images.is_labelled() {
+        if !images.is_labeled() {
             return Ok(());
         }
         let labels: Vec<i64> = judged.images.iter().map(|image| i64::from(images.items[*image].label)).collect();
-        let found = suspects(&judged.embeddings, &labels, neighbours, proxies)?;
+        let found = suspects(&judged.embeddings, &labels, neighbors, proxies)?;
         self.labels = found
             .into_iter()
             .filter(|suspect| suspect.score >= arguments.min_label_score)
@@ -213,7 +213,7 @@ impl Findings {
                 score: suspect.score,
                 vote: suspect.vote,
                 margin: suspect.margin,
-                neighbours: neighbours.row(suspect.row).iter().map(|hit| judged.images[hit.index() as usize]).collect(),
+                neighbors: neighbors.row(suspect.row).iter().map(|hit| judged.images[hit.index() as usize]).collect(),
             })
             .collect();
         let diversity = class_diversity(&judged.embeddings, &labels)?;
@@ -277,8 +277,8 @@ fn odd_sizes(inspections: &[Inspection]) -> Vec<(usize, String)> {
 }
 
 /// Pairs of images that lie so near each other that they may be the same picture.
-fn alike(judged: &Judged, neighbours: &Neighbours) -> Vec<(usize, usize)> {
-    let rows = judged.images.iter().zip(neighbours.rows());
+fn alike(judged: &Judged, neighbors: &Neighbors) -> Vec<(usize, usize)> {
+    let rows = judged.images.iter().zip(neighbors.rows());
     let of_row = rows.flat_map(|(image, hits)| {
         let near = hits.iter().filter(|hit| hit.score() >= COPY_SIMILARITY);
         near.map(move |hit| (*image, judged.images[hit.index() as usize]))

@@ -61,7 +61,7 @@ impl Images {
     }
 
     /// Whether the images have classes.
-    pub fn is_labelled(&self) -> bool {
+    pub fn is_labeled(&self) -> bool {
         self.class_names.len() > 1 || self.class_names.first().is_some_and(|name| !name.is_empty())
     }
 
@@ -83,7 +83,7 @@ impl Images {
         match Dataset::from_folder(path) {
             Ok(dataset) => Ok(Self::of_dataset(dataset)),
             Err(DataError::NoClasses { loose_images, .. }) if loose_images > 0 => {
-                Ok(Self::of_dataset(Dataset::unlabelled(path, image_files(path)?)))
+                Ok(Self::of_dataset(Dataset::unlabeled(path, image_files(path)?)))
             }
             Err(DataError::EmptyClasses { classes, .. }) => {
                 let mut images = Self::of_dataset(by_first_folder(path)?);

@@ -1,6 +1,6 @@
 //! `kinsight audit`: what is wrong with a data set, before a model learns it.
 //!
-//! Files are inspected (`kinsight_data::inspect`), readable images embedded, and labels judged by neighbours
+//! Files are inspected (`kinsight_data::inspect`), readable images embedded, and labels judged by neighbors
 //! (`kinsight_retrieval`); `findings` brings it together, `page` and `outputs` tell it. Nothing of the data set is touched.
 
 mod findings;
@@ -59,7 +59,7 @@ pub struct AuditArgs {
     /// Exit with 1 if there is any finding of these kinds
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND,..")]
     pub fail_on: Vec<FailOn>,
-    /// Small grey copies must correlate this much to be the same picture
+    /// Small gray copies must correlate this much to be the same picture
     #[arg(long, default_value_t = DuplicateConfig::default().min_correlation, value_name = "0..1")]
     pub min_correlation: f64,
     /// How sure a suspected label must be to be listed; lower lists more

@@ -69,7 +69,7 @@ fn rows(findings: &Findings, images: &Images) -> Vec<Row> {
         add(FindingKind::Label, Some(label.image), format!("label {}", label.suggested), label.score, detail);
     }
     for (image, similarity, deviations) in &findings.outliers {
-        let detail = format!("mean similarity to its neighbours {similarity:.3}");
+        let detail = format!("mean similarity to its neighbors {similarity:.3}");
         add(FindingKind::Outlier, Some(*image), "look at it".into(), *deviations, detail);
     }
     for (image, what) in &findings.sizes {
@@ -160,8 +160,7 @@ pub fn json(findings: &Findings, images: &Images, inspections: &[Inspection]) ->
 
 /// Prints how many there are of each kind, and the surest suspicions.
 pub fn print_summary(findings: &Findings, images: &Images) {
-    let classes =
-        if images.is_labelled() { format!(" of {} classes", images.class_names.len()) } else { String::new() };
+    let classes = if images.is_labeled() { format!(" of {} classes", images.class_names.len()) } else { String::new() };
     println!("{} images{classes}", images.items.len());
     for kind in FindingKind::ALL {
         let count = findings.count(kind);

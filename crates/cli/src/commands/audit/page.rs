@@ -22,8 +22,8 @@ const SMALL_PX: u32 = 64;
 const BUDGET_BYTES: usize = 3 << 20;
 /// Pictures of one group shown.
 const GROUP: usize = 6;
-/// Neighbours of a doubtful image shown.
-const NEIGHBOURS: usize = 5;
+/// Neighbors of a doubtful image shown.
+const NEIGHBORS: usize = 5;
 
 /// Builds the page; reads the images it shows.
 pub fn page(
@@ -64,10 +64,10 @@ pub fn page(
                 suggested: label.suggested.clone(),
                 vote: label.vote,
                 score: label.score,
-                neighbours: label
-                    .neighbours
+                neighbors: label
+                    .neighbors
                     .iter()
-                    .take(NEIGHBOURS)
+                    .take(NEIGHBORS)
                     .map(|image| (pictures.get(*image), images.items[*image].label == images.items[label.image].label))
                     .collect(),
             })
@@ -95,7 +95,7 @@ pub fn page(
 }
 
 fn subtitle(images: &Images, judge: &Judge) -> String {
-    let classes = match images.is_labelled() {
+    let classes = match images.is_labeled() {
         true => format!(" of {} classes", grouped(images.class_names.len())),
         false => ", without classes".to_string(),
     };
@@ -127,7 +127,7 @@ fn figures(findings: &Findings, images: &Images) -> Vec<Figure> {
         };
         figures.push(figure("Leakage", FindingKind::Leakage, shared, true, "leakage"));
     }
-    if images.is_labelled() {
+    if images.is_labeled() {
         figures.push(figure("Conflicts", FindingKind::Conflict, "pictures with two labels".into(), true, "conflicts"));
         figures.push(figure("Labels in doubt", FindingKind::Label, "to look at".into(), false, "labels"));
     }

@@ -94,7 +94,7 @@ pub struct EvalArgs {
     /// Also post-process, one at a time
     #[arg(long, value_enum, value_delimiter = ',')]
     post: Vec<PostArg>,
-    /// Neighbours of --post dba and aqe
+    /// Neighbors of --post dba and aqe
     #[arg(long, default_value_t = 5)]
     post_k: usize,
     /// Exponent of the similarity in --post aqe
@@ -131,7 +131,7 @@ impl EvalArgs {
 pub enum TtaArg {
     /// Also the mirror image
     Flip,
-    /// Also 7/8 and 5/4 of the size before the centre crop
+    /// Also 7/8 and 5/4 of the size before the center crop
     Scales,
 }
 

@@ -26,7 +26,7 @@ pub enum PostArg {
 /// Settings of the post-processing.
 #[derive(Clone, Copy, Debug)]
 pub struct PostSettings {
-    /// Neighbours of DBA and of query expansion.
+    /// Neighbors of DBA and of query expansion.
     pub k: usize,
     /// Exponent of query expansion.
     pub alpha: f64,
@@ -144,16 +144,16 @@ impl Sides {
     fn expanded(mut self, knn: &KnnConfig, alpha: f64) -> Result<Self> {
         let everyone_asks = self.own_items.iter().enumerate().all(|(query, own)| *own == Some(query as u32));
         if everyone_asks && self.queries.len() == self.gallery.len() {
-            let neighbours = search_self(&self.gallery, knn)?;
-            self.queries = expand_queries(&self.queries, &self.gallery, &neighbours, alpha)?;
+            let neighbors = search_self(&self.gallery, knn)?;
+            self.queries = expand_queries(&self.queries, &self.gallery, &neighbors, alpha)?;
             return Ok(self);
         }
         anyhow::ensure!(
             self.own_items.iter().all(Option::is_none),
             "aqe needs queries that are all in the gallery, or none of them"
         );
-        let neighbours = search(&self.queries, &self.gallery, knn)?;
-        self.queries = expand_queries(&self.queries, &self.gallery, &neighbours, alpha)?;
+        let neighbors = search(&self.queries, &self.gallery, knn)?;
+        self.queries = expand_queries(&self.queries, &self.gallery, &neighbors, alpha)?;
         Ok(self)
     }
 

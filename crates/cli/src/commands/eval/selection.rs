@@ -24,7 +24,7 @@ pub const METRICS: [Metric; 20] = [
     Metric { name: "map@r/counting_query", about: "MAP@R as VPTSP-G's code has it: R counts the query" },
     Metric { name: "map/max_r", about: "pytorch-metric-learning's mean_average_precision" },
     Metric { name: "mrr/max_r", about: "pytorch-metric-learning's mean_reciprocal_rank" },
-    Metric { name: "nmi", about: "normalised mutual information of k-means clusters and classes" },
+    Metric { name: "nmi", about: "normalized mutual information of k-means clusters and classes" },
     Metric { name: "ami", about: "adjusted mutual information of the same" },
     Metric { name: "ari", about: "adjusted Rand index of the same" },
     Metric { name: "pairwise_f1", about: "F1 over pairs of items: same cluster against same class" },

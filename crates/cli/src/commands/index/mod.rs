@@ -21,8 +21,8 @@ Examples:
   Index a folder of images with a fine-tuned model; run it again whenever the folder has changed:
     kinsight index photos/ --run runs/first --index photos.index
 
-  With a bare backbone, and fields to filter by from a CSV with the columns path,label,colour,price:
-    kinsight index catalogue.csv --backbone deit_small --index catalogue.index
+  With a bare backbone, and fields to filter by from a CSV with the columns path,label,color,price:
+    kinsight index catalog.csv --backbone deit_small --index catalog.index
 
   Look at it, check it, move it to a better model while a server goes on answering:
     kinsight index stats --index photos.index

@@ -96,7 +96,7 @@ fn update(
         return Ok(total);
     }
     let bar = counting_bar("building the graph", 0, "images");
-    let built = writer.optimise(&|done, of| {
+    let built = writer.optimize(&|done, of| {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
     });

@@ -27,7 +27,7 @@ Examples:
     kinsight search shoe.jpg --index photos.index
 
   Like the first two, unlike the third, red and large, as a page with pictures:
-    kinsight search a.jpg b.jpg --not c.jpg --where 'colour = red and width > 500' --index photos.index --open
+    kinsight search a.jpg b.jpg --not c.jpg --where 'color = red and width > 500' --index photos.index --open
 
   By a part of an image, in a better order:
     kinsight search street.jpg --crop 120,80,200,240 --rerank k-reciprocal --index photos.index
@@ -98,7 +98,7 @@ enum RerankArg {
     None,
     /// Search again with the mean of query and best answers
     AlphaQe,
-    /// By shared neighbourhoods
+    /// By shared neighborhoods
     KReciprocal,
 }
 

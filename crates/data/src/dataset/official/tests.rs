@@ -97,7 +97,7 @@ fn check_counts_and_names_what_is_missing() {
 }
 
 #[test]
-fn published_counts_are_recognised() {
+fn published_counts_are_recognized() {
     let parts = published_parts(Layout::Sop);
     let complete = LayoutCheck { dataset: Layout::Sop, folder: PathBuf::new(), parts, missing: Vec::new() };
     assert!(complete.is_complete());
@@ -284,7 +284,7 @@ fn inaturalist_2018_by_annotations() {
 }
 
 #[test]
-fn names_are_recognised_in_common_spellings() {
+fn names_are_recognized_in_common_spellings() {
     for layout in Layout::ALL {
         assert_eq!(Layout::from_name(layout.name()), Some(layout));
         assert_eq!(Layout::from_name(&layout.name().to_uppercase().replace('_', "-")), Some(layout));

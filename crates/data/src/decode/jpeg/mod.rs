@@ -1,6 +1,6 @@
 //! JPEG, the format nearly every photograph comes in.
 //!
-//! `zune-jpeg` decodes, in its strict mode: the lenient one paints what is missing of a truncated file grey and reports
+//! `zune-jpeg` decodes, in its strict mode: the lenient one paints what is missing of a truncated file gray and reports
 //! success. What even the strict mode lets through, [`structure`] catches. The few unusual codings that `zune-jpeg`
 //! 0.5 garbles go to `jpeg-decoder`, which is slower and handles them.
 
@@ -57,7 +57,7 @@ fn decode_unusual(bytes: &[u8], limits: DecodeLimits) -> Result<RgbImage, Decode
     let turn = decoder.exif_data().map_or(Orientation::NoTransforms, orientation::from_exif);
     let pixels = match info.pixel_format {
         PixelFormat::RGB24 => samples,
-        PixelFormat::L8 => samples.iter().flat_map(|&grey| [grey; 3]).collect(),
+        PixelFormat::L8 => samples.iter().flat_map(|&gray| [gray; 3]).collect(),
         PixelFormat::CMYK32 => {
             samples.chunks_exact(4).flat_map(|ink| rgb_of_cmyk([ink[0], ink[1], ink[2], ink[3]])).collect()
         }
@@ -66,7 +66,7 @@ fn decode_unusual(bytes: &[u8], limits: DecodeLimits) -> Result<RgbImage, Decode
     orientation::upright(width, height, pixels, turn)
 }
 
-/// Each colour is what its ink and black leave of white.
+/// Each color is what its ink and black leave of white.
 fn rgb_of_cmyk([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     [cyan, magenta, yellow].map(|ink| (u16::from(255 - ink) * u16::from(255 - black) / 255) as u8)
 }

@@ -1,36 +1,36 @@
-//! A filter as the set of rows that pass it, from the catalogue's columns.
+//! A filter as the set of rows that pass it, from the catalog's columns.
 //!
 //! Must agree with [`Filter::matches`] on the payload; a property test holds the two together.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
 
-use super::catalogue::Catalogue;
+use super::catalog::Catalog;
 use super::slots::SlotSet;
 use crate::error::Result;
 use crate::filter::{Comparison, Condition, Filter, Literal};
 use crate::payload::Value;
 
 /// The rows below `rows` whose points pass `filter`. Dead rows may be among them, as a negation cannot tell.
-pub(super) fn passing(catalogue: &Catalogue, filter: &Filter, rows: usize) -> Result<SlotSet> {
+pub(super) fn passing(catalog: &Catalog, filter: &Filter, rows: usize) -> Result<SlotSet> {
     match filter {
         Filter::All(parts) => parts.iter().try_fold(SlotSet::full(rows), |passing_all, part| {
             if passing_all.count() == 0 {
                 Ok(passing_all)
             } else {
-                Ok(passing_all.intersect(&passing(catalogue, part, rows)?))
+                Ok(passing_all.intersect(&passing(catalog, part, rows)?))
             }
         }),
-        Filter::Any(parts) => parts.iter().try_fold(SlotSet::empty(rows), |passing_any, part| {
-            Ok(passing_any.union(&passing(catalogue, part, rows)?))
-        }),
-        Filter::Not(inner) => Ok(passing(catalogue, inner, rows)?.complement()),
-        Filter::Field { name, condition } => of_condition(catalogue, name, condition, rows),
+        Filter::Any(parts) => parts
+            .iter()
+            .try_fold(SlotSet::empty(rows), |passing_any, part| Ok(passing_any.union(&passing(catalog, part, rows)?))),
+        Filter::Not(inner) => Ok(passing(catalog, inner, rows)?.complement()),
+        Filter::Field { name, condition } => of_condition(catalog, name, condition, rows),
     }
 }
 
-fn of_condition(catalogue: &Catalogue, name: &str, condition: &Condition, rows: usize) -> Result<SlotSet> {
-    let name_id: Option<i64> = catalogue.read(|connection| {
+fn of_condition(catalog: &Catalog, name: &str, condition: &Condition, rows: usize) -> Result<SlotSet> {
+    let name_id: Option<i64> = catalog.read(|connection| {
         let mut statement = connection.prepare_cached("SELECT name_id FROM field_names WHERE name = ?1")?;
         statement.query_row([name], |row| row.get(0)).optional()
     })?;
@@ -38,24 +38,18 @@ fn of_condition(catalogue: &Catalogue, name: &str, condition: &Condition, rows: 
         return Ok(if *condition == Condition::Missing { SlotSet::full(rows) } else { SlotSet::empty(rows) });
     };
     match condition {
-        Condition::Missing => Ok(with_value(catalogue, "", name_id, None, rows)?.complement()),
-        Condition::Like(_) => scanned(catalogue, name_id, condition, rows),
+        Condition::Missing => Ok(with_value(catalog, "", name_id, None, rows)?.complement()),
+        Condition::Like(_) => scanned(catalog, name_id, condition, rows),
         Condition::In(values) => values.iter().try_fold(SlotSet::empty(rows), |found, value| {
-            Ok(found.union(&compared(catalogue, name_id, Comparison::Equal, value, rows)?))
+            Ok(found.union(&compared(catalog, name_id, Comparison::Equal, value, rows)?))
         }),
-        Condition::Compare(comparison, value) => compared(catalogue, name_id, *comparison, value, rows),
+        Condition::Compare(comparison, value) => compared(catalog, name_id, *comparison, value, rows),
     }
 }
 
 /// Numbers compare with numbers and texts with texts; in SQLite's order every number stands before every text, and the
 /// empty text is the first of them.
-fn compared(
-    catalogue: &Catalogue,
-    name_id: i64,
-    comparison: Comparison,
-    value: &Literal,
-    rows: usize,
-) -> Result<SlotSet> {
+fn compared(catalog: &Catalog, name_id: i64, comparison: Comparison, value: &Literal, rows: usize) -> Result<SlotSet> {
     let (of_texts, of_numbers) = match comparison {
         Comparison::Equal => ("AND value = ?2", "AND value = ?2"),
         Comparison::Less => ("AND value >= '' AND value < ?2", "AND value < ?2"),
@@ -63,20 +57,14 @@ fn compared(
         Comparison::Greater => ("AND value > ?2", "AND value > ?2 AND value < ''"),
         Comparison::GreaterOrEqual => ("AND value >= ?2", "AND value >= ?2 AND value < ''"),
     };
-    let texts = with_value(catalogue, of_texts, name_id, Some(&Value::from(value.text())), rows)?;
+    let texts = with_value(catalog, of_texts, name_id, Some(&Value::from(value.text())), rows)?;
     let Some(number) = value.number() else { return Ok(texts) };
-    Ok(texts.union(&with_value(catalogue, of_numbers, name_id, Some(&Value::Number(number)), rows)?))
+    Ok(texts.union(&with_value(catalog, of_numbers, name_id, Some(&Value::Number(number)), rows)?))
 }
 
-fn with_value(
-    catalogue: &Catalogue,
-    condition: &str,
-    name_id: i64,
-    value: Option<&Value>,
-    rows: usize,
-) -> Result<SlotSet> {
+fn with_value(catalog: &Catalog, condition: &str, name_id: i64, value: Option<&Value>, rows: usize) -> Result<SlotSet> {
     let mut found = SlotSet::empty(rows);
-    catalogue.read(|connection| {
+    catalog.read(|connection| {
         let sql = format!("SELECT slot FROM field_values WHERE name_id = ?1 {condition}");
         let mut statement = connection.prepare_cached(&sql)?;
         let mut slots = match value {
@@ -92,9 +80,9 @@ fn with_value(
 }
 
 /// Asks the condition of each distinct value, which come together because values are in order.
-fn scanned(catalogue: &Catalogue, name_id: i64, condition: &Condition, rows: usize) -> Result<SlotSet> {
+fn scanned(catalog: &Catalog, name_id: i64, condition: &Condition, rows: usize) -> Result<SlotSet> {
     let mut found = SlotSet::empty(rows);
-    catalogue.read(|connection| {
+    catalog.read(|connection| {
         let mut statement =
             connection.prepare_cached("SELECT value, slot FROM field_values WHERE name_id = ?1 ORDER BY value")?;
         let mut values = statement.query([name_id])?;

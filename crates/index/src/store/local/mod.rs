@@ -1,12 +1,12 @@
 //! The store on this machine: vectors in a memory-mapped file, everything else in SQLite, exact search by the engine of
 //! `kinsight-retrieval`, approximate search by usearch's HNSW.
 //!
-//! Durability is SQLite's. A write first appends its vectors to the file beyond the rows that the catalogue counts, and
+//! Durability is SQLite's. A write first appends its vectors to the file beyond the rows that the catalog counts, and
 //! syncs; then one transaction makes them exist. Whatever happens in between leaves rows that nobody counts and the next
 //! write overwrites. A row that exists never changes: a replaced or removed point leaves a dead row, which
 //! [`compact`](crate::compact) leaves behind. So a reader needs no lock, and processes can search while another one writes.
 
-mod catalogue;
+mod catalog;
 mod columns;
 mod graph;
 mod rows;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use graph::GraphSettings;
 
-use self::catalogue::Catalogue;
+use self::catalog::Catalog;
 use self::graph::Graph;
 use self::rows::{Rows, RowsFile};
 use self::slots::SlotSet;
@@ -34,12 +34,12 @@ pub struct LocalStore {
     folder: PathBuf,
     dim: usize,
     settings: GraphSettings,
-    catalogue: Mutex<Catalogue>,
-    /// What searches read; replaced as a whole when the catalogue has changed.
+    catalog: Mutex<Catalog>,
+    /// What searches read; replaced as a whole when the catalog has changed.
     view: RwLock<Arc<View>>,
 }
 
-/// The rows as of one revision of the catalogue.
+/// The rows as of one revision of the catalog.
 struct View {
     revision: i64,
     rows: Rows,
@@ -63,7 +63,7 @@ impl LocalStore {
     /// A width of zero, or a failure to write.
     pub fn create(folder: &Path, dim: usize, settings: GraphSettings) -> Result<Self> {
         RowsFile::create(&rows_path(folder), dim)?;
-        Catalogue::create(&catalogue_path(folder))?;
+        Catalog::create(&catalog_path(folder))?;
         Self::open(folder, settings)
     }
 
@@ -72,10 +72,10 @@ impl LocalStore {
     /// # Errors
     /// Files that are missing, of another version, or not what they should be.
     pub fn open(folder: &Path, settings: GraphSettings) -> Result<Self> {
-        let catalogue = Catalogue::open(&catalogue_path(folder))?;
+        let catalog = Catalog::open(&catalog_path(folder))?;
         let dim = RowsFile::open(&rows_path(folder))?.dim();
-        let view = RwLock::new(Arc::new(read_view(folder, &catalogue, None)?));
-        Ok(Self { folder: folder.to_owned(), dim, settings, catalogue: Mutex::new(catalogue), view })
+        let view = RwLock::new(Arc::new(read_view(folder, &catalog, None)?));
+        Ok(Self { folder: folder.to_owned(), dim, settings, catalog: Mutex::new(catalog), view })
     }
 
     /// The settings of the graph.
@@ -83,18 +83,18 @@ impl LocalStore {
         &self.settings
     }
 
-    fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
-        self.catalogue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn catalog(&self) -> MutexGuard<'_, Catalog> {
+        self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest view, also of what other processes have written.
     fn view(&self) -> Result<Arc<View>> {
         let current = self.view.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let catalogue = self.catalogue();
-        if catalogue.revision()? == current.revision {
+        let catalog = self.catalog();
+        if catalog.revision()? == current.revision {
             return Ok(current);
         }
-        let newer = Arc::new(read_view(&self.folder, &catalogue, Some(&current))?);
+        let newer = Arc::new(read_view(&self.folder, &catalog, Some(&current))?);
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = newer.clone();
         Ok(newer)
     }
@@ -127,22 +127,22 @@ impl VectorStore for LocalStore {
         if points.is_empty() {
             return Ok(());
         }
-        let mut catalogue = self.catalogue();
-        // Under the lock of the catalogue, no other thread can take the same rows; the index's lock keeps out processes.
-        let first = catalogue.rows()?;
+        let mut catalog = self.catalog();
+        // Under the lock of the catalog, no other thread can take the same rows; the index's lock keeps out processes.
+        let first = catalog.rows()?;
         let mut file = RowsFile::open_for_writing(&rows_path(&self.folder))?;
         file.append(first, points.iter().map(|point| point.vector.as_slice()))?;
         let checksums = points.iter().map(|point| rows::checksum(&point.vector));
-        catalogue.insert(first, points, checksums)
+        catalog.insert(first, points, checksums)
     }
 
     fn remove(&self, ids: &[PointId]) -> Result<usize> {
-        self.catalogue().remove(ids)
+        self.catalog().remove(ids)
     }
 
     fn get(&self, ids: &[PointId]) -> Result<Vec<Option<Point>>> {
         let view = self.view()?;
-        let found = self.catalogue().by_ids(ids)?;
+        let found = self.catalog().by_ids(ids)?;
         ids.iter()
             .zip(found)
             .map(|(&id, found)| {
@@ -164,7 +164,7 @@ impl VectorStore for LocalStore {
         let mut next = start.0;
         loop {
             let wanted = limit - points.len();
-            let found = self.catalogue().scroll(next, if allowed.is_some() { limit.max(256) } else { wanted })?;
+            let found = self.catalog().scroll(next, if allowed.is_some() { limit.max(256) } else { wanted })?;
             let Some(&(last, ..)) = found.last() else { return Ok((points, None)) };
             for (slot, id, payload) in found {
                 if allowed.as_ref().is_none_or(|allowed| allowed.contains(slot))
@@ -185,11 +185,11 @@ impl VectorStore for LocalStore {
         searching::search(self, &view, query)
     }
 
-    fn optimise(&self, progress: &dyn Fn(usize, usize)) -> Result<()> {
+    fn optimize(&self, progress: &dyn Fn(usize, usize)) -> Result<()> {
         let view = self.view()?;
         graph::bring_up_to_date(&self.folder, &self.settings, &view.rows, &view.dead, view.graph.as_deref(), progress)?;
         // The graph is found by the next view; a revision tells other processes to look.
-        self.catalogue().bump_revision()
+        self.catalog().bump_revision()
     }
 
     fn stats(&self) -> Result<StoreStats> {
@@ -204,10 +204,10 @@ impl VectorStore for LocalStore {
 
     fn check(&self, progress: &dyn Fn(usize, usize)) -> Result<Vec<String>> {
         let view = self.view()?;
-        let catalogue = self.catalogue();
-        let mut problems = catalogue.check()?;
+        let catalog = self.catalog();
+        let mut problems = catalog.check()?;
         let total = view.rows.len();
-        catalogue.for_each_row(|slot, id, checksum| {
+        catalog.for_each_row(|slot, id, checksum| {
             let problem = match view.rows.get(slot) {
                 None => Some(format!("{id}: row {slot} is beyond the {total} rows of the vectors")),
                 Some(row) if rows::checksum(row) != checksum => {
@@ -233,9 +233,9 @@ impl VectorStore for LocalStore {
     }
 }
 
-fn read_view(folder: &Path, catalogue: &Catalogue, previous: Option<&View>) -> Result<View> {
+fn read_view(folder: &Path, catalog: &Catalog, previous: Option<&View>) -> Result<View> {
     // One transaction, so that rows, dead rows and revision belong together.
-    let (revision, count, dead) = catalogue.snapshot()?;
+    let (revision, count, dead) = catalog.snapshot()?;
     let rows = RowsFile::open(&rows_path(folder))?.map(count)?;
     let graph = Graph::open(folder, rows.dim(), previous.and_then(|view| view.graph.clone()));
     let graph = graph.filter(|graph| graph.stats().rows <= rows.len());
@@ -246,8 +246,8 @@ fn rows_path(folder: &Path) -> PathBuf {
     folder.join("vectors.bin")
 }
 
-fn catalogue_path(folder: &Path) -> PathBuf {
-    folder.join("catalogue.sqlite")
+fn catalog_path(folder: &Path) -> PathBuf {
+    folder.join("catalog.sqlite")
 }
 
 fn folder_bytes(folder: &Path) -> Result<u64> {

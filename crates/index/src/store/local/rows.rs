@@ -120,7 +120,7 @@ impl Rows {
         self.values().get(slot as usize * self.dim..)?.get(..self.dim)
     }
 
-    /// One row, which the catalogue says there is.
+    /// One row, which the catalog says there is.
     pub fn require(&self, slot: u32) -> Result<&[f32]> {
         self.get(slot).ok_or_else(|| {
             IndexError::corrupt(&self.path, format!("no row {slot}, the file holds {} vectors", self.count))

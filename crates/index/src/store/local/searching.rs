@@ -29,7 +29,7 @@ pub(super) fn search(store: &LocalStore, view: &View, query: &VectorQuery) -> Re
     let queries = UnitEmbeddings::new(query.vectors.clone(), dim)?;
     let allowed = query.filter.as_ref().map(|filter| store.filtered(view, filter)).transpose()?;
     let excluded: Vec<u32> =
-        store.catalogue().by_ids(&query.exclude)?.into_iter().flatten().map(|(slot, _)| slot).collect();
+        store.catalog().by_ids(&query.exclude)?.into_iter().flatten().map(|(slot, _)| slot).collect();
     let keep = |row: u32| {
         allowed.as_ref().is_none_or(|allowed| allowed.contains(row))
             && !view.dead.contains(row)
@@ -94,7 +94,7 @@ fn by_graph(
 
 fn hits(store: &LocalStore, view: &View, found: &[Found], with_vectors: bool) -> Result<Vec<Hit>> {
     let slots: Vec<u32> = found.iter().map(|found| found.row).collect();
-    let entries = store.catalogue().by_slots(&slots)?;
+    let entries = store.catalog().by_slots(&slots)?;
     // A point that another writer took out since the view was taken is no answer.
     let hit = |(found, entry): (&Found, Option<_>)| {
         entry.map(|(id, payload)| Hit {
@@ -114,7 +114,7 @@ impl LocalStore {
         if let Some((_, rows)) = known.iter().find(|(known, _)| known == filter) {
             return Ok(rows.clone());
         }
-        let rows = Arc::new(columns::passing(&self.catalogue(), filter, view.rows.len())?);
+        let rows = Arc::new(columns::passing(&self.catalog(), filter, view.rows.len())?);
         if known.len() == FILTERS_KEPT {
             known.remove(0);
         }

@@ -44,7 +44,7 @@ pub(super) trait GraphSource {
     fn vector(&self, row: u32) -> Vec<i8>;
     /// The highest level of a row that is in the graph.
     fn level(&self, row: u32) -> usize;
-    /// Neighbours of a row at a level.
+    /// Neighbors of a row at a level.
     fn edges(&self, row: u32, level: usize) -> Vec<u32>;
 }
 

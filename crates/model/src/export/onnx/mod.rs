@@ -1,7 +1,7 @@
-//! The encoder as an ONNX graph: prompts, adapters, head and normalisation inside, any batch size.
+//! The encoder as an ONNX graph: prompts, adapters, head and normalization inside, any batch size.
 //!
 //! The graph says again what `vit/` computes, operation by operation. It does not fold or fuse anything, so that it can
-//! be read beside the code; runtimes optimise it when they load it. Operators of set 17, the first with
+//! be read beside the code; runtimes optimize it when they load it. Operators of set 17, the first with
 //! `LayerNormalization`.
 
 mod encoder;

@@ -79,14 +79,14 @@ pub struct PictureGroup {
 pub struct Doubt {
     /// The image; its label is the one it has.
     pub picture: Picture,
-    /// The class that its neighbours are of.
+    /// The class that its neighbors are of.
     pub suggested: String,
-    /// Share of its neighbours that are of that class, in `[0, 1]`.
+    /// Share of its neighbors that are of that class, in `[0, 1]`.
     pub vote: f64,
     /// How sure; the order of the list.
     pub score: f64,
     /// Its nearest images, nearest first, and whether each is of the class it has.
-    pub neighbours: Vec<(Picture, bool)>,
+    pub neighbors: Vec<(Picture, bool)>,
 }
 
 /// An image with a remark.

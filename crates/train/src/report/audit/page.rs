@@ -277,7 +277,7 @@ fn write_doubts<'a>(f: &mut Formatter<'_>, doubts: &'a [Doubt], pictures: &mut P
             Text(&doubt.suggested),
             Text(&doubt.picture.caption),
         )?;
-        for (picture, same) in &doubt.neighbours {
+        for (picture, same) in &doubt.neighbors {
             write!(
                 f,
                 r#"<span class="near {}" title="{}">"#,
@@ -289,7 +289,7 @@ fn write_doubts<'a>(f: &mut Formatter<'_>, doubts: &'a [Doubt], pictures: &mut P
         }
         writeln!(
             f,
-            r#"</div><p class="sub">{} % of its neighbours say so; score {}</p></div></li>"#,
+            r#"</div><p class="sub">{} % of its neighbors say so; score {}</p></div></li>"#,
             Percent(doubt.vote),
             Fixed(doubt.score, 2),
         )

@@ -17,7 +17,7 @@ impl Axis {
     pub(super) fn snug(values: impl Iterator<Item = f64>, wanted_ticks: usize) -> Option<Self> {
         let (mut min, mut max) = extremes(values)?;
         if max - min <= min.abs().max(max.abs()) * 1e-6 {
-            // A single epoch stands in the middle, between its neighbours.
+            // A single epoch stands in the middle, between its neighbors.
             let margin = min.abs().max(max.abs()).mul_add(1e-3, 1.0);
             (min, max) = (min - margin, max + margin);
         }

@@ -1,8 +1,8 @@
 //! Line charts as inline SVG.
 //!
 //! A chart is a figure with a caption, the drawing, and the same numbers as a table for those who cannot see the
-//! drawing or want to copy them. Series are told apart by colour, by the shape of their points and by a label at the
-//! end of the line; all colours are CSS variables, so that a chart follows the theme.
+//! drawing or want to copy them. Series are told apart by color, by the shape of their points and by a label at the
+//! end of the line; all colors are CSS variables, so that a chart follows the theme.
 //!
 //! `axis` finds ranges and ticks, `palette` names and signs of series, `line` draws.
 

@@ -1,4 +1,4 @@
-//! Which sign and colour a series has, the same in every chart of the report.
+//! Which sign and color a series has, the same in every chart of the report.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -6,8 +6,8 @@ use super::is_drawable;
 use crate::report::escape::Text;
 use crate::report::model::Report;
 
-/// The number of series colours in the style sheet.
-const COLOURS: usize = 8;
+/// The number of series colors in the style sheet.
+const COLORS: usize = 8;
 
 /// The names of all series and references of a report, in order of first appearance.
 pub(in crate::report) struct Palette<'a> {
@@ -73,14 +73,14 @@ fn add_new<'a>(names: &mut Vec<&'a str>, name: &'a str) {
     }
 }
 
-/// The colour and the point shape of a series.
+/// The color and the point shape of a series.
 #[derive(Clone, Copy)]
 pub(super) struct Sign(usize);
 
 impl Sign {
-    /// The CSS class that sets the colour.
+    /// The CSS class that sets the color.
     pub(super) fn class(self) -> impl Display {
-        fmt::from_fn(move |f| write!(f, "s{}", self.0 % COLOURS))
+        fmt::from_fn(move |f| write!(f, "s{}", self.0 % COLORS))
     }
 
     /// The point of this series at a place: disc, square, triangle or diamond, all of about the same area.

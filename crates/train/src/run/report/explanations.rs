@@ -6,7 +6,7 @@ use kinsight_model::explain::{Trace, trace};
 use kinsight_model::{Encoder, ModelError};
 
 use super::RunReport;
-use super::pictures::labelled;
+use super::pictures::labeled;
 use super::rankings::Rankings;
 use crate::error::TrainError;
 use crate::report::{Explanation, Picture};
@@ -61,7 +61,7 @@ fn open(
         Err(error) => return Err(error.into()),
     };
     let jpeg = thumbnail(&transform.seen(&values)?, SIDE_PX);
-    Ok(Some(Seen { picture: labelled(report.test, index, jpeg), trace }))
+    Ok(Some(Seen { picture: labeled(report.test, index, jpeg), trace }))
 }
 
 fn pair(query: Seen, answer: Seen, correct: bool) -> Explanation {
@@ -85,7 +85,7 @@ fn pair(query: Seen, answer: Seen, correct: bool) -> Explanation {
     }
 }
 
-/// Sums neighbouring patches, so that a fine grid does not make a large page. Parts of a similarity add up.
+/// Sums neighboring patches, so that a fine grid does not make a large page. Parts of a similarity add up.
 struct Coarse {
     fine: usize,
     grid: usize,

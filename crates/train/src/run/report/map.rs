@@ -6,7 +6,7 @@ use kinsight_data::thumbnail::contact_sheet;
 use kinsight_retrieval::{KnnConfig, TsneConfig, search_self, tsne};
 
 use super::RunReport;
-use super::pictures::{file_name, labelled};
+use super::pictures::{file_name, labeled};
 use super::similarities::whole_classes;
 use crate::error::TrainError;
 use crate::report::{EmbeddingMap, MapPoint};
@@ -26,14 +26,14 @@ pub(super) fn map(report: &RunReport<'_>) -> Result<Option<EmbeddingMap>, TrainE
     }
     let embeddings = measured.embeddings.select(&rows)?;
     let places = tsne(&embeddings, &TsneConfig::default())?;
-    let neighbours = search_self(&embeddings, &KnnConfig { k: 1, ..KnnConfig::default() })?;
+    let neighbors = search_self(&embeddings, &KnnConfig { k: 1, ..KnnConfig::default() })?;
     let label = |place: usize| measured.labels[rows[place]];
     let points = places.iter().enumerate().map(|(place, [x, y])| MapPoint {
         x: *x,
         y: *y,
         class: label(place).max(0) as usize,
         caption: file_name(report.test, measured.indices[rows[place]]),
-        astray: neighbours.row(place).first().is_some_and(|hit| label(hit.index() as usize) != label(place)),
+        astray: neighbors.row(place).first().is_some_and(|hit| label(hit.index() as usize) != label(place)),
     });
     let files: Vec<&Path> = rows
         .iter()
@@ -45,12 +45,12 @@ pub(super) fn map(report: &RunReport<'_>) -> Result<Option<EmbeddingMap>, TrainE
     };
     Ok(Some(EmbeddingMap {
         note: format!(
-            "{shown}, as {} places them: near each other where their embeddings are (t-SNE; distances between far groups mean little). One colour a class.",
+            "{shown}, as {} places them: near each other where their embeddings are (t-SNE; distances between far groups mean little). One color a class.",
             run.name
         ),
         points: points.collect(),
         classes: report.test.class_names.clone(),
-        tiles: labelled(report.test, usize::MAX, contact_sheet(&files, TILE_PX, COLUMNS)),
+        tiles: labeled(report.test, usize::MAX, contact_sheet(&files, TILE_PX, COLUMNS)),
         tile_px: TILE_PX as usize,
         columns: COLUMNS,
     }))

@@ -3,7 +3,7 @@
 //! The figures are those of the run; everything else is looked at in samples of bounded size, so that a report of a
 //! million images takes seconds and megabytes, too. Samples are drawn with the run's seed.
 //!
-//! `rankings` finds neighbours and chooses queries, `classes` judges classes, `similarities` and `map` look at pairs and
+//! `rankings` finds neighbors and chooses queries, `classes` judges classes, `similarities` and `map` look at pairs and
 //! places, `explanations` opens the encoder, `pictures` makes thumbnails within a budget.
 
 mod classes;
@@ -79,7 +79,7 @@ impl RunReport<'_> {
     /// Builds the report; reads the images it shows.
     ///
     /// # Errors
-    /// [`TrainError::Retrieval`] if neighbours cannot be found.
+    /// [`TrainError::Retrieval`] if neighbors cannot be found.
     pub fn build(&self) -> Result<Report, TrainError> {
         let logs: Vec<(&str, Vec<LogRecord>)> =
             self.runs.iter().map(|run| (run.name, read_log(&run.folder.log()))).collect();

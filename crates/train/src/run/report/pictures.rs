@@ -35,7 +35,7 @@ impl<'a> Pictures<'a> {
         }
         let side = if self.spent < BUDGET_BYTES { SIDE_PX } else { SMALL_PX };
         let path = self.test.items.get(index).map_or(Path::new(""), |item| item.path.as_path());
-        let picture = labelled(self.test, index, thumbnail_of_file(path, side).unwrap_or_default());
+        let picture = labeled(self.test, index, thumbnail_of_file(path, side).unwrap_or_default());
         self.spent += picture.bytes.len();
         self.made.insert(index, picture.clone());
         picture
@@ -43,7 +43,7 @@ impl<'a> Pictures<'a> {
 }
 
 /// A JPEG of item `index` with what there is to say about it.
-pub(super) fn labelled(test: &Dataset, index: usize, jpeg: Vec<u8>) -> Picture {
+pub(super) fn labeled(test: &Dataset, index: usize, jpeg: Vec<u8>) -> Picture {
     let item = test.items.get(index);
     let label = item.and_then(|item| test.class_names.get(item.label as usize)).cloned().unwrap_or_default();
     Picture { label, caption: file_name(test, index), format: PictureFormat::Jpeg, bytes: Arc::from(jpeg) }

@@ -1,6 +1,6 @@
 //! What queries find, before and after, and which queries are worth showing.
 
-use kinsight_retrieval::{KnnConfig, Neighbour, search};
+use kinsight_retrieval::{KnnConfig, Neighbor, search};
 use rand::seq::IndexedRandom;
 
 use super::pictures::Pictures;
@@ -32,7 +32,7 @@ pub(super) struct Rankings<'a> {
 pub(super) struct RankedBy<'a> {
     pub(super) name: &'a str,
     pub(super) measured: &'a Measured,
-    pub(super) found: Vec<Vec<Neighbour>>,
+    pub(super) found: Vec<Vec<Neighbor>>,
 }
 
 impl RankedBy<'_> {
@@ -152,12 +152,12 @@ impl<'a> Rankings<'a> {
 }
 
 /// The nearest other rows of each query.
-fn nearest(measured: &Measured, queries: &[usize]) -> Result<Vec<Vec<Neighbour>>, TrainError> {
+fn nearest(measured: &Measured, queries: &[usize]) -> Result<Vec<Vec<Neighbor>>, TrainError> {
     // One more, since a query finds itself.
     let config = KnnConfig { k: HITS + 1, ..KnnConfig::default() };
-    let neighbours = search(&measured.embeddings.select(queries)?, &measured.embeddings, &config)?;
+    let neighbors = search(&measured.embeddings.select(queries)?, &measured.embeddings, &config)?;
     let others = |(place, query): (usize, &usize)| {
-        let others = neighbours.row(place).iter().filter(|hit| hit.index() as usize != *query);
+        let others = neighbors.row(place).iter().filter(|hit| hit.index() as usize != *query);
         others.take(HITS).copied().collect()
     };
     Ok(queries.iter().enumerate().map(others).collect())

@@ -1,0 +1,84 @@
+//! Changes of folders, durable when they return.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::error::{FileError, Result};
+
+/// Makes a folder and those above it that are missing.
+///
+/// # Errors
+/// [`FileError`]
+pub fn create_dir_all(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent()
+        && !above.as_os_str().is_empty()
+    {
+        create_dir_all(above)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.map_err(FileError::at("create", path)),
+    }?;
+    sync_folder(parent(path))
+}
+
+/// Renames `from` to `to`, replacing a file there; both folders are synced.
+///
+/// # Errors
+/// [`FileError`]
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(FileError::at("rename into place", to))?;
+    sync_folder(parent(to))?;
+    if parent(from) != parent(to) { sync_folder(parent(from)) } else { Ok(()) }
+}
+
+/// Removes a file. That there is none is no error.
+///
+/// # Errors
+/// [`FileError`]
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        removed => removed.map_err(FileError::at("remove", path))?,
+    }
+    sync_folder(parent(path))
+}
+
+/// Removes a folder with all that is in it. That there is none is no error.
+///
+/// # Errors
+/// [`FileError`]
+pub fn remove_dir_all(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        removed => removed.map_err(FileError::at("remove", path))?,
+    }
+    sync_folder(parent(path))
+}
+
+/// Makes new, renamed and removed entries of `folder` survive a power cut.
+///
+/// # Errors
+/// [`FileError`]
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    // Windows opens no folders and some network file systems sync none; there the rename is all there is.
+    if cfg!(windows) {
+        return Ok(());
+    }
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput) => Ok(()),
+        synced => synced.map_err(FileError::at("sync", folder)),
+    }
+}
+
+/// The folder that `path` is in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    }
+}
