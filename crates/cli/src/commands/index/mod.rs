@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::arguments::{ComputeArgs, IndexModelArgs};
+use crate::context::{ComputeArgs, IndexModelArgs, ModelArgs};
 
 pub use syncing::sync;
 pub use update::index_folder;
@@ -72,10 +72,10 @@ struct UpdateArgs {
     /// Backbone: alone for zero-shot, or in place of the one a run names
     #[arg(long)]
     backbone: Option<String>,
-    /// Images a forward pass; so many are on the disk at a time
+    /// Batch size; each batch is committed before the next
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
-    /// Search exactly up to so many images, and by a graph beyond [default: by the width, 260000 at 384]
+    /// Number of images up to which search is exact; beyond it a graph is built [default: by the width, 260000 at 384]
     #[arg(long)]
     exact_up_to: Option<usize>,
     /// Print what was done as JSON
@@ -100,7 +100,7 @@ struct AddArgs {
     /// Label of these images [default: the folder below the root]
     #[arg(long)]
     label: Option<String>,
-    /// Images a forward pass
+    /// Batch size; each batch is committed before the next
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
     /// Print what was done as JSON
@@ -174,16 +174,12 @@ struct MigrateArgs {
     /// The index
     #[arg(long)]
     index: PathBuf,
-    /// Run folder of the new model
-    #[arg(long, required_unless_present = "backbone")]
-    run: Option<PathBuf>,
-    /// Backbone: alone as the new model, or in place of the one the run names
-    #[arg(long)]
-    backbone: Option<String>,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Leave out images that are no longer where they were indexed from
     #[arg(long)]
     allow_missing: bool,
-    /// Images a forward pass
+    /// Batch size; each batch is committed before the next
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
     #[command(flatten)]
@@ -191,15 +187,15 @@ struct MigrateArgs {
 }
 
 /// Does what was asked.
-pub fn run(arguments: &IndexArgs) -> Result<()> {
-    match &arguments.command {
+pub fn run(arguments: IndexArgs) -> Result<()> {
+    match arguments.command {
         Some(IndexCommand::Add(arguments)) => update::add(arguments),
-        Some(IndexCommand::Remove(arguments)) => maintain::remove(arguments),
-        Some(IndexCommand::Stats(arguments)) => maintain::stats(arguments),
-        Some(IndexCommand::Check(arguments)) => maintain::check(arguments),
-        Some(IndexCommand::Compact(arguments)) => maintain::compact(arguments),
-        Some(IndexCommand::Export(arguments)) => export::run(arguments),
+        Some(IndexCommand::Remove(arguments)) => maintain::remove(&arguments),
+        Some(IndexCommand::Stats(arguments)) => maintain::stats(&arguments),
+        Some(IndexCommand::Check(arguments)) => maintain::check(&arguments),
+        Some(IndexCommand::Compact(arguments)) => maintain::compact(&arguments),
+        Some(IndexCommand::Export(arguments)) => export::run(&arguments),
         Some(IndexCommand::Migrate(arguments)) => migrate::run(arguments),
-        None => update::run(&arguments.update),
+        None => update::run(arguments.update),
     }
 }

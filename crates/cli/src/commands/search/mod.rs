@@ -14,12 +14,11 @@ use kinsight_index::{
     Calibration, Cursor, Filter, Hit, ImageQuery, Index, PointId, Rerank, SearchMethod, VectorQuery, Verdict,
     combine_queries, content_hash, file_of,
 };
+use kinsight_model::EmbeddingModel;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::settings::use_threads;
-use crate::arguments::IndexModelArgs;
-use crate::model_source::LoadedModel;
+use crate::context::IndexModelArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,36 +105,75 @@ enum RerankArg {
 const BATCH: usize = 16;
 
 /// Searches and shows.
-pub fn run(arguments: &SearchArgs) -> Result<()> {
-    use_threads(arguments.model.compute.threads)?;
-    let filter: Option<Filter> = arguments.condition.as_deref().map(str::parse).transpose()?;
-    if arguments.k == 0 {
+pub fn run(arguments: SearchArgs) -> Result<()> {
+    let SearchArgs {
+        images,
+        index,
+        unwanted,
+        crop,
+        k,
+        condition,
+        threshold: least,
+        rerank,
+        exact,
+        each,
+        not_itself,
+        json,
+        html,
+        open,
+        no_pictures,
+        model,
+    } = arguments;
+    let (model, context) = model.resolve()?;
+    let filter: Option<Filter> = condition.as_deref().map(str::parse).transpose()?;
+    if k == 0 {
         bail!("-k is 0, expected at least 1");
     }
-    if arguments.crop.is_some() && arguments.images.len() > 1 {
-        bail!("--crop is for one query image, and {} are given", arguments.images.len());
+    if crop.is_some() && images.len() > 1 {
+        bail!("--crop is for one query image, and {} are given", images.len());
     }
-    let index = Index::open(&arguments.index)?;
-    let threshold = arguments.threshold.as_deref().map(|text| threshold(text, &index)).transpose()?;
-    let model = LoadedModel::named(&index, &arguments.model)?;
-    let search = Search { index: &index, arguments, filter, threshold };
-    if arguments.each {
-        return search.each(&model);
+    let index = Index::open(&index)?;
+    let threshold = least.as_deref().map(|text| threshold(text, &index)).transpose()?;
+    let model = context.model_of(&index, model)?;
+    let search = Search { index: &index, filter, threshold, k, rerank, exact, not_itself, json };
+    if each {
+        return search.each(&images, &model);
     }
-    let queries = read_queries(&arguments.images, arguments.crop)?;
-    let unwanted = read_queries(&arguments.unwanted, None)?;
+    let queries = read_queries(&images, crop)?;
+    let unwanted = read_queries(&unwanted, None)?;
     let embed =
         |queries: &[Query]| ImageQuery::embed_all(&queries.iter().map(|q| q.image.clone()).collect::<Vec<_>>(), &model);
     let vector = combine_queries(&embed(&queries)?, &embed(&unwanted)?)?;
     let hits = search.hits(vector, &queries)?;
-    search.show(&queries, &hits)
+    if json {
+        println!("{}", serde_json::to_string_pretty(&search.as_json(&queries, &hits))?);
+    } else {
+        if !no_pictures {
+            terminal::show(&hits.iter().map(|hit| file_of(&hit.payload)).collect::<Vec<_>>())?;
+        }
+        search.print(&hits);
+    }
+    if let Some(path) = html.or_else(|| open.then(|| PathBuf::from("kinsight-search.html"))) {
+        let paths: Vec<&Path> = queries.iter().map(|query| query.path.as_path()).collect();
+        page::write(&path, &paths, condition.as_deref(), &hits, index.manifest().calibration.as_ref())?;
+        eprintln!("wrote {}", path.display());
+        if open {
+            page::open(&path);
+        }
+    }
+    Ok(())
 }
 
+/// How one query is searched for and shown.
 struct Search<'a> {
     index: &'a Index,
-    arguments: &'a SearchArgs,
     filter: Option<Filter>,
     threshold: Option<f64>,
+    k: usize,
+    rerank: RerankArg,
+    exact: bool,
+    not_itself: bool,
+    json: bool,
 }
 
 /// A query image as read.
@@ -148,11 +186,11 @@ struct Query {
 impl Search<'_> {
     /// The answers to one query vector.
     fn hits(&self, vector: Vec<f32>, queries: &[Query]) -> Result<Vec<Hit>> {
-        let exclude = if self.arguments.not_itself { self.same_content(queries)? } else { Vec::new() };
-        let method = if self.arguments.exact { SearchMethod::Exact } else { SearchMethod::Auto };
+        let exclude = if self.not_itself { self.same_content(queries)? } else { Vec::new() };
+        let method = if self.exact { SearchMethod::Exact } else { SearchMethod::Auto };
         let query =
-            VectorQuery { filter: self.filter.clone(), exclude, method, ..VectorQuery::new(vector, self.arguments.k) };
-        let rerank = match self.arguments.rerank {
+            VectorQuery { filter: self.filter.clone(), exclude, method, ..VectorQuery::new(vector, self.k) };
+        let rerank = match self.rerank {
             RerankArg::None => Rerank::None,
             RerankArg::AlphaQe => Rerank::AlphaQe(AlphaQueryExpansion::default()),
             RerankArg::KReciprocal => Rerank::KReciprocal(KReciprocal::default()),
@@ -179,40 +217,18 @@ impl Search<'_> {
         Ok(ids)
     }
 
-    fn each(&self, model: &LoadedModel) -> Result<()> {
-        for paths in self.arguments.images.chunks(BATCH) {
+    fn each(&self, images: &[PathBuf], model: &EmbeddingModel) -> Result<()> {
+        for paths in images.chunks(BATCH) {
             let queries = read_queries(paths, None)?;
             let images: Vec<ImageQuery> = queries.iter().map(|query| query.image.clone()).collect();
             for (query, vector) in queries.iter().zip(ImageQuery::embed_all(&images, model)?) {
                 let hits = self.hits(vector, std::slice::from_ref(query))?;
-                if self.arguments.json {
+                if self.json {
                     println!("{}", self.as_json(std::slice::from_ref(query), &hits));
                 } else {
                     println!("{}", query.path.display());
                     self.print(&hits);
                 }
-            }
-        }
-        Ok(())
-    }
-
-    fn show(&self, queries: &[Query], hits: &[Hit]) -> Result<()> {
-        if self.arguments.json {
-            println!("{}", serde_json::to_string_pretty(&self.as_json(queries, hits))?);
-        } else {
-            if !self.arguments.no_pictures {
-                terminal::show(&hits.iter().map(|hit| file_of(&hit.payload)).collect::<Vec<_>>())?;
-            }
-            self.print(hits);
-        }
-        let default = || self.arguments.open.then(|| PathBuf::from("kinsight-search.html"));
-        if let Some(path) = self.arguments.html.clone().or_else(default) {
-            let paths: Vec<&Path> = queries.iter().map(|query| query.path.as_path()).collect();
-            let calibration = self.index.manifest().calibration.as_ref();
-            page::write(&path, &paths, self.arguments.condition.as_deref(), hits, calibration)?;
-            eprintln!("wrote {}", path.display());
-            if self.arguments.open {
-                page::open(&path);
             }
         }
         Ok(())
