@@ -11,9 +11,7 @@ use burn::tensor::Device;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use kinsight_index::Index;
-use kinsight_model::{
-    Compute, ComputeChoice, EmbeddingModel, Engine, ModelDescription, ModelRef, Precision,
-};
+use kinsight_model::{Compute, ComputeChoice, EmbeddingModel, Engine, ModelDescription, ModelRef, Precision};
 use kinsight_train::run::RunFolder;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -79,6 +77,8 @@ pub struct IndexModelArgs {
 pub struct Context {
     /// The open device.
     pub device: Device,
+    /// Whether that is the CPU.
+    pub on_cpu: bool,
     /// What was asked for of engine, precision and checkpoints.
     pub compute: ComputeChoice,
 }
@@ -93,7 +93,17 @@ impl DeviceArgs {
         if let Some(threads) = threads {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
         }
-        Ok(Context { device: device.open()?, compute: ComputeChoice::default() })
+        let on_cpu = device == DeviceArg::default();
+        Ok(Context { device: device.open()?, on_cpu, compute: ComputeChoice::default() })
+    }
+}
+
+impl DeviceArgs {
+    /// The flags that mean the same, for a program that this one starts.
+    pub fn as_flags(self) -> Vec<String> {
+        let Self { device, threads } = self;
+        let threads = threads.map(|threads| format!("--threads={threads}"));
+        std::iter::once(format!("--device={device}")).chain(threads).collect()
     }
 }
 

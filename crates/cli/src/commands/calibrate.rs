@@ -10,7 +10,7 @@ use kinsight_model::EmbeddingModel;
 use kinsight_train::report::{Chart, Curve, Quantity, Report};
 
 use super::index::sync;
-use crate::context::{IndexModelArgs};
+use crate::context::IndexModelArgs;
 use crate::interrupt::{stop_flag, stopped};
 use crate::progress::grouped;
 

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use kinsight_model::Compute;
+use kinsight_model::ModelRef;
 use kinsight_server::{CollectionSpec, Keys, Limits, LogFormat, Server, ServerSettings};
 
-use super::settings::{apply, use_threads};
-use crate::arguments::ComputeArgs;
+use crate::context::{ComputeArgs, Context as Computing};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -93,24 +92,55 @@ pub enum LogArg {
 }
 
 /// Serves until Ctrl-C or SIGTERM.
-pub fn run(arguments: &ServeArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
-    let mut compute = Compute::default();
-    apply(&arguments.compute, &mut compute);
-    let collections = collections(arguments, compute)?;
+pub fn run(arguments: ServeArgs) -> Result<()> {
+    let ServeArgs {
+        index,
+        images,
+        collections,
+        run,
+        backbone,
+        address,
+        keys: key_file,
+        public,
+        max_body_mb,
+        max_megapixels,
+        max_requests,
+        max_batch,
+        timeout,
+        log,
+        compute,
+    } = arguments;
+    let context = compute.resolve()?;
+    if !context.on_cpu {
+        bail!(
+            "the server computes on the CPU alone: images of different fine-tunings share a batch there\nhint: leave --device \
+             out; `kinsight index` and `kinsight embed` compute on any device"
+        );
+    }
+    let specs = specs(&index, images.as_deref(), ModelRef { run, backbone }, &context)?;
+    let defaults = Limits::default();
     let settings = ServerSettings {
-        address: arguments.address,
-        keys: keys(arguments)?,
-        limits: limits(arguments),
-        log: match arguments.log {
+        address,
+        keys: keys(key_file.as_deref())?,
+        limits: Limits {
+            max_body_bytes: max_body_mb << 20,
+            // Room for a few bodies at once, however large each may be.
+            max_upload_memory_bytes: defaults.max_upload_memory_bytes.max(4 * (max_body_mb << 20)),
+            max_pixels: max_megapixels * 1_000_000,
+            max_requests,
+            max_batch,
+            work_timeout: Duration::from_secs(timeout.max(1)),
+            ..defaults
+        },
+        log: match log {
             LogArg::Text => LogFormat::Text,
             LogArg::Json => LogFormat::Json,
             LogArg::Off => LogFormat::Off,
         },
-        collections: arguments.collections.clone(),
-        compute,
+        collections,
+        compute: context.compute,
     };
-    let server = Server::start(settings, &collections, arguments.public)?;
+    let server = Server::start(settings, &specs, public)?;
     let (address, stopper) = (server.address()?, server.stopper());
     ctrlc::set_handler(move || stopper.stop()).context("cannot listen for Ctrl-C")?;
     println!("serving {} on http://{address} (stop with Ctrl-C)", server.collections().join(", "));
@@ -118,7 +148,7 @@ pub fn run(arguments: &ServeArgs) -> Result<()> {
     Ok(())
 }
 
-fn keys(arguments: &ServeArgs) -> Result<Keys> {
+fn keys(file: Option<&Path>) -> Result<Keys> {
     let mut keys = Keys::default();
     if let Ok(key) = std::env::var("KINSIGHT_READ_KEY") {
         keys.add_read(&key).context("KINSIGHT_READ_KEY cannot be used")?;
@@ -126,59 +156,42 @@ fn keys(arguments: &ServeArgs) -> Result<Keys> {
     if let Ok(key) = std::env::var("KINSIGHT_WRITE_KEY") {
         keys.add_write(&key).context("KINSIGHT_WRITE_KEY cannot be used")?;
     }
-    if let Some(path) = &arguments.keys {
+    if let Some(path) = file {
         keys.add_file(path)?;
     }
     Ok(keys)
 }
 
-fn limits(arguments: &ServeArgs) -> Limits {
-    let defaults = Limits::default();
-    Limits {
-        max_body_bytes: arguments.max_body_mb << 20,
-        // Room for at least a few bodies at once, however large one may be.
-        max_upload_memory_bytes: defaults.max_upload_memory_bytes.max(4 * (arguments.max_body_mb << 20)),
-        max_pixels: arguments.max_megapixels * 1_000_000,
-        max_requests: arguments.max_requests,
-        max_batch: arguments.max_batch,
-        work_timeout: Duration::from_secs(arguments.timeout.max(1)),
-        ..defaults
-    }
-}
-
-fn collections(arguments: &ServeArgs, compute: Compute) -> Result<Vec<CollectionSpec>> {
-    let mut places: Vec<(Option<String>, PathBuf)> = arguments.index.iter().map(|text| named(text)).collect();
-    if let Some(images) = &arguments.images {
+/// What to serve; `images` are indexed first.
+fn specs(
+    indexes: &[String],
+    images: Option<&Path>,
+    model: ModelRef,
+    context: &Computing,
+) -> Result<Vec<CollectionSpec>> {
+    let mut places: Vec<(Option<String>, PathBuf)> = indexes.iter().map(|text| named(text)).collect();
+    if let Some(images) = images {
         if places.len() > 1 {
             bail!("--images is indexed into one --index, and {} are given", places.len());
         }
         if places.is_empty() {
             places.push((None, beside(images)));
         }
-        super::index::index_folder(
-            images,
-            &places[0].1,
-            arguments.run.as_deref(),
-            arguments.backbone.as_deref(),
-            compute,
-        )?;
-    } else if places.len() > 1 && (arguments.run.is_some() || arguments.backbone.is_some()) {
+        super::index::index_folder(images, &places[0].1, model.clone(), context)?;
+    } else if places.len() > 1 && model != ModelRef::default() {
         bail!(
             "--run and --backbone are for one --index, and {} are given; each index names its own model",
             places.len()
         );
     }
-    places
-        .into_iter()
-        .map(|(name, index)| {
-            let name = match name {
-                Some(name) => name,
-                None => name_of(&index),
-            };
-            let (run, backbone) = (arguments.run.clone(), arguments.backbone.clone());
-            Ok(CollectionSpec { name, index, run, backbone, compute })
-        })
-        .collect()
+    let spec = |(name, index): (Option<String>, PathBuf)| CollectionSpec {
+        name: name.unwrap_or_else(|| name_of(&index)),
+        index,
+        run: model.run.clone(),
+        backbone: model.backbone.clone(),
+        compute: context.compute,
+    };
+    Ok(places.into_iter().map(spec).collect())
 }
 
 /// `NAME=PATH`, or a path alone.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
-use kinsight_data::inspect::Inspection;
 use kinsight_data::Dataset;
+use kinsight_data::inspect::Inspection;
 use kinsight_model::backbone::registry::BUILT_IN;
 use kinsight_model::embedder::{EmbedOptions, embed_dataset};
 use kinsight_model::{EmbeddingModel, ModelRef};

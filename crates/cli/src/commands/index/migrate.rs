@@ -1,0 +1,50 @@
+//! `kinsight index migrate`: the same images with another model.
+
+use std::sync::atomic::Ordering;
+
+use anyhow::{Result, bail};
+use kinsight_index::{Index, Migration};
+
+use super::MigrateArgs;
+use crate::interrupt::{stop_flag, stopped};
+use crate::progress::counting_bar;
+
+/// `kinsight index migrate`
+pub(super) fn run(arguments: MigrateArgs) -> Result<()> {
+    let MigrateArgs { index, model, allow_missing, batch_size, compute } = arguments;
+    let context = compute.resolve()?;
+    let stop = stop_flag()?;
+    let index = Index::open(&index)?;
+    let model = context.model(&model.resolve())?;
+    let migration = Migration::start(&index, model.fingerprint.clone(), model.source.clone())?;
+    let bar = counting_bar("migrating", 0, "images");
+    let report = migration.run(&model, batch_size, &mut |done, of| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+        !stop.load(Ordering::Relaxed)
+    });
+    bar.finish_and_clear();
+    let report = report?;
+    if !report.complete {
+        return stopped("the index is as it was, and the same command goes on from here");
+    }
+    for (path, reason) in &report.missing {
+        eprintln!("warning: cannot embed {} again: {reason}", path.display());
+    }
+    if !report.missing.is_empty() && !allow_missing {
+        bail!(
+            "{} images cannot be embedded again, so the index stays with its old model\nhint: bring the files back and run the same command again, or leave these images out with --allow-missing",
+            report.missing.len()
+        );
+    }
+    let index = migration.finish()?;
+    println!(
+        "{} images now with {} ({} embedded, {} done before, {} left out)",
+        index.store().len()?,
+        model.name,
+        report.embedded,
+        report.done_before,
+        report.missing.len()
+    );
+    Ok(())
+}

@@ -18,10 +18,9 @@ pub(super) fn run(arguments: UpdateArgs) -> Result<()> {
     let context = compute.resolve()?;
     let stop = stop_flag()?;
     // Clap asks for both wherever no subcommand is named.
-    let (images, index) =
-        images.zip(index).context(
-            "nothing to index: name a folder of images, as in `kinsight index photos/ --index photos.index`",
-        )?;
+    let (images, index) = images
+        .zip(index)
+        .context("nothing to index: name a folder of images, as in `kinsight index photos/ --index photos.index`")?;
     let listing = Listing::of(&images)?;
     let (index, model) = open_or_create(&index, ModelRef { run, backbone }, exact_up_to, &context)?;
     let report = update(&index, &[listing], &model, batch_size, stop)?;

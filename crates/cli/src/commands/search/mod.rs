@@ -188,8 +188,7 @@ impl Search<'_> {
     fn hits(&self, vector: Vec<f32>, queries: &[Query]) -> Result<Vec<Hit>> {
         let exclude = if self.not_itself { self.same_content(queries)? } else { Vec::new() };
         let method = if self.exact { SearchMethod::Exact } else { SearchMethod::Auto };
-        let query =
-            VectorQuery { filter: self.filter.clone(), exclude, method, ..VectorQuery::new(vector, self.k) };
+        let query = VectorQuery { filter: self.filter.clone(), exclude, method, ..VectorQuery::new(vector, self.k) };
         let rerank = match self.rerank {
             RerankArg::None => Rerank::None,
             RerankArg::AlphaQe => Rerank::AlphaQe(AlphaQueryExpansion::default()),
