@@ -32,25 +32,25 @@ pub enum Command {
     Train(TrainArgs),
     /// Measure a run, a bare backbone or any embeddings: Recall@K, MAP@R and more
     Eval(EvalArgs),
-    /// Turn images into a file of embeddings, resumable
+    /// Embed images into a file, resumable
     Embed(EmbedArgs),
-    /// Check that a known data set is whole
+    /// Check that a known data set is complete
     Data(DataArgs),
     /// Look for duplicates, leakage, wrong labels and broken files in a data set
     Audit(crate::commands::audit::AuditArgs),
-    /// Train several methods with several seeds and tell which differences are real
+    /// Train several methods with several seeds and compare them
     Compare(crate::commands::compare::CompareArgs),
-    /// Tell what a run will take, from a few steps of it: parameters, memory, disk, time
+    /// Estimate what a run will take from a few steps: parameters, memory, disk, time
     Plan(crate::commands::plan::PlanArgs),
-    /// Make an index of images to search in, and keep it up to date
+    /// Index images for search, and keep the index up to date
     Index(crate::commands::index::IndexArgs),
     /// Find the indexed images most like some query images
     Search(crate::commands::search::SearchArgs),
     /// Measure which scores mean duplicate, same or similar
     Calibrate(crate::commands::calibrate::CalibrateArgs),
-    /// Answer searches over HTTP, with a web page
+    /// Serve searches over HTTP, with a web page
     Serve(crate::commands::serve::ServeArgs),
-    /// Show why two pictures are similar to a model
+    /// Show why a model finds two images similar
     Explain(crate::commands::explain::ExplainArgs),
     /// Pretrain the built-in backbone again from drawn images
     Pretrain(PretrainArgs),
@@ -80,13 +80,13 @@ pub struct QuickstartArgs {
 
 const TRAIN_EXAMPLES: &str = "\
 Examples:
-  The method on a folder of class folders, first half of the classes for training:
+  The default method on a folder of class folders; the first half of the classes trains:
     kinsight train --backbone deit_small --data photos/ --out runs/first
 
   One of the authors' published settings:
     kinsight train --config configs/cub_vit_small.toml --data CUB_200_2011/images --out runs/cub
 
-  A baseline, with single settings changed:
+  A baseline with two settings changed:
     kinsight train --method vpt+bitfit --backbone deit_tiny --data photos/ --out runs/vpt \\
         --epochs 10 --set optimizer.lr=0.001 --set tuning.prompts.count=20
 
@@ -94,7 +94,7 @@ Examples:
     kinsight train --backbone deit_small --data photos/ --out runs/selected \\
         --validation-share 0.2 --keep best --early-stopping 5
 
-  Go on after Ctrl-C, a crash or a power cut:
+  Resume after Ctrl-C, a crash or a power cut:
     kinsight train ... --out runs/first --resume";
 
 /// Arguments of `train`.
@@ -103,7 +103,7 @@ Examples:
 pub struct TrainArgs {
     #[command(flatten)]
     pub settings: SettingArgs,
-    /// Run folder to make
+    /// Run folder to create
     #[arg(long, required_unless_present = "print_config")]
     pub out: Option<PathBuf>,
     /// Continue the run in --out from its last checkpoint
@@ -138,7 +138,7 @@ pub struct SettingArgs {
     /// Passes over the training images
     #[arg(long)]
     pub epochs: Option<usize>,
-    /// Seed of every random choice; same seed, same result, whatever the number of threads
+    /// Seed of every random choice; the same seed gives the same result with any number of threads
     #[arg(long)]
     pub seed: Option<u64>,
     /// Batch size

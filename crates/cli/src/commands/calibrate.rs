@@ -22,7 +22,7 @@ Examples:
   From other labeled images, stricter, with the curve as a page:
     kinsight calibrate labeled/ --index photos.index --same 0.0001 --html thresholds.html
 
-Afterwards `kinsight search` says of each answer whether it is a duplicate, the same, similar or unknown.";
+Afterwards `kinsight search` labels each hit as duplicate, same, similar or unknown.";
 
 /// Arguments of `calibrate`.
 #[derive(Debug, Args)]
@@ -30,19 +30,19 @@ Afterwards `kinsight search` says of each answer whether it is a duplicate, the 
 pub struct CalibrateArgs {
     /// Labeled images: folder of class folders, or CSV with path,label [default: those of the index]
     images: Option<PathBuf>,
-    /// The index; the thresholds are kept in it
+    /// The index; the thresholds are stored in it
     #[arg(long)]
     index: PathBuf,
-    /// Share of pairs of the same label, but other pictures, that may be taken for duplicates
+    /// False match rate of duplicates: share of same-label pairs of different images that may pass
     #[arg(long, default_value_t = CalibrationRates::default().duplicate)]
     duplicate: f64,
-    /// Share of pairs of different labels that may be taken for the same
+    /// False match rate of same: share of different-label pairs that may pass
     #[arg(long, default_value_t = CalibrationRates::default().same)]
     same: f64,
-    /// Share of pairs of different labels that may be taken for similar
+    /// False match rate of similar: share of different-label pairs that may pass
     #[arg(long, default_value_t = CalibrationRates::default().similar)]
     similar: f64,
-    /// Most images to measure on, spread over all of them
+    /// Largest number of images to measure on, sampled evenly
     #[arg(long, default_value_t = 20_000)]
     limit: usize,
     /// Write the curves to this HTML file
@@ -118,7 +118,7 @@ fn print(calibration: &Calibration) {
     );
     let rates = calibration.rates;
     let rows = [
-        ("duplicate", calibration.duplicate, rates.duplicate, "pairs of one label but other pictures"),
+        ("duplicate", calibration.duplicate, rates.duplicate, "same-label pairs of different images"),
         ("same", calibration.same, rates.same, "pairs of different labels"),
         ("similar", calibration.similar, rates.similar, "pairs of different labels"),
     ];

@@ -1,7 +1,6 @@
 //! `kinsight embed`: images to a file of embeddings.
 //!
-//! Batch by batch through a journal beside the target, so that memory stays flat and a job that is killed goes on where it
-//! was, to the same bytes.
+//! Batch by batch through a journal next to the target: memory stays flat, and a killed job resumes to the same bytes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,13 +23,13 @@ use crate::progress::counting_bar;
 
 const EXAMPLES: &str = "\
 Examples:
-  A folder of class folders, with a run's model, to NumPy (paths and labels beside it):
+  A folder of class folders, with a run's model, to NumPy, with paths and labels in files next to it:
     kinsight embed --run runs/first photos/ --out photos.npy
 
   Any images, with a bare backbone, to one Parquet file:
     kinsight embed --backbone deit_small one.jpg more/ --out images.parquet
 
-  Go on after Ctrl-C, a crash or a power cut: the same command again.
+  Resume after Ctrl-C, a crash or a power cut: run the same command again.
 
   Judge the result:
     kinsight eval --embeddings photos.npy";
@@ -53,7 +52,7 @@ pub struct EmbedArgs {
     /// Average over views of each image
     #[arg(long, value_enum, value_delimiter = ',')]
     tta: Vec<TtaArg>,
-    /// Throw an unfinished job of the same name away instead of going on with it
+    /// Discard an unfinished job of the same name instead of resuming it
     #[arg(long)]
     restart: bool,
     /// Print a summary as JSON
@@ -82,7 +81,7 @@ impl From<RetrievalError> for Ended {
     }
 }
 
-/// Embeds, and writes what belongs to the rows beside them.
+/// Embeds, and writes paths and labels next to the rows.
 pub fn run(arguments: EmbedArgs) -> Result<()> {
     let EmbedArgs { inputs, out, model, batch_size, tta, restart, json, compute } = arguments;
     let context = compute.resolve()?;
@@ -109,7 +108,7 @@ pub fn run(arguments: EmbedArgs) -> Result<()> {
     let mut journal = EmbeddingJournal::open(&folder, &job, model.encoder.embedding_size())?;
     if journal.batches() > 0 {
         let done = (journal.batches() * options.batch_size).min(dataset.len());
-        eprintln!("going on after {done} of {} images", dataset.len());
+        eprintln!("resuming after {done} of {} images", dataset.len());
     }
     if !walk(&model, &dataset, options, &mut journal)? {
         return stopped("what was embedded is kept, and the same command goes on from there");

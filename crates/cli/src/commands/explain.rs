@@ -1,4 +1,4 @@
-//! `kinsight explain`: why two pictures are similar to a model.
+//! `kinsight explain`: why a model finds two images similar.
 
 use std::path::{Path, PathBuf};
 
@@ -30,9 +30,9 @@ const PROXIES: usize = 8;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ExplainArgs {
-    /// The first picture
+    /// The first image
     pub a: PathBuf,
-    /// The second picture
+    /// The second image
     pub b: PathBuf,
     #[command(flatten)]
     model: ModelArgs,
@@ -137,7 +137,7 @@ fn prepare(picture: &RgbImage, preprocess: Preprocess) -> Result<Vec<f32>> {
     Ok(values)
 }
 
-/// The proxies along which both pictures lie, those that give most first.
+/// The proxies that both images are similar to, largest share first.
 fn proxy_shares(run: &RunFolder, model: &EmbeddingModel, prepared: &[Vec<f32>; 2]) -> Result<Vec<ProxyShare>> {
     let Some(proxies) = run.class_proxies()? else {
         if model.training.is_none() {

@@ -50,9 +50,9 @@ pub struct ExportArgs {
 /// `--format`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FormatArg {
-    /// Weights under timm's names; the embedding head beside them
+    /// Weights under timm's names; the embedding head in a second file
     Timm,
-    /// A folder that transformers loads; the embedding head beside the weights
+    /// A folder that transformers loads; the embedding head in a second file
     Hf,
     /// An ONNX graph from images to unit embeddings
     Onnx,

@@ -56,7 +56,7 @@ impl ImageArgs {
     /// The rule of the split, where the arguments or the run give one.
     fn rule(&self, path: &Path, config: Option<&TrainConfig>) -> Option<SplitRule> {
         let named = self.dataset.map(|layout| SplitRule::Official { layout, boxes: self.boxes });
-        let of_run = || config.filter(|config| config.data.path == path).and_then(|config| config.data.split);
+        let of_run = || config.filter(|config| config.data.are_at(path)).and_then(|config| config.data.split);
         let rule = named.or_else(|| self.split.map(|split| split_rule(split, self.seed))).or_else(of_run);
         match rule.unwrap_or_else(|| SplitRule::detect(path)) {
             SplitRule::Official { layout, boxes } => Some(SplitRule::Official { layout, boxes: boxes || self.boxes }),

@@ -60,7 +60,7 @@ pub fn run(arguments: PretrainArgs) -> Result<()> {
     let list = draw(&recipe, &out, preprocess.resize_size_px)?;
 
     let start = out.join("start.safetensors");
-    // Written anew each time: it is a function of the recipe, so a resumed run finds the same bytes.
+    // Written every time: it is a function of the recipe, so a resumed run finds the same bytes.
     write_random_backbone(&start, &config, preprocess, recipe.train.seed, &context.device)?;
     let mut train = recipe.train;
     train.backbone = start.display().to_string();

@@ -23,11 +23,11 @@ Examples:
     KINSIGHT_READ_KEY=... KINSIGHT_WRITE_KEY=... \\
         kinsight serve --index shoes=shoes.index --index bags=bags.index --address 0.0.0.0:7878 --log json
 
-  Let clients make collections of their own, with the models that are there:
+  Let clients create collections with the models that are served:
     kinsight serve --index shoes.index --collections made/
     curl -X PUT http://127.0.0.1:7878/v1/collections/summer-sale
 
-API keys: KINSIGHT_READ_KEY and KINSIGHT_WRITE_KEY hold one each; --keys FILE holds any number, one a line, as
+API keys: KINSIGHT_READ_KEY and KINSIGHT_WRITE_KEY hold one key each; --keys FILE holds any number, one per line, as
 `read KEY` or `write KEY`.";
 
 /// Arguments of `serve`.
@@ -37,7 +37,7 @@ pub struct ServeArgs {
     /// Index to serve, as PATH or NAME=PATH; may be repeated
     #[arg(long, value_name = "[NAME=]PATH", required_unless_present_any = ["images", "collections"])]
     pub index: Vec<String>,
-    /// Folder of images to index first; the index is kept in the folder's own name with .index, or in --index
+    /// Folder of images to index first, into --index or the folder's name with .index
     #[arg(long)]
     pub images: Option<PathBuf>,
     /// Folder in which clients may make collections (PUT /v1/collections/NAME); those made there before are served, too
@@ -55,22 +55,22 @@ pub struct ServeArgs {
     /// File of API keys
     #[arg(long)]
     pub keys: Option<PathBuf>,
-    /// Let anyone read who can reach the address; writing still needs a key
+    /// Let anyone who can reach the address read; writing still needs a key
     #[arg(long)]
     pub public: bool,
     /// Largest upload, in MiB
     #[arg(long, default_value_t = 20)]
     pub max_body_mb: usize,
-    /// Largest picture, in millions of pixels
+    /// Largest image, in millions of pixels
     #[arg(long, default_value_t = 50)]
     pub max_megapixels: u64,
-    /// Requests worked on at once; more are answered 503
+    /// Concurrent requests; further ones get 503
     #[arg(long, default_value_t = 64)]
     pub max_requests: usize,
-    /// Images of one pass through the model
+    /// Largest batch of images through the model
     #[arg(long, default_value_t = 32)]
     pub max_batch: usize,
-    /// Seconds that a request may take, once its body is there
+    /// Seconds a request may take once its body has arrived
     #[arg(long, default_value_t = 30)]
     pub timeout: u64,
     /// How requests are logged
@@ -85,7 +85,7 @@ pub struct ServeArgs {
 pub enum LogArg {
     /// A line for people
     Text,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
     /// Nothing
     Off,

@@ -44,7 +44,7 @@ pub fn run(arguments: TrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// Writes the run's `report.html`, beside the bare backbone's figures.
+/// Writes the run's `report.html`, with the bare backbone's figures for comparison.
 fn write_report(trainer: &Trainer, out: &Path, outcome: &Outcome, measured: &Measured) -> Result<()> {
     let folder = RunFolder::at(out);
     let zero_shot = trainer.measure_zero_shot()?;

@@ -27,7 +27,7 @@ pub struct Material {
     pub class_names: Vec<String>,
     /// Who asks and who answers, row by row.
     pub protocol: Protocol,
-    /// A gallery of its own.
+    /// A separate gallery.
     pub gallery: Option<Gallery>,
     /// Embeddings to fit a whitening to.
     pub training: Option<UnitEmbeddings>,
@@ -92,7 +92,7 @@ fn labels_of(embeddings: &Path, labels: Option<&Path>, arguments: &EvalArgs) -> 
     let beside = || labels_beside(embeddings);
     let path = labels.map(Path::to_path_buf).or_else(beside).with_context(|| {
         format!(
-            "no labels for {}: give them with --labels, or put {} beside it",
+            "no labels for {}: give them with --labels, or put {} next to it",
             embeddings.display(),
             embeddings.with_extension("labels.npy").display()
         )

@@ -39,7 +39,7 @@ Examples:
   Embeddings of another program, with labels in labels.npy:
     kinsight eval --embeddings rows.npy --labels labels.npy --metrics all
 
-  Post-processing and test-time augmentation beside the plain figures:
+  Post-processing and test-time augmentation, next to the plain figures:
     kinsight eval --run runs/first --post aqe,dba,pca-whiten,k-reciprocal --tta flip
 
   For a script:
@@ -60,13 +60,13 @@ pub struct EvalArgs {
     /// Embeddings that are already computed: .npy, .safetensors or .parquet
     #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "backbone", "data"])]
     embeddings: Option<PathBuf>,
-    /// Their labels: .npy, .safetensors, .parquet or .csv [default: in the file or beside it]
+    /// Their labels: .npy, .safetensors, .parquet or .csv [default: in the file or next to it]
     #[arg(long, value_name = "FILE", requires = "embeddings")]
     labels: Option<PathBuf>,
-    /// A gallery of its own, which --embeddings search
+    /// A separate gallery, which --embeddings search
     #[arg(long, value_name = "FILE", requires = "embeddings")]
     gallery: Option<PathBuf>,
-    /// Labels of the gallery [default: in the file or beside it]
+    /// Labels of the gallery [default: in the file or next to it]
     #[arg(long, value_name = "FILE", requires = "gallery")]
     gallery_labels: Option<PathBuf>,
     /// Embeddings to fit pca-whiten to

@@ -41,19 +41,19 @@ pub struct IndexArgs {
 
 #[derive(Debug, Subcommand)]
 enum IndexCommand {
-    /// Add single images or folders, without looking for what is gone
+    /// Add single images or folders; nothing is removed
     Add(AddArgs),
-    /// Take images out by path, id or filter
+    /// Remove images by path, id or filter
     Remove(RemoveArgs),
-    /// Say what is in an index
+    /// Print what is in an index
     Stats(StatsArgs),
     /// Read everything and report damage
     Check(CheckArgs),
-    /// Give back the space of removed and replaced images
+    /// Free the space of removed and replaced images
     Compact(CompactArgs),
     /// Write vectors and fields for other programs
     Export(ExportArgs),
-    /// Embed everything again with another model, and put it in place at once
+    /// Embed everything again with another model, then switch to it in one step
     Migrate(MigrateArgs),
 }
 
@@ -63,7 +63,7 @@ struct UpdateArgs {
     /// Folder of images, or CSV with a column path; other columns become fields to filter by
     #[arg(required = true)]
     images: Option<PathBuf>,
-    /// Folder of the index; made if it does not exist
+    /// Folder of the index; created if it does not exist
     #[arg(long, required = true)]
     index: Option<PathBuf>,
     /// Run folder with a fine-tuning [default: the model of the index, if there is one]
@@ -122,7 +122,7 @@ struct RemoveArgs {
     /// All images that pass this filter, as 'label = shoe and width < 100'
     #[arg(long = "where", value_name = "FILTER")]
     condition: Option<String>,
-    /// Only say what would be taken out
+    /// Only print what would be removed
     #[arg(long)]
     dry_run: bool,
 }
@@ -160,7 +160,7 @@ struct ExportArgs {
     /// The index
     #[arg(long)]
     index: PathBuf,
-    /// File to write: .parquet holds vectors and fields; .npy the vectors, and a .csv beside it the fields
+    /// File to write: .parquet holds vectors and fields; .npy the vectors, and a .csv next to it the fields
     #[arg(long)]
     out: PathBuf,
     /// Only images that pass this filter
@@ -176,7 +176,7 @@ struct MigrateArgs {
     index: PathBuf,
     #[command(flatten)]
     model: ModelArgs,
-    /// Leave out images that are no longer where they were indexed from
+    /// Drop images that are no longer where they were indexed from
     #[arg(long)]
     allow_missing: bool,
     /// Batch size; each batch is committed before the next

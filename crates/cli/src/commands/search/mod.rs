@@ -25,7 +25,7 @@ Examples:
   The ten images most like this one:
     kinsight search shoe.jpg --index photos.index
 
-  Like the first two, unlike the third, red and large, as a page with pictures:
+  Like the first two, unlike the third, red and large, as a page with images:
     kinsight search a.jpg b.jpg --not c.jpg --where 'color = red and width > 500' --index photos.index --open
 
   By a part of an image, in a better order:
@@ -47,25 +47,25 @@ pub struct SearchArgs {
     /// The index
     #[arg(long)]
     index: PathBuf,
-    /// Counter-example: answers should not be like it; may be repeated
+    /// Counter-example: hits should not be like it; may be repeated
     #[arg(long = "not", value_name = "IMAGE")]
     unwanted: Vec<PathBuf>,
     /// Search by this part of the query image, in pixels: left,top,width,height
     #[arg(long, value_name = "X,Y,W,H", value_parser = parse_crop)]
     crop: Option<CropBox>,
-    /// How many answers
+    /// Number of hits
     #[arg(short, long, default_value_t = 10, value_name = "K")]
     k: usize,
     /// Only images that pass this filter, as 'label = shoe and width > 500'
     #[arg(long = "where", value_name = "FILTER")]
     condition: Option<String>,
-    /// Only answers with at least this score: a number, or duplicate, same or similar as `kinsight calibrate` measured them
+    /// Only hits with at least this score: a number, or duplicate, same or similar as `kinsight calibrate` measured them
     #[arg(long)]
     threshold: Option<String>,
-    /// Put the answers in a better order
+    /// Re-rank the hits
     #[arg(long, value_enum, default_value = "none")]
     rerank: RerankArg,
-    /// Compare with every image, also where there is a graph
+    /// Compare with every image even if there is a graph
     #[arg(long)]
     exact: bool,
     /// Search for each image on its own instead of their mean
@@ -77,13 +77,13 @@ pub struct SearchArgs {
     /// Print as JSON; with --each one line a query
     #[arg(long)]
     json: bool,
-    /// Write the answers with their pictures to this HTML file
+    /// Write the hits with their images to this HTML file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write the HTML file (kinsight-search.html unless --html names it) and open it
     #[arg(long)]
     open: bool,
-    /// Do not show pictures in the terminal
+    /// Do not show images in the terminal
     #[arg(long)]
     no_pictures: bool,
     #[command(flatten)]
@@ -101,7 +101,7 @@ enum RerankArg {
     KReciprocal,
 }
 
-/// Queries that are embedded at once.
+/// Queries embedded in one batch.
 const BATCH: usize = 16;
 
 /// Searches and shows.
