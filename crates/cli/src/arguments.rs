@@ -208,11 +208,11 @@ pub enum SplitArg {
 /// `--part`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PartArg {
-    /// Classes that training does not see
+    /// The test side of the split
     Test,
-    /// Classes that training sees
+    /// The training side of the split
     Train,
-    /// All classes
+    /// Both sides
     All,
 }
 

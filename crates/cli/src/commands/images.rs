@@ -68,6 +68,11 @@ impl ImageArgs {
     pub fn load(&self, config: Option<&TrainConfig>) -> Result<Images> {
         let path = self.data.clone().or_else(|| config.map(|config| config.data.path.clone()));
         let path = path.context("--data is missing")?;
+        anyhow::ensure!(
+            self.data.is_some() || path.exists(),
+            "the images that the run was trained on are no longer at {}\nhint: name the place where they are now with --data",
+            path.display()
+        );
         let rule = self.rule(&path, config);
         let overlap = config.is_some_and(|config| config.data.allow_overlap);
         let mut images = match (self.part, rule.unwrap_or_else(|| SplitRule::detect(&path))) {

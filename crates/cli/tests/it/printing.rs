@@ -62,5 +62,13 @@ fn a_run_works_from_every_folder() {
     crate::fixture::succeed(train.arg("--resume"));
     std::fs::rename(fixture.path("backbone.safetensors"), fixture.path("moved.safetensors")).unwrap();
     assert_says(&fail(&mut eval()), &["backbone.safetensors", "the run", "names", "--backbone"]);
-    crate::fixture::succeed(eval().arg("--backbone").arg(fixture.path("moved.safetensors")));
+    let eval = || {
+        let mut command = eval();
+        command.arg("--backbone").arg(fixture.path("moved.safetensors"));
+        command
+    };
+    crate::fixture::succeed(&mut eval());
+    std::fs::rename(fixture.images(), fixture.path("moved-images")).unwrap();
+    assert_says(&fail(&mut eval()), &["images", "the run", "--data"]);
+    crate::fixture::succeed(eval().arg("--data").arg(fixture.path("moved-images")));
 }
