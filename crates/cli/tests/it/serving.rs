@@ -305,7 +305,8 @@ fn named_proxies(fixture: &Fixture, run: &str) -> Vec<(String, String)> {
 #[test]
 fn proxies_have_the_names_of_their_classes() {
     let fixture = Fixture::new();
-    let settings = ["--method", "bitfit", "--epochs", "30", "--validation-share", "0.25", "--lr", "0.01"];
+    let settings =
+        ["--method", "bitfit", "--epochs", "30", "--validation-share", "0.25", "--batch-size", "6", "--lr", "0.01"];
     succeed(&mut fixture.train("carved", &settings));
     let soft_triple =
         [&settings[..], &["--set", "loss.kind=soft-triple", "--set", "loss.soft_triple.centers=3"]].concat();
