@@ -34,7 +34,7 @@ impl Images {
             return Err(DataError::NotFound { path: path.clone() }.into());
         }
         let of_run = run
-            .filter(|config| config.data.path == *path)
+            .filter(|config| config.data.are_at(path))
             .map(|config| config.data.split.unwrap_or_else(|| SplitRule::detect(path)));
         let asked = arguments.split.map(|split| split_rule(split, arguments.seed)).or(of_run);
         match asked.unwrap_or_else(|| SplitRule::detect(path)) {

@@ -16,8 +16,8 @@ use clap::{Args, ValueEnum};
 use kinsight_data::DecodeLimits;
 use kinsight_data::inspect::{DuplicateConfig, inspect};
 
-use super::settings::use_threads;
-use crate::arguments::{ComputeArgs, SplitArg};
+use crate::arguments::SplitArg;
+use crate::context::ComputeArgs;
 use crate::progress::counting_bar;
 use findings::{FindingKind, Findings};
 
@@ -71,7 +71,7 @@ pub struct AuditArgs {
     /// The most findings of each kind on the page; the CSV always has all
     #[arg(long, default_value_t = 60)]
     pub max_shown: usize,
-    /// Images a forward pass
+    /// Batch size
     #[arg(long, default_value_t = 32)]
     pub batch_size: usize,
     /// Print the findings as JSON
@@ -115,8 +115,8 @@ impl FailOn {
 }
 
 /// Looks, writes the page and the CSV, prints, and fails if asked to.
-pub fn run(arguments: &AuditArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
+pub fn run(arguments: AuditArgs) -> Result<()> {
+    let arguments = &arguments;
     anyhow::ensure!(
         (0.0..=1.0).contains(&arguments.min_correlation),
         "--min-correlation is {}, expected a number from 0 to 1",

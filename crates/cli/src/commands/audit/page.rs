@@ -99,7 +99,7 @@ fn subtitle(images: &Images, judge: &Judge) -> String {
         true => format!(" of {} classes", grouped(images.class_names.len())),
         false => ", without classes".to_string(),
     };
-    format!("{} images{classes}, as {} sees them", grouped(images.items.len()), judge.name)
+    format!("{} images{classes}, as {} sees them", grouped(images.items.len()), judge.model.name)
 }
 
 fn figures(findings: &Findings, images: &Images) -> Vec<Figure> {
