@@ -3,13 +3,13 @@
 use std::fmt::{self, Display, Formatter};
 
 /// Stands for a number that is missing or not finite.
-pub(super) const DASH: &str = "–";
+pub(crate) const DASH: &str = "–";
 
 /// A narrow space that does not break, between a number and its unit.
 const THIN: char = '\u{202f}';
 
 /// Displays a fraction in percent without the sign, one decimal: `0.8794` as `87.9`.
-pub(super) struct Percent(pub(super) f64);
+pub(crate) struct Percent(pub(crate) f64);
 
 impl Display for Percent {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -18,7 +18,7 @@ impl Display for Percent {
 }
 
 /// Displays a difference of fractions in points with its sign: `+26.7`.
-pub(super) struct Points(pub(super) f64);
+pub(crate) struct Points(pub(crate) f64);
 
 impl Display for Points {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -31,7 +31,7 @@ impl Display for Points {
 }
 
 /// Displays a small fraction in percent with the sign, with as many decimals as it takes to see it: `2.1 %`, `0.03 %`.
-pub(super) struct Share(pub(super) f64);
+pub(crate) struct Share(pub(crate) f64);
 
 impl Display for Share {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -50,7 +50,7 @@ impl Display for Share {
 }
 
 /// Displays a number with the given decimals, a true minus sign and no negative zero.
-pub(super) struct Fixed(pub(super) f64, pub(super) usize);
+pub(crate) struct Fixed(pub(crate) f64, pub(crate) usize);
 
 impl Display for Fixed {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -84,7 +84,7 @@ impl Display for Count {
 }
 
 /// Displays seconds as a duration: `0.42 s`, `34 s`, `1 min 48 s`, `2 h 05 min`.
-pub(super) struct Duration(pub(super) f64);
+pub(crate) struct Duration(pub(crate) f64);
 
 impl Display for Duration {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -109,7 +109,7 @@ impl Display for Duration {
 }
 
 /// Displays a measured value with about four significant digits, whole numbers as they are: `0.0123`, `12.35`, `40`.
-pub(super) struct Significant(pub(super) f64);
+pub(crate) struct Significant(pub(crate) f64);
 
 impl Display for Significant {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -1,74 +1,132 @@
-//! Each picture once.
+//! Pictures on a page: each stored once, thumbnails made within a budget.
 //!
-//! A retrieval grid shows the same picture many times: before and after, for one query and the next. The bytes are
-//! stored in one SVG `<symbol>` each, at the end of the document, and every place that shows the picture refers to it
-//! with `<use>`. That needs no script and keeps the alternative text at each place.
+//! A retrieval grid shows the same picture many times. Its bytes are stored in one SVG `<symbol>` at the end of the document, and
+//! every place that shows the picture refers to it with `<use>`: that needs no script and keeps the alternative text at each place.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Formatter};
+use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use kinsight_data::thumbnail::thumbnail_of_file;
+use maud::{Markup, html};
+use serde::{Deserialize, Serialize};
 
-use super::escape::Text;
-use super::model::{Picture, PictureFormat};
+/// Longer side of a thumbnail.
+const SIDE_PX: u32 = 160;
+/// Longer side once the budget is spent.
+const SMALL_PX: u32 = 64;
+/// Bytes of all thumbnails together before they become small; base64 adds a third.
+const BUDGET_BYTES: usize = 3 << 20;
+
+/// An encoded picture and what there is to say about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picture {
+    /// The class name.
+    pub label: String,
+    /// Where it came from, such as its path; may be empty.
+    pub caption: String,
+    /// How `bytes` are encoded.
+    pub format: PictureFormat,
+    /// The encoded file, meant to be a thumbnail of a few kilobytes. Shared, since one picture is found by many
+    /// queries; empty if the picture could not be read.
+    pub bytes: Arc<[u8]>,
+}
+
+/// The encodings every browser shows. Vector formats are left out on purpose: they can carry script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PictureFormat {
+    /// JPEG.
+    Jpeg,
+    /// PNG.
+    Png,
+    /// WebP.
+    Webp,
+}
+
+impl Picture {
+    /// A JPEG, as thumbnails are.
+    pub fn jpeg(label: impl Into<String>, caption: impl Into<String>, bytes: Vec<u8>) -> Self {
+        Self { label: label.into(), caption: caption.into(), format: PictureFormat::Jpeg, bytes: Arc::from(bytes) }
+    }
+
+    /// The picture as a URL that carries its bytes.
+    pub(crate) fn data_url(&self) -> String {
+        data_url(self.format, &self.bytes)
+    }
+
+    fn alternative(&self) -> &str {
+        if self.label.is_empty() { &self.caption } else { &self.label }
+    }
+}
+
+/// Thumbnails of files, each made once; they become smaller once a budget is spent, so that no page becomes too large to mail.
+#[derive(Debug, Default)]
+pub struct Thumbnails {
+    made: BTreeMap<usize, Picture>,
+    spent_bytes: usize,
+}
+
+impl Thumbnails {
+    /// The thumbnail of image `index`, which is the file at `path`; without bytes if it cannot be read.
+    pub fn get(&mut self, index: usize, path: &Path, label: impl Into<String>, caption: impl Into<String>) -> Picture {
+        if let Some(picture) = self.made.get(&index) {
+            return picture.clone();
+        }
+        let side = if self.spent_bytes < BUDGET_BYTES { SIDE_PX } else { SMALL_PX };
+        let picture = Picture::jpeg(label, caption, thumbnail_of_file(path, side).unwrap_or_default());
+        self.spent_bytes += picture.bytes.len();
+        self.made.insert(index, picture.clone());
+        picture
+    }
+}
 
 /// The pictures shown so far, in order of first appearance.
 #[derive(Default)]
-pub(super) struct PictureStore<'a> {
+pub(crate) struct PictureStore<'a> {
     numbers: BTreeMap<(PictureFormat, &'a [u8]), usize>,
     pictures: Vec<(PictureFormat, &'a [u8])>,
 }
 
 impl<'a> PictureStore<'a> {
-    /// Writes a place that shows `picture`, square and cropped to its middle, with its label as alternative text.
-    pub(super) fn show(&mut self, f: &mut Formatter<'_>, picture: &'a Picture) -> fmt::Result {
-        let alternative = if picture.label.is_empty() { &picture.caption } else { &picture.label };
+    /// A place that shows `picture`, square and cropped to its middle, with its label as alternative text.
+    pub(crate) fn show(&mut self, picture: &'a Picture) -> Markup {
+        let alternative = picture.alternative();
         if picture.bytes.is_empty() {
-            return write!(
-                f,
-                r#"<span class="pic missing">no picture<span class="vh"> of {}</span></span>"#,
-                Text(alternative)
-            );
+            return html! { span.pic.missing { "no picture" span.vh { " of " (alternative) } } };
         }
         let key = (picture.format, &*picture.bytes);
         let number = *self.numbers.entry(key).or_insert_with(|| {
             self.pictures.push(key);
             self.pictures.len() - 1
         });
-        write!(
-            f,
-            r##"<svg class="pic" viewBox="0 0 96 96" role="img" aria-label="{}"><use href="#p{number}"/></svg>"##,
-            Text(alternative),
-        )
+        html! {
+            svg.pic viewBox="0 0 96 96" role="img" aria-label=(alternative) { use href={ "#p" (number) } {} }
+        }
     }
 
-    /// Writes the bytes of every picture shown.
-    pub(super) fn write(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.pictures.is_empty() {
-            return Ok(());
+    /// The bytes of every picture shown.
+    pub(crate) fn store(&self) -> Markup {
+        html! {
+            @if !self.pictures.is_empty() {
+                svg.store width="0" height="0" aria-hidden="true" {
+                    @for (number, (format, bytes)) in self.pictures.iter().enumerate() {
+                        symbol id={ "p" (number) } viewBox="0 0 96 96" {
+                            image width="96" height="96" preserveAspectRatio="xMidYMid slice" href=(data_url(*format, bytes)) {}
+                        }
+                    }
+                }
+            }
         }
-        writeln!(f, r#"<svg class="store" width="0" height="0" aria-hidden="true">"#)?;
-        for (number, (format, bytes)) in self.pictures.iter().enumerate() {
-            writeln!(
-                f,
-                concat!(
-                    r#"<symbol id="p{}" viewBox="0 0 96 96"><image width="96" height="96" "#,
-                    r#"preserveAspectRatio="xMidYMid slice" href="data:{};base64,{}"/></symbol>"#
-                ),
-                number,
-                mime(*format),
-                STANDARD.encode(bytes),
-            )?;
-        }
-        writeln!(f, "</svg>")
     }
 }
 
-fn mime(format: PictureFormat) -> &'static str {
-    match format {
-        PictureFormat::Jpeg => "image/jpeg",
-        PictureFormat::Png => "image/png",
-        PictureFormat::Webp => "image/webp",
-    }
+fn data_url(format: PictureFormat, bytes: &[u8]) -> String {
+    let kind = match format {
+        PictureFormat::Jpeg => "jpeg",
+        PictureFormat::Png => "png",
+        PictureFormat::Webp => "webp",
+    };
+    format!("data:image/{kind};base64,{}", STANDARD.encode(bytes))
 }

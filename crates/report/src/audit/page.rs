@@ -1,357 +1,220 @@
 //! The page of an audit, top to bottom.
 
-use std::fmt::{self, Display, Formatter};
+use maud::{Markup, html};
 
-use super::model::{AuditPage, Doubt, PictureGroup, Stray};
-use crate::report::Picture;
-use crate::report::escape::Text;
-use crate::report::number::{Count, DASH, Fixed, Percent};
-use crate::report::page::{write_bar, write_end, write_head};
-use crate::report::pictures::PictureStore;
+use super::{AuditPage, Doubt, Figure, PictureGroup, Stray};
+use crate::frame::{self, Section, intro, notes, scrolling};
+use crate::number::{Count, DASH, Fixed, Percent};
+use crate::pictures::{Picture, PictureStore};
 
 /// Findings of a section shown at once; the others open on demand.
 const SHOWN: usize = 12;
 
-/// Displays an audit as an HTML document.
-pub(super) struct Page<'a>(pub(super) &'a AuditPage);
-
-impl Display for Page<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let page = self.0;
-        let mut pictures = PictureStore::default();
-        write_head(f, &page.title, "Kinsight audit")?;
-        let sections: Vec<Section> = Section::ALL.into_iter().filter(|section| section.has_data(page)).collect();
-        write_bar(f, sections.iter().map(|section| (section.id(), section.heading())))?;
-        writeln!(f, r#"<main id="main"><header class="intro"><h1>{}</h1>"#, Text(&page.title))?;
-        writeln!(
-            f,
-            r#"<p class="lead">{}</p><p class="quiet">{}</p></header>"#,
-            Text(&page.subtitle),
-            Text(&page.created)
-        )?;
-        write_figures(f, page)?;
-        for section in sections {
-            writeln!(f, r#"<section aria-labelledby="{}"><h2 id="{0}">{}</h2>"#, section.id(), section.heading())?;
-            writeln!(f, r#"<p class="quiet note">{}</p>"#, section.note())?;
-            section.write(f, page, &mut pictures)?;
-            writeln!(f, "</section>")?;
-        }
-        writeln!(f, "</main>")?;
-        write_end(f, &pictures)
-    }
-}
-
-fn write_figures(f: &mut Formatter<'_>, page: &AuditPage) -> fmt::Result {
-    writeln!(f, r#"<div class="headline"><dl class="figures counts">"#)?;
-    for figure in &page.figures {
-        let tone = match (figure.count, figure.grave) {
-            (0, _) => "up",
-            (_, true) => "down",
-            _ => "",
+impl AuditPage {
+    /// The whole page as one HTML document. Sections without findings are left out; figures state that they are empty.
+    #[must_use]
+    pub fn to_html(&self) -> String {
+        let mut store = PictureStore::default();
+        let pictures = &mut store;
+        let sections = [
+            section("unreadable", "Unreadable", UNREADABLE, unreadable(self)),
+            section(
+                "leakage",
+                "Leakage",
+                LEAKS,
+                html! { (names("Classes on both sides", &self.shared_classes)) (groups(&self.leaks, pictures)) },
+            ),
+            section("conflicts", "Conflicts", CONFLICTS, groups(&self.conflicts, pictures)),
+            section("equal", "Same files", EQUAL, groups(&self.equal, pictures)),
+            section("near", "Same pictures", NEAR, groups(&self.near, pictures)),
+            section("labels", "Labels", DOUBTS, doubts(&self.doubts, pictures)),
+            section("outliers", "Outliers", STRAYS, strays(&self.strays, pictures)),
+            section("classes", "Classes", CLASSES, classes(self)),
+            section("sizes", "Sizes", SIZES, html! { (sizes(self)) (strays(&self.odd_sizes, pictures)) }),
+        ];
+        let sections: Vec<Section> = sections.into_iter().flatten().collect();
+        let head = html! {
+            (intro(&self.title, &self.subtitle, &self.created))
+            div.headline { dl.figures.counts { @for one in &self.figures { (figure(one)) } } }
+            (notes(&self.notes))
         };
-        writeln!(
-            f,
-            r#"<div><dt>{}</dt><dd><span class="big {tone}">{}</span><span class="sub">{}</span></dd></div>"#,
-            Linked(&figure.name, figure.section, figure.count > 0),
-            count(figure.count),
-            Text(&figure.note),
-        )?;
-    }
-    writeln!(f, "</dl></div>")?;
-    if !page.notes.is_empty() {
-        writeln!(f, r#"<ul class="notes">"#)?;
-        for note in &page.notes {
-            writeln!(f, "<li>{}</li>", Text(note))?;
-        }
-        writeln!(f, "</ul>")?;
-    }
-    Ok(())
-}
-
-/// A name that leads to its section, where there is one.
-struct Linked<'a>(&'a str, &'a str, bool);
-
-impl Display for Linked<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.2 {
-            true => write!(f, r##"<a href="#{}">{}</a>"##, self.1, Text(self.0)),
-            false => write!(f, "{}", Text(self.0)),
-        }
+        frame::document(&self.title, "audit", head, &sections, &store)
     }
 }
 
-#[derive(Clone, Copy)]
-enum Section {
-    Unreadable,
-    Leaks,
-    Conflicts,
-    Equal,
-    Near,
-    Doubts,
-    Strays,
-    Classes,
-    Sizes,
+const UNREADABLE: &str = "No picture can be decoded from these files, so nothing can learn from them or find them. Repair, fetch \
+                          again, or remove them.";
+const LEAKS: &str = "On both sides of the split, pictures by file or by looks: a model may know its test by heart. Keep each on one \
+                     side.";
+const CONFLICTS: &str = "Copies of one picture under different labels: where a picture has one class, at most one of them is right.";
+const EQUAL: &str = "Files with the same bytes. Keep one of each group.";
+const NEAR: &str = "Other files of the same picture: resized, recompressed, brighter or mirrored. In a test they are found too \
+                    easily.";
+const DOUBTS: &str = "Images that their neighbors and the centers of classes place in another class, surest first. A suspicion, \
+                      not a verdict: look, then correct the label or leave it.";
+const STRAYS: &str = "Images that resemble their nearest images much less than is usual here, farthest first.";
+const CLASSES: &str = "Smallest first. Diversity is the mean cosine distance between images of the class: near zero it may be many \
+                       versions of one picture.";
+const SIZES: &str = "The shorter side of each image that can be read, in pixels.";
+
+/// A section with a note above it, if it has anything to show.
+fn section(id: &'static str, heading: &'static str, note: &str, content: Markup) -> Option<Section> {
+    let body = html! { p.quiet.note { (note) } (content) };
+    (!content.0.is_empty()).then_some(Section { id, heading, body })
 }
 
-impl Section {
-    const ALL: [Self; 9] = [
-        Self::Unreadable,
-        Self::Leaks,
-        Self::Conflicts,
-        Self::Equal,
-        Self::Near,
-        Self::Doubts,
-        Self::Strays,
-        Self::Classes,
-        Self::Sizes,
-    ];
-
-    fn has_data(self, page: &AuditPage) -> bool {
-        match self {
-            Self::Unreadable => !page.unreadable.is_empty(),
-            Self::Leaks => !page.leaks.is_empty() || !page.shared_classes.is_empty(),
-            Self::Conflicts => !page.conflicts.is_empty(),
-            Self::Equal => !page.equal.is_empty(),
-            Self::Near => !page.near.is_empty(),
-            Self::Doubts => !page.doubts.is_empty(),
-            Self::Strays => !page.strays.is_empty(),
-            Self::Classes => !page.classes.is_empty(),
-            Self::Sizes => !page.sizes.is_empty(),
-        }
-    }
-
-    fn id(self) -> &'static str {
-        match self {
-            Self::Unreadable => "unreadable",
-            Self::Leaks => "leakage",
-            Self::Conflicts => "conflicts",
-            Self::Equal => "equal",
-            Self::Near => "near",
-            Self::Doubts => "labels",
-            Self::Strays => "outliers",
-            Self::Classes => "classes",
-            Self::Sizes => "sizes",
-        }
-    }
-
-    fn heading(self) -> &'static str {
-        match self {
-            Self::Unreadable => "Unreadable",
-            Self::Leaks => "Leakage",
-            Self::Conflicts => "Conflicts",
-            Self::Equal => "Same files",
-            Self::Near => "Same pictures",
-            Self::Doubts => "Labels",
-            Self::Strays => "Outliers",
-            Self::Classes => "Classes",
-            Self::Sizes => "Sizes",
-        }
-    }
-
-    fn note(self) -> &'static str {
-        match self {
-            Self::Unreadable => "Training and search skip these files. Repair, fetch again, or remove them.",
-            Self::Leaks => {
-                "Pictures on both sides of the split, by file or by looks: a model may know its test by heart. Keep each on one side."
-            }
-            Self::Conflicts => "Copies of one picture under different labels: at most one of them can be right.",
-            Self::Equal => "Files with the same bytes. Keep one of each group.",
-            Self::Near => {
-                "Other files of the same picture: resized, recompressed, brighter or mirrored. They make a test easier than it is."
-            }
-            Self::Doubts => {
-                "Images that lie among another class and nearer to it than to their own, surest first. A suspicion, not a verdict: look, then correct the label or leave it."
-            }
-            Self::Strays => "Images that resemble nothing else here, farthest first.",
-            Self::Classes => {
-                "Smallest first. Diversity is the mean cosine distance between images of the class: near zero means many versions of one picture."
-            }
-            Self::Sizes => "The shorter side of each image, in pixels.",
-        }
-    }
-
-    fn write<'a>(self, f: &mut Formatter<'_>, page: &'a AuditPage, pictures: &mut PictureStore<'a>) -> fmt::Result {
-        match self {
-            Self::Unreadable => write_unreadable(f, page),
-            Self::Leaks => {
-                write_names(f, "Classes on both sides", &page.shared_classes)?;
-                write_groups(f, &page.leaks, pictures)
-            }
-            Self::Conflicts => write_groups(f, &page.conflicts, pictures),
-            Self::Equal => write_groups(f, &page.equal, pictures),
-            Self::Near => write_groups(f, &page.near, pictures),
-            Self::Doubts => write_doubts(f, &page.doubts, pictures),
-            Self::Strays => write_strays(f, &page.strays, pictures),
-            Self::Classes => write_classes(f, page),
-            Self::Sizes => {
-                write_sizes(f, page)?;
-                write_strays(f, &page.odd_sizes, pictures)
-            }
+fn figure(figure: &Figure) -> Markup {
+    let tone = match (figure.count, figure.grave) {
+        (0, _) => Some("up"),
+        (_, true) => Some("down"),
+        _ => None,
+    };
+    html! {
+        div {
+            dt { @if figure.count > 0 { a href={ "#" (figure.section) } { (figure.name) } } @else { (figure.name) } }
+            dd { span class={ "big" @if let Some(tone) = tone { " " (tone) } } { (Count(figure.count as u64)) } span.sub { (figure.note) } }
         }
     }
 }
 
-fn write_unreadable(f: &mut Formatter<'_>, page: &AuditPage) -> fmt::Result {
-    writeln!(
-        f,
-        r#"<div class="scroll" role="region" aria-labelledby="unreadable" tabindex="0"><table><caption class="vh">Files that cannot be read</caption><thead><tr><th scope="col">File</th><th scope="col">Reason</th></tr></thead><tbody>"#
-    )?;
-    for failure in &page.unreadable {
-        writeln!(
-            f,
-            r#"<tr><th scope="row" class="path">{}</th><td>{}</td></tr>"#,
-            Text(&failure.path),
-            Text(&failure.reason)
-        )?;
-    }
-    writeln!(f, "</tbody></table></div>")
+fn unreadable(page: &AuditPage) -> Markup {
+    let table = html! {
+        table {
+            caption.vh { "Files that cannot be read" }
+            thead { tr { th scope="col" { "File" } th scope="col" { "Reason" } } }
+            tbody {
+                @for failure in &page.unreadable {
+                    tr { th.path scope="row" { (failure.path) } td { (failure.reason) } }
+                }
+            }
+        }
+    };
+    html! { @if !page.unreadable.is_empty() { (scrolling("unreadable", &table)) } }
 }
 
-fn write_names(f: &mut Formatter<'_>, what: &str, names: &[String]) -> fmt::Result {
-    if names.is_empty() {
-        return Ok(());
-    }
-    write!(f, r#"<p class="quiet note"><b>{what}:</b> "#)?;
-    for (place, name) in names.iter().enumerate() {
-        write!(f, "{}{}", if place > 0 { ", " } else { "" }, Text(name))?;
-    }
-    writeln!(f, "</p>")
+fn names(what: &str, names: &[String]) -> Markup {
+    html! { @if !names.is_empty() { p.quiet.note { b { (what) ":" } " " (names.join(", ")) } } }
 }
 
-/// Writes the first of `items` in a list of class `class`, and the others behind "more".
-fn write_list<'a, T>(
-    f: &mut Formatter<'_>,
-    class: &str,
-    items: &'a [T],
-    pictures: &mut PictureStore<'a>,
-    mut write: impl FnMut(&mut Formatter<'_>, &'a T, &mut PictureStore<'a>) -> fmt::Result,
-) -> fmt::Result {
-    if items.is_empty() {
-        return Ok(());
-    }
+/// The first of `items` in a list of class `class`, and the others behind "more".
+fn list<'a, T>(class: &str, items: &'a [T], mut entry: impl FnMut(&'a T) -> Markup) -> Markup {
     let (shown, further) = items.split_at(items.len().min(SHOWN));
-    writeln!(f, r#"<ol class="{class}">"#)?;
-    for item in shown {
-        write(f, item, pictures)?;
-    }
-    writeln!(f, "</ol>")?;
-    if !further.is_empty() {
-        writeln!(f, r#"<details class="more"><summary>{} more</summary><ol class="{class}">"#, further.len())?;
-        for item in further {
-            write(f, item, pictures)?;
+    html! {
+        @if !shown.is_empty() { ol class=(class) { @for item in shown { li { (entry(item)) } } } }
+        @if !further.is_empty() {
+            details.more {
+                summary { (further.len()) " more" }
+                ol class=(class) { @for item in further { li { (entry(item)) } } }
+            }
         }
-        writeln!(f, "</ol></details>")?;
     }
-    Ok(())
 }
 
-fn write_groups<'a>(f: &mut Formatter<'_>, groups: &'a [PictureGroup], pictures: &mut PictureStore<'a>) -> fmt::Result {
-    write_list(f, "groups", groups, pictures, |f, group, pictures| {
-        write!(f, r#"<li><p class="sub">{}</p><div class="files">"#, Text(&group.note))?;
-        for picture in &group.pictures {
-            write_file(f, picture, pictures)?;
+fn groups<'a>(groups: &'a [PictureGroup], pictures: &mut PictureStore<'a>) -> Markup {
+    list("groups", groups, |group| {
+        html! {
+            p.sub { (group.note) }
+            div.files { @for picture in &group.pictures { (file(picture, pictures)) } }
         }
-        writeln!(f, "</div></li>")
     })
 }
 
-fn write_file<'a>(f: &mut Formatter<'_>, picture: &'a Picture, pictures: &mut PictureStore<'a>) -> fmt::Result {
-    write!(f, "<figure>")?;
-    pictures.show(f, picture)?;
-    writeln!(
-        f,
-        r#"<figcaption><span class="name">{}</span><span class="sub path">{}</span></figcaption></figure>"#,
-        Text(&picture.label),
-        Text(&picture.caption),
-    )
-}
-
-fn write_doubts<'a>(f: &mut Formatter<'_>, doubts: &'a [Doubt], pictures: &mut PictureStore<'a>) -> fmt::Result {
-    write_list(f, "doubts", doubts, pictures, |f, doubt, pictures| {
-        write!(f, "<li>")?;
-        pictures.show(f, &doubt.picture)?;
-        write!(
-            f,
-            r#"<div class="what"><p><span class="wrong name">{}</span> <span class="sub">or rather</span> <span class="right name">{}</span></p><p class="sub path">{}</p><div class="nearest">"#,
-            Text(&doubt.picture.label),
-            Text(&doubt.suggested),
-            Text(&doubt.picture.caption),
-        )?;
-        for (picture, same) in &doubt.neighbors {
-            write!(
-                f,
-                r#"<span class="near {}" title="{}">"#,
-                if *same { "wrong" } else { "right" },
-                Text(&picture.label)
-            )?;
-            pictures.show(f, picture)?;
-            write!(f, "</span>")?;
+fn file<'a>(picture: &'a Picture, pictures: &mut PictureStore<'a>) -> Markup {
+    html! {
+        figure {
+            (pictures.show(picture))
+            figcaption { span.name { (picture.label) } span.sub.path { (picture.caption) } }
         }
-        writeln!(
-            f,
-            r#"</div><p class="sub">{} % of its neighbors say so; score {}</p></div></li>"#,
-            Percent(doubt.vote),
-            Fixed(doubt.score, 2),
-        )
+    }
+}
+
+fn doubts<'a>(doubts: &'a [Doubt], pictures: &mut PictureStore<'a>) -> Markup {
+    list("doubts", doubts, |doubt| {
+        html! {
+            (pictures.show(&doubt.picture))
+            div.what {
+                p {
+                    span.wrong.name { (doubt.picture.label) } " " span.sub { "or rather" } " "
+                    span.right.name { (doubt.suggested) }
+                }
+                p.sub.path { (doubt.picture.caption) }
+                div.nearest {
+                    @for (picture, same) in &doubt.neighbors {
+                        span.near.(if *same { "wrong" } else { "right" }) title=(picture.label) { (pictures.show(picture)) }
+                    }
+                }
+                p.sub { (Percent(doubt.vote)) " % of its neighbors' votes for it; score " (Fixed(doubt.score, 2)) }
+            }
+        }
     })
 }
 
-fn write_strays<'a>(f: &mut Formatter<'_>, strays: &'a [Stray], pictures: &mut PictureStore<'a>) -> fmt::Result {
-    write_list(f, "strays", strays, pictures, |f, stray, pictures| {
-        write!(f, "<li>")?;
-        write_file(f, &stray.picture, pictures)?;
-        writeln!(f, r#"<p class="sub">{}</p></li>"#, Text(&stray.note))
-    })
+fn strays<'a>(strays: &'a [Stray], pictures: &mut PictureStore<'a>) -> Markup {
+    list("strays", strays, |stray| html! { (file(&stray.picture, pictures)) p.sub { (stray.note) } })
 }
 
-fn write_classes(f: &mut Formatter<'_>, page: &AuditPage) -> fmt::Result {
-    write_names(f, "Without an image", &page.empty_classes)?;
-    let largest = page.classes.iter().map(|class| class.images).max().unwrap_or(1).max(1);
-    writeln!(
-        f,
-        r#"<div class="scroll tall" role="region" aria-labelledby="classes" tabindex="0"><table class="sizes"><caption class="vh">Classes by size</caption><thead><tr><th scope="col">Class</th><th scope="col" class="n">Images</th><th scope="col"><span class="vh">Share of the largest</span></th><th scope="col" class="n">Diversity</th><th scope="col" class="n">In doubt</th></tr></thead><tbody>"#
-    )?;
-    for class in &page.classes {
-        writeln!(
-            f,
-            r#"<tr><th scope="row" class="name">{}</th><td class="n">{}</td><td class="bars">{}</td><td class="n">{}</td><td class="n">{}</td></tr>"#,
-            Text(&class.name),
-            count(class.images),
-            Bar(class.images, largest),
-            class.diversity.map_or_else(|| DASH.to_owned(), |value| Fixed(value, 2).to_string()),
-            if class.doubts > 0 { class.doubts.to_string() } else { String::new() },
-        )?;
+fn classes(page: &AuditPage) -> Markup {
+    let largest = page.classes.iter().map(|class| class.images).max().unwrap_or(1);
+    html! {
+        (names("Without an image", &page.empty_classes))
+        @if !page.classes.is_empty() {
+            div.scroll.tall role="region" aria-labelledby="classes" tabindex="0" {
+                table.sizes {
+                    caption.vh { "Classes by size" }
+                    thead {
+                        tr {
+                            th scope="col" { "Class" }
+                            th.n scope="col" { "Images" }
+                            th scope="col" { span.vh { "Share of the largest" } }
+                            th.n scope="col" { "Diversity" }
+                            th.n scope="col" { "In doubt" }
+                        }
+                    }
+                    tbody {
+                        @for class in &page.classes {
+                            tr {
+                                th.name scope="row" { (class.name) }
+                                td.n { (Count(class.images as u64)) }
+                                td.bars { (bar(class.images, largest)) }
+                                td.n { @match class.diversity { Some(value) => { (Fixed(value, 2)) } None => { (DASH) } } }
+                                td.n { @if class.doubts > 0 { (class.doubts) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
     }
-    writeln!(f, "</tbody></table></div>")
 }
 
-fn write_sizes(f: &mut Formatter<'_>, page: &AuditPage) -> fmt::Result {
-    let largest = page.sizes.iter().map(|row| row.images).max().unwrap_or(1).max(1);
-    writeln!(
-        f,
-        r#"<div class="scroll" role="region" aria-labelledby="sizes" tabindex="0"><table class="sizes"><caption class="vh">Images by the length of the shorter side</caption><thead><tr><th scope="col">Shorter side</th><th scope="col" class="n">Images</th><th scope="col"><span class="vh">Share of the largest</span></th></tr></thead><tbody>"#
-    )?;
-    for row in &page.sizes {
-        writeln!(
-            f,
-            r#"<tr><th scope="row">{}</th><td class="n">{}</td><td class="bars">{}</td></tr>"#,
-            Text(&row.range),
-            count(row.images),
-            Bar(row.images, largest),
-        )?;
-    }
-    writeln!(f, "</tbody></table></div>")
+fn sizes(page: &AuditPage) -> Markup {
+    let largest = page.sizes.iter().map(|row| row.images).max().unwrap_or(1);
+    let table = html! {
+        table.sizes {
+            caption.vh { "Images by the length of the shorter side" }
+            thead {
+                tr {
+                    th scope="col" { "Shorter side" }
+                    th.n scope="col" { "Images" }
+                    th scope="col" { span.vh { "Share of the largest" } }
+                }
+            }
+            tbody {
+                @for row in &page.sizes {
+                    tr {
+                        th scope="row" { (row.range) }
+                        td.n { (Count(row.images as u64)) }
+                        td.bars { (bar(row.images, largest)) }
+                    }
+                }
+            }
+        }
+    };
+    html! { @if !page.sizes.is_empty() { (scrolling("sizes", &table)) } }
 }
 
 /// A bar of a count's share of the largest.
-struct Bar(usize, usize);
-
-impl Display for Bar {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, r#"<i style="width:{:.1}%"></i>"#, 100.0 * self.0 as f64 / self.1 as f64)
-    }
-}
-
-fn count(number: usize) -> Count {
-    Count(u64::try_from(number).unwrap_or(u64::MAX))
+fn bar(count: usize, largest: usize) -> Markup {
+    let percent = 100.0 * count as f64 / largest.max(1) as f64;
+    html! { i style=(format_args!("width:{percent:.1}%")) {} }
 }

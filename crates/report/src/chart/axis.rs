@@ -1,6 +1,6 @@
 //! Ranges and round ticks.
 
-use crate::report::number::{Fixed, Significant};
+use crate::number::{Fixed, Significant};
 
 /// One axis: the range it covers and where it is marked.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,13 +1,14 @@
 //! The drawing of a line chart.
 
-use std::fmt::{self, Formatter};
+use std::fmt::Write as _;
+
+use maud::{Markup, html};
 
 use super::axis::Axis;
 use super::palette::{Palette, Sign};
 use super::{can_draw, shown};
-use crate::report::escape::Text;
-use crate::report::model::{Chart, Curve, Quantity};
-use crate::report::number::Significant;
+use crate::number::Significant;
+use crate::run::{Chart, Curve, Quantity, ReferenceLine};
 
 /// The size of the drawing in user units. It is shown at about this many pixels, three charts on a line of a desktop
 /// or one on a phone, so that the text in it has the size of the text around it.
@@ -82,141 +83,111 @@ impl<'a> Drawing<'a> {
         })
     }
 
-    pub(super) fn write(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            r#"<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{}">"#,
-            Text(&self.described())
-        )?;
-        self.write_axes(f)?;
-        self.write_references(f)?;
-        for curve in &self.chart.curves {
-            self.write_curve(f, curve)?;
+    pub(super) fn svg(&self) -> Markup {
+        html! {
+            svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.described()) {
+                (self.axes())
+                @for value in self.references().map(|reference| reference.value) {
+                    @let y = self.place_value(value);
+                    path.reference d=(format_args!("M{:.1} {y:.1}H{:.1}", self.left, self.right)) {}
+                }
+                @for curve in &self.chart.curves { (self.curve(curve)) }
+                (self.labels())
+            }
         }
-        self.write_labels(f)?;
-        writeln!(f, "</svg>")
     }
 
-    fn write_axes(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, r#"<g class="axes">"#)?;
-        for tick in self.y.ticks() {
-            let y = self.place_y(tick);
-            writeln!(
-                f,
-                r#"<path d="M{:.1} {y:.1}H{:.1}"/><text x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
-                self.left,
-                self.right,
-                self.left - 6.0,
-                y + 3.8,
-                self.y.label(tick),
-            )?;
-        }
+    fn references(&self) -> impl Iterator<Item = &ReferenceLine> {
+        self.chart.references.iter().filter(|reference| can_draw(reference.value))
+    }
+
+    fn axes(&self) -> Markup {
         let base = HEIGHT - BOTTOM;
-        for tick in self.x.ticks() {
-            let x = self.place_x(tick);
-            writeln!(
-                f,
-                r#"<path class="tick" d="M{x:.1} {base:.1}v4"/><text x="{x:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
-                base + 16.0,
-                self.x.label(tick),
-            )?;
+        let Self { left, right, .. } = *self;
+        html! {
+            g.axes {
+                @for tick in self.y.ticks() {
+                    @let y = self.place_y(tick);
+                    path d=(format_args!("M{left:.1} {y:.1}H{right:.1}")) {}
+                    (text(left - 6.0, y + 3.8, Some("end"), None, &self.y.label(tick)))
+                }
+                @for tick in self.x.ticks() {
+                    @let x = self.place_x(tick);
+                    path.tick d=(format_args!("M{x:.1} {base:.1}v4")) {}
+                    (text(x, base + 16.0, Some("middle"), None, &self.x.label(tick)))
+                }
+                path.base d=(format_args!("M{left:.1} {base:.1}H{right:.1}")) {}
+                (text(f64::midpoint(left, right), HEIGHT - 5.0, Some("middle"), None, &self.chart.x_label))
+            }
         }
-        writeln!(
-            f,
-            r#"<path class="base" d="M{:.1} {base:.1}H{:.1}"/><text x="{:.1}" y="{:.1}" text-anchor="middle">{}</text></g>"#,
-            self.left,
-            self.right,
-            f64::midpoint(self.left, self.right),
-            HEIGHT - 5.0,
-            Text(&self.chart.x_label),
-        )
     }
 
-    fn write_references(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for reference in self.chart.references.iter().filter(|reference| can_draw(reference.value)) {
-            let y = self.place_y(reference.value * scale(self.chart.quantity));
-            writeln!(f, r#"<path class="reference" d="M{:.1} {y:.1}H{:.1}"/>"#, self.left, self.right)?;
-        }
-        Ok(())
-    }
-
-    fn write_curve(&self, f: &mut Formatter<'_>, curve: &Curve) -> fmt::Result {
+    fn curve(&self, curve: &Curve) -> Markup {
         let sign = self.palette.sign(&curve.name);
         let segments = segments(curve);
         let total: usize = segments.iter().map(Vec::len).sum();
         let radius = if total <= MAX_SIGNS { POINT_RADIUS } else { 0.0 };
-        writeln!(f, r#"<g class="{}">"#, sign.class())?;
-        for segment in &segments {
-            let points = thinned(segment, (MAX_POINTS * segment.len() / total.max(1)).max(4));
-            if points.len() > 1 {
-                let dense = if total > DENSE_POINTS { " dense" } else { "" };
-                write!(f, r#"<path class="line{dense}" d=""#)?;
-                for (index, &(x, y)) in points.iter().enumerate() {
-                    let command = if index == 0 { 'M' } else { 'L' };
-                    write!(f, "{command}{:.1} {:.1}", self.place_x(x), self.place_value(y))?;
+        html! {
+            g class=(sign.class()) {
+                @for segment in &segments {
+                    @let points = thinned(segment, (MAX_POINTS * segment.len() / total.max(1)).max(4));
+                    @if points.len() > 1 { path.line.dense[total > DENSE_POINTS] d=(self.path(&points)) {} }
+                    @let radius = if points.len() == 1 { POINT_RADIUS } else { radius };
+                    @for &point in segment.iter().step_by(total.div_ceil(MAX_TIPS)) {
+                        (self.point(curve, sign, point, radius))
+                    }
                 }
-                writeln!(f, r#""/>"#)?;
-            }
-            let radius = if points.len() == 1 { POINT_RADIUS } else { radius };
-            for &point in segment.iter().step_by(total.div_ceil(MAX_TIPS)) {
-                self.write_point(f, curve, sign, point, radius)?;
             }
         }
-        writeln!(f, "</g>")
     }
 
-    /// Writes one point: its sign if it has one, and around it a place to hover that tells its value.
-    fn write_point(
-        &self,
-        f: &mut Formatter<'_>,
-        curve: &Curve,
-        sign: Sign,
-        (x, y): (f64, f64),
-        radius: f64,
-    ) -> fmt::Result {
+    fn path(&self, points: &[(f64, f64)]) -> String {
+        let mut path = String::new();
+        for (index, &(x, y)) in points.iter().enumerate() {
+            let command = if index == 0 { 'M' } else { 'L' };
+            let _ = write!(path, "{command}{:.1} {:.1}", self.place_x(x), self.place_value(y));
+        }
+        path
+    }
+
+    /// One point: its sign if it has one, and around it a place to hover that tells its value.
+    fn point(&self, curve: &Curve, sign: Sign, (x, y): (f64, f64), radius: f64) -> Markup {
         let (left, top) = (self.place_x(x), self.place_value(y));
-        write!(f, r#"<g class="at"><circle class="hover" cx="{left:.1}" cy="{top:.1}" r="7"/>"#)?;
-        if radius > 0.0 {
-            write!(f, "{}", sign.at(left, top, radius))?;
+        let unit = if self.chart.quantity == Quantity::Share { "\u{202f}%" } else { "" };
+        html! {
+            g.at {
+                circle.hover cx=(format_args!("{left:.1}")) cy=(format_args!("{top:.1}")) r="7" {}
+                @if radius > 0.0 { (sign.at(left, top, radius)) }
+                title {
+                    (curve.name) ", " (self.chart.x_label) " " (Significant(x)) ": " (shown(self.chart.quantity, y)) (unit)
+                }
+            }
         }
-        writeln!(
-            f,
-            "<title>{}, {} {}: {}{}</title></g>",
-            Text(&curve.name),
-            Text(&self.chart.x_label),
-            Significant(x),
-            shown(self.chart.quantity, y),
-            if self.chart.quantity == Quantity::Share { "\u{202f}%" } else { "" },
-        )
     }
 
-    /// Writes the names at the ends of the lines, moved apart where they would touch.
-    fn write_labels(&self, f: &mut Formatter<'_>) -> fmt::Result {
+    /// The names at the ends of the lines, moved apart where they would touch.
+    fn labels(&self) -> Markup {
         if !self.palette.has_choice() || self.chart.curves.len() + self.chart.references.len() > MAX_LABELS {
-            return Ok(());
+            return Markup::default();
         }
-        let mut labels: Vec<(f64, Option<Sign>, &str)> = Vec::new();
+        let mut labels: Vec<(f64, Option<String>, &str)> = Vec::new();
         for curve in &self.chart.curves {
             let end = curve.points.iter().filter(|&&(x, y)| can_draw(x) && can_draw(y));
             if let Some(&(_, y)) = end.max_by(|a, b| a.0.total_cmp(&b.0)) {
-                labels.push((self.place_value(y), Some(self.palette.sign(&curve.name)), &curve.name));
+                labels.push((self.place_value(y), Some(self.palette.sign(&curve.name).class()), &curve.name));
             }
         }
-        for reference in self.chart.references.iter().filter(|reference| can_draw(reference.value)) {
-            labels.push((self.place_value(reference.value), None, &reference.name));
-        }
+        let references = self.references().map(|reference| (self.place_value(reference.value), None, &*reference.name));
+        labels.extend(references);
         labels.sort_by(|a, b| a.0.total_cmp(&b.0));
         let places = moved_apart(&labels.iter().map(|label| label.0).collect::<Vec<_>>());
-        writeln!(f, r#"<g class="labels">"#)?;
-        for ((_, sign, name), y) in labels.into_iter().zip(places) {
-            let (x, y) = (self.right + 8.0, y + 3.8);
-            match sign {
-                Some(sign) => write!(f, r#"<text class="{}" x="{x:.1}" y="{y:.1}">"#, sign.class())?,
-                None => write!(f, r#"<text x="{x:.1}" y="{y:.1}">"#)?,
+        html! {
+            g.labels {
+                @for ((_, class, name), y) in labels.iter().zip(places) {
+                    (text(self.right + 8.0, y + 3.8, None, class.as_deref(), &label(name)))
+                }
             }
-            writeln!(f, "{}</text>", Text(&label(name)))?;
         }
-        writeln!(f, "</g>")
     }
 
     /// The chart in words, for those who do not see it.
@@ -234,7 +205,7 @@ impl<'a> Drawing<'a> {
                 );
             }
         }
-        for reference in self.chart.references.iter().filter(|reference| can_draw(reference.value)) {
+        for reference in self.references() {
             text += &format!(" {}: {}.", reference.name, shown(self.chart.quantity, reference.value));
         }
         text
@@ -252,6 +223,13 @@ impl<'a> Drawing<'a> {
     /// The height of a value in the unit of the data.
     fn place_value(&self, value: f64) -> f64 {
         self.place_y(value * scale(self.chart.quantity))
+    }
+}
+
+/// A text of the drawing.
+fn text(x: f64, y: f64, anchor: Option<&str>, class: Option<&str>, text: &str) -> Markup {
+    html! {
+        text class=[class] x=(format_args!("{x:.1}")) y=(format_args!("{y:.1}")) text-anchor=[anchor] { (text) }
     }
 }
 
@@ -323,7 +301,7 @@ fn moved_apart(wanted: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::{BOTTOM, HEIGHT, LINE_HEIGHT, label, moved_apart, segments, thinned};
-    use crate::report::model::Curve;
+    use crate::run::Curve;
 
     #[test]
     fn a_value_that_is_not_finite_breaks_the_line() {

@@ -1,25 +1,24 @@
-//! Which sign and color a series has, the same in every chart of the report.
+//! Which sign and color a series has, the same in every chart of a page.
 
-use std::fmt::{self, Display, Formatter};
+use maud::{Markup, html};
 
 use super::is_drawable;
-use crate::report::escape::Text;
-use crate::report::model::Report;
+use crate::run::Chart;
 
 /// The number of series colors in the style sheet.
 const COLORS: usize = 8;
 
-/// The names of all series and references of a report, in order of first appearance.
-pub(in crate::report) struct Palette<'a> {
+/// The names of all series and references of a page, in order of first appearance.
+pub(super) struct Palette<'a> {
     series: Vec<&'a str>,
     references: Vec<&'a str>,
 }
 
 impl<'a> Palette<'a> {
     /// Gives every name its place.
-    pub(in crate::report) fn of(report: &'a Report) -> Self {
+    pub(super) fn of(charts: &'a [Chart]) -> Self {
         let mut palette = Self { series: Vec::new(), references: Vec::new() };
-        for chart in report.charts.iter().filter(|chart| is_drawable(chart)) {
+        for chart in charts.iter().filter(|chart| is_drawable(chart)) {
             for curve in &chart.curves {
                 add_new(&mut palette.series, &curve.name);
             }
@@ -40,30 +39,22 @@ impl<'a> Palette<'a> {
         self.series.len() + self.references.len() > 1
     }
 
-    /// Writes the legend, if one is needed.
-    pub(super) fn write_legend(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if !self.has_choice() {
-            return Ok(());
+    /// The legend, if one is needed.
+    pub(super) fn legend(&self) -> Markup {
+        let swatch = |line: &str, point: Markup| {
+            html! { svg viewBox="0 0 28 12" aria-hidden="true" { path class=(line) d="M1 6H27" {} (point) } }
+        };
+        html! {
+            @if self.has_choice() {
+                ul.legend {
+                    @for (number, name) in self.series.iter().enumerate() {
+                        @let sign = Sign(number);
+                        li class=(sign.class()) { (swatch("line", sign.at(14.0, 6.0, 3.4))) (name) }
+                    }
+                    @for name in &self.references { li { (swatch("reference", Markup::default())) (name) } }
+                }
+            }
         }
-        writeln!(f, r#"<ul class="legend">"#)?;
-        for name in &self.series {
-            let sign = self.sign(name);
-            writeln!(
-                f,
-                r#"<li class="{}"><svg viewBox="0 0 28 12" aria-hidden="true"><path class="line" d="M1 6H27"/>{}</svg>{}</li>"#,
-                sign.class(),
-                sign.at(14.0, 6.0, 3.4),
-                Text(name),
-            )?;
-        }
-        for name in &self.references {
-            writeln!(
-                f,
-                r#"<li><svg viewBox="0 0 28 12" aria-hidden="true"><path class="reference" d="M1 6H27"/></svg>{}</li>"#,
-                Text(name),
-            )?;
-        }
-        writeln!(f, "</ul>")
     }
 }
 
@@ -79,31 +70,28 @@ pub(super) struct Sign(usize);
 
 impl Sign {
     /// The CSS class that sets the color.
-    pub(super) fn class(self) -> impl Display {
-        fmt::from_fn(move |f| write!(f, "s{}", self.0 % COLORS))
+    pub(super) fn class(self) -> String {
+        format!("s{}", self.0 % COLORS)
     }
 
     /// The point of this series at a place: disc, square, triangle or diamond, all of about the same area.
-    pub(super) fn at(self, x: f64, y: f64, radius: f64) -> impl Display {
-        fmt::from_fn(move |f| match self.0 % 4 {
-            0 => write!(f, r#"<circle class="point" cx="{x:.1}" cy="{y:.1}" r="{radius}"/>"#),
+    pub(super) fn at(self, x: f64, y: f64, radius: f64) -> Markup {
+        let path = match self.0 % 4 {
+            0 => return html! { circle.point cx=(format_args!("{x:.1}")) cy=(format_args!("{y:.1}")) r=(radius) {} },
             1 => {
                 let half = radius * 0.9;
                 let (left, top, side) = (x - half, y - half, half * 2.0);
-                write!(f, r#"<path class="point" d="M{left:.1} {top:.1}h{side:.1}v{side:.1}h-{side:.1}z"/>"#)
+                format!("M{left:.1} {top:.1}h{side:.1}v{side:.1}h-{side:.1}z")
             }
             2 => {
                 let (top, base, half) = (y - radius * 1.2, y + radius * 0.8, radius * 1.15);
-                write!(f, r#"<path class="point" d="M{x:.1} {top:.1}L{:.1} {base:.1}H{:.1}z"/>"#, x + half, x - half)
+                format!("M{x:.1} {top:.1}L{:.1} {base:.1}H{:.1}z", x + half, x - half)
             }
             _ => {
                 let half = radius * 1.25;
-                write!(
-                    f,
-                    r#"<path class="point" d="M{x:.1} {:.1}l{half:.1} {half:.1}l-{half:.1} {half:.1}l-{half:.1} -{half:.1}z"/>"#,
-                    y - half,
-                )
+                format!("M{x:.1} {:.1}l{half:.1} {half:.1}l-{half:.1} {half:.1}l-{half:.1} -{half:.1}z", y - half)
             }
-        })
+        };
+        html! { path.point d=(path) {} }
     }
 }

@@ -16,7 +16,7 @@ const GAP_PX: u32 = 32;
 #[error("cannot draw the explanation: {0}")]
 pub struct DrawError(String);
 
-/// The matching parts, the evidence and the attention, one row each, as PNG.
+/// The matching parts, the evidence and the attention as three rows of one PNG.
 ///
 /// # Errors
 /// [`DrawError`] if a picture cannot be scaled or encoded.
@@ -33,34 +33,6 @@ pub fn draw_png(explanation: &Explanation, pictures: [&RgbImage; 2]) -> Result<V
     canvas.png()
 }
 
-/// One row: what each patch gives to the similarity.
-///
-/// # Errors
-/// As [`draw_png`].
-pub fn draw_evidence_png(explanation: &Explanation, pictures: [&RgbImage; 2]) -> Result<Vec<u8>, DrawError> {
-    row(explanation, pictures, |side| Some(&side.evidence))
-}
-
-/// One row: where the class token looks.
-///
-/// # Errors
-/// As [`draw_png`].
-pub fn draw_attention_png(explanation: &Explanation, pictures: [&RgbImage; 2]) -> Result<Vec<u8>, DrawError> {
-    row(explanation, pictures, |side| Some(&side.attention))
-}
-
-/// One row: where prompt `prompt` looks.
-///
-/// # Errors
-/// As [`draw_png`].
-pub fn draw_prompt_png(
-    explanation: &Explanation,
-    pictures: [&RgbImage; 2],
-    prompt: usize,
-) -> Result<Vec<u8>, DrawError> {
-    row(explanation, pictures, |side| side.prompts.get(prompt))
-}
-
 /// One row: the pairs of patches that answer to each other.
 pub(super) fn draw_pairs_png(explanation: &Explanation, pictures: [&RgbImage; 2]) -> Result<Vec<u8>, DrawError> {
     let mut canvas = Canvas::new(1)?;
@@ -69,7 +41,8 @@ pub(super) fn draw_pairs_png(explanation: &Explanation, pictures: [&RgbImage; 2]
     canvas.png()
 }
 
-fn row(
+/// One row: both pictures colored by the `values` of their patches.
+pub(super) fn draw_heat_png(
     explanation: &Explanation,
     pictures: [&RgbImage; 2],
     values: impl Fn(&Side) -> Option<&Vec<f32>>,

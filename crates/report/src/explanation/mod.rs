@@ -1,18 +1,15 @@
 //! Why two pictures are similar, as a page, a picture or a program can show it.
 //!
-//! The numbers come from [`kinsight_model::explain`]; here they get their place on the pictures, and those that say most are
-//! picked out.
+//! The numbers come from a model; here they get their place on the pictures, and those that say most are picked out.
 
 mod draw;
 mod page;
 
-use kinsight_data::{Preprocess, RgbImage};
-use kinsight_model::explain::{Evidence, Trace, prompt_attention, trace};
-use kinsight_model::{Encoder, ModelError};
-use serde::Serialize;
+use kinsight_data::Preprocess;
+use serde::{Deserialize, Serialize};
 
-pub use draw::{DrawError, draw_attention_png, draw_evidence_png, draw_png, draw_prompt_png};
-pub use page::{ProxyShare, explanation_page};
+pub use draw::{DrawError, draw_png};
+pub use page::explanation_page;
 
 /// Pairs of patches that are picked out.
 const PAIRS: usize = 8;
@@ -20,13 +17,13 @@ const PAIRS: usize = 8;
 const LINKS: usize = 4;
 
 /// Why two pictures are similar.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Explanation {
     /// Cosine similarity of the embeddings.
     pub similarity: f64,
     /// The part of it that pairs of patches give.
     pub from_patches: f64,
-    /// The part that no pair of patches gives: class token, prompts, biases.
+    /// The part that no pair of patches gives: special tokens, prompts, biases.
     pub rest: f64,
     /// Patches along one side of what the model sees.
     pub grid: usize,
@@ -42,7 +39,7 @@ pub struct Explanation {
 }
 
 /// One of the two pictures.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Side {
     /// Width in pixels.
     pub width: u32,
@@ -50,16 +47,16 @@ pub struct Side {
     pub height: u32,
     /// The square that the model sees, in shares of the picture's sides.
     pub view: View,
-    /// Attention of the class token in the last block, a share a patch, row by row.
+    /// Attention of the pooled token in the last block: the share of each patch, row by row.
     pub attention: Vec<f32>,
     /// Part of the similarity that each patch gives, with all of the other picture; may be negative.
     pub evidence: Vec<f32>,
-    /// What each prompt of the last block with prompts looks at: a share a patch; empty without prompts.
+    /// What each prompt of the last block with prompts looks at: the share of each patch; empty without prompts.
     pub prompts: Vec<Vec<f32>>,
 }
 
 /// A rectangle in shares of a picture's sides; parts of it lie outside where the model sees a margin.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct View {
     /// Left edge.
     pub left: f64,
@@ -72,7 +69,7 @@ pub struct View {
 }
 
 /// Two patches that answer to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
     /// Patch of the first picture, row by row.
     pub first: usize,
@@ -82,43 +79,51 @@ pub struct Pair {
     pub share: f32,
 }
 
+/// What a model says of its similarity of two pictures.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// Cosine similarity of the embeddings.
+    pub similarity: f64,
+    /// The part of it that no pair of patches gives.
+    pub rest: f64,
+    /// Patches along one side of what the model sees.
+    pub grid: usize,
+    /// The part that each pair of patches gives, `[n, n]` with `n = grid * grid`.
+    pub patches: Vec<f32>,
+    /// For each picture the part that each of its patches gives, `[n]`.
+    pub by_patch: [Vec<f32>; 2],
+    /// For each picture the attention of the pooled token in the last block, `[n]`.
+    pub attention: [Vec<f32>; 2],
+    /// For each picture what each prompt looks at, `[P][n]`.
+    pub prompts: [Vec<Vec<f32>>; 2],
+}
+
 impl Explanation {
-    /// Explains `encoder`'s similarity of two pictures.
-    ///
-    /// # Shapes
-    /// `prepared` are the pictures as `preprocess` makes them, `[3, S, S]` each.
-    ///
-    /// # Errors
-    /// [`ModelError`] if the prepared pictures do not fit the encoder, or its parts cannot be told apart.
-    pub fn of(
-        encoder: &Encoder,
-        preprocess: &Preprocess,
-        pictures: [&RgbImage; 2],
-        prepared: [&[f32]; 2],
-    ) -> Result<Self, ModelError> {
-        let [first, second] = [trace(encoder, prepared[0])?, trace(encoder, prepared[1])?];
-        let evidence = first.evidence(&second);
-        let side = |i: usize, trace: &Trace, evidence: &[f32]| -> Result<Side, ModelError> {
-            let picture = pictures[i];
-            Ok(Side {
-                width: picture.width(),
-                height: picture.height(),
-                view: View::of(picture.width(), picture.height(), preprocess),
-                attention: trace.last_attention().map(|map| map.patches.clone()).unwrap_or_default(),
-                evidence: evidence.to_vec(),
-                prompts: prompt_attention(encoder, prepared[i])?,
-            })
+    /// Places `evidence` on pictures of the given widths and heights, which the model saw through `preprocess`.
+    pub fn new(evidence: Evidence, sizes: [(u32, u32); 2], preprocess: &Preprocess) -> Self {
+        let (pairs, links) = (strongest_pairs(&evidence), links(&evidence));
+        let Evidence { similarity, rest, grid, by_patch, attention, prompts, .. } = evidence;
+        let side = |(width, height): (u32, u32), evidence, attention, prompts| Side {
+            width,
+            height,
+            view: View::of(width, height, preprocess),
+            attention,
+            evidence,
+            prompts,
         };
-        Ok(Self {
-            similarity: evidence.similarity,
-            from_patches: evidence.similarity - evidence.rest,
-            rest: evidence.rest,
-            grid: evidence.grid,
-            first: side(0, &first, &evidence.from_first)?,
-            second: side(1, &second, &evidence.from_second)?,
-            pairs: strongest_pairs(&evidence),
-            links: links(&evidence),
-        })
+        let [evidence_first, evidence_second] = by_patch;
+        let [attention_first, attention_second] = attention;
+        let [prompts_first, prompts_second] = prompts;
+        Self {
+            similarity,
+            from_patches: similarity - rest,
+            rest,
+            grid,
+            first: side(sizes[0], evidence_first, attention_first, prompts_first),
+            second: side(sizes[1], evidence_second, attention_second, prompts_second),
+            pairs,
+            links,
+        }
     }
 }
 
@@ -169,15 +174,7 @@ mod tests {
     use super::*;
 
     fn evidence(patches: Vec<f32>) -> Evidence {
-        Evidence {
-            similarity: 0.9,
-            grid: 2,
-            patches,
-            from_first: vec![0.0; 4],
-            from_second: vec![0.0; 4],
-            rest: 0.1,
-            correspondence: vec![0.0; 16],
-        }
+        Evidence { similarity: 0.9, rest: 0.1, grid: 2, patches, ..Evidence::default() }
     }
 
     #[test]

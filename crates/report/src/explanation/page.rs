@@ -1,28 +1,20 @@
 //! An explanation as one HTML file that needs nothing else.
 
-use std::fmt::Write;
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use kinsight_data::RgbImage;
+use maud::{Markup, html};
+use serde::{Deserialize, Serialize};
 
-use super::Explanation;
-use super::draw::{DrawError, draw_attention_png, draw_evidence_png, draw_pairs_png, draw_prompt_png};
+use super::draw::{DrawError, draw_heat_png, draw_pairs_png};
+use super::{Explanation, Side};
+use crate::frame::{self, Section, intro, scrolling};
+use crate::number::Fixed;
+use crate::pictures::{Picture, PictureFormat, PictureStore};
 
-/// Prompts that get a picture of their own; more would make the file large and say little.
+/// Prompts that get a picture; more would make the file large and say little.
 const MAX_PROMPTS: usize = 16;
 
-const STYLE: &str = "\
-:root{color-scheme:light dark}body{margin:0 auto;max-width:1040px;padding:32px 20px 60px;background:light-dark(#f6f4ef,#141312);\
-color:light-dark(#1d1b18,#f2efe9);font:16px/1.5 ui-sans-serif,system-ui,sans-serif}h1,h2{font-family:ui-serif,Georgia,serif;\
-font-weight:500;letter-spacing:-.015em}h1{margin:0 0 4px;font-size:38px}h2{margin:36px 0 4px;font-size:24px}p{margin:4px 0 14px;\
-color:light-dark(#645f57,#a9a297)}img{display:block;width:100%;border-radius:14px}.prompts{display:grid;gap:14px;\
-grid-template-columns:repeat(auto-fill,minmax(300px,1fr))}figure{margin:0}figcaption{margin-top:4px;font-size:14px}\
-table{border-collapse:collapse;width:100%}td,th{padding:6px 10px;border-bottom:1px solid light-dark(#e2ddd3,#35312c);\
-text-align:right;font-variant-numeric:tabular-nums}td:first-child,th:first-child{text-align:left}";
-
-/// A class whose proxy is near one of two pictures.
-#[derive(Clone, Debug, PartialEq)]
+/// A class whose proxy is near both pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProxyShare {
     /// The class.
     pub class: String,
@@ -32,7 +24,7 @@ pub struct ProxyShare {
     pub share: f32,
 }
 
-/// The page; `names` stand under the pictures, `proxies` are the most similar ones of the run, if it has some.
+/// The page; `names` are those of the pictures, `proxies` the most similar ones of the run, if it has some.
 ///
 /// # Errors
 /// [`DrawError`] if a picture cannot be drawn.
@@ -42,68 +34,103 @@ pub fn explanation_page(
     names: [&str; 2],
     proxies: &[ProxyShare],
 ) -> Result<String, DrawError> {
-    let title = format!("Why {} and {} are similar", escaped(names[0]), escaped(names[1]));
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title>\
-         <style>{STYLE}</style></head><body><h1>{title}</h1>\
-         <p>Similarity {:.3}: {:.3} from what is seen in both pictures, {:.3} from class token, prompts and biases.</p>",
-        explanation.similarity, explanation.from_patches, explanation.rest,
+    let title = format!("Why {} and {} are similar", names[0], names[1]);
+    let lead = format!(
+        "Similarity {}: {} from what is seen in both pictures, {} from special tokens, prompts and biases.",
+        Fixed(explanation.similarity, 3),
+        Fixed(explanation.from_patches, 3),
+        Fixed(explanation.rest, 3),
     );
-    let mut section = |heading: &str, text: &str, png: Vec<u8>| {
-        let _ = write!(page, "<h2>{heading}</h2><p>{text}</p>{}", image(&png, heading));
+    let row = |values: &dyn Fn(&Side) -> Option<&Vec<f32>>| draw_heat_png(explanation, pictures, values);
+    let section = |id, heading, note: &str, content: Markup| Section {
+        id,
+        heading,
+        body: html! { p.quiet.note { (note) } (content) },
     };
-    section(
-        "Matching parts",
-        "The pairs of patches that give most to the similarity; each patch is shown in one pair.",
-        draw_pairs_png(explanation, pictures)?,
-    );
-    section(
-        "Evidence",
-        "What each patch gives to the similarity, with all of the other picture.",
-        draw_evidence_png(explanation, pictures)?,
-    );
-    section("Attention", "Where the class token looks in the last block.", draw_attention_png(explanation, pictures)?);
-    let prompts = explanation.first.prompts.len().min(MAX_PROMPTS);
+    let mut sections = vec![
+        section(
+            "parts",
+            "Matching parts",
+            "The pairs of patches that give most to the similarity; each patch is shown in one pair at most.",
+            image(draw_pairs_png(explanation, pictures)?, "Matching parts"),
+        ),
+        section(
+            "evidence",
+            "Evidence",
+            "What each patch gives to the similarity, with all of the other picture.",
+            image(row(&|side| Some(&side.evidence))?, "Evidence"),
+        ),
+        section(
+            "attention",
+            "Attention",
+            "Where the pooled token looks in the last block.",
+            image(row(&|side| Some(&side.attention))?, "Attention"),
+        ),
+    ];
+    let prompts = explanation.first.prompts.len();
     if prompts > 0 {
-        let _ = write!(
-            page,
-            "<h2>Prompts</h2><p>Where each prompt of the last block with prompts looks.</p><div class=\"prompts\">"
-        );
-        for prompt in 0..prompts {
-            let png = draw_prompt_png(explanation, pictures, prompt)?;
+        let figure = |prompt: usize| {
             let name = format!("Prompt {}", prompt + 1);
-            let _ = write!(page, "<figure>{}<figcaption>{name}</figcaption></figure>", image(&png, &name));
+            let png = row(&|side| side.prompts.get(prompt))?;
+            Ok(html! { figure { (image(png, &name)) figcaption { (name) } } })
+        };
+        let figures = (0..prompts.min(MAX_PROMPTS)).map(figure).collect::<Result<Vec<Markup>, DrawError>>()?;
+        let mut note = "Where each prompt of the last block with prompts looks.".to_owned();
+        if prompts > MAX_PROMPTS {
+            note += &format!(" Shown are the first {MAX_PROMPTS} of {prompts}.");
         }
-        page.push_str("</div>");
+        sections.push(section("prompts", "Prompts", &note, html! { div.drawings { @for one in figures { (one) } } }));
     }
     if !proxies.is_empty() {
-        let _ = write!(
-            page,
-            "<h2>Proxies</h2><p>The training classes whose proxies lie nearest, and the part of the similarity along each.</p>\
-             <table><tr><th>class</th><th>{}</th><th>{}</th><th>part</th></tr>",
-            escaped(names[0]),
-            escaped(names[1])
-        );
-        for proxy in proxies {
-            let [first, second] = proxy.similarity;
-            let class = escaped(&proxy.class);
-            let _ = write!(
-                page,
-                "<tr><td>{class}</td><td>{first:.3}</td><td>{second:.3}</td><td>{:.3}</td></tr>",
-                proxy.share
-            );
-        }
-        page.push_str("</table>");
+        let note = "The training classes along whose proxies both pictures lie furthest, and the part of the similarity along each.";
+        sections.push(section("proxies", "Proxies", note, table(names, proxies)));
     }
-    page.push_str("</body></html>\n");
-    Ok(page)
+    Ok(frame::document(&title, "explanation", intro(&title, &lead, ""), &sections, &PictureStore::default()))
 }
 
-fn image(png: &[u8], text: &str) -> String {
-    format!("<img alt=\"{}\" src=\"data:image/png;base64,{}\">", escaped(text), STANDARD.encode(png))
+fn image(png: Vec<u8>, name: &str) -> Markup {
+    let picture = Picture { label: name.into(), caption: String::new(), format: PictureFormat::Png, bytes: png.into() };
+    html! { img.drawing alt=(name) src=(picture.data_url()); }
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+fn table(names: [&str; 2], proxies: &[ProxyShare]) -> Markup {
+    let table = html! {
+        table.sizes {
+            caption.vh { "Proxies near both pictures" }
+            thead {
+                tr { th scope="col" { "Class" } @for name in names { th.n scope="col" { (name) } } th.n scope="col" { "Part" } }
+            }
+            tbody {
+                @for proxy in proxies {
+                    tr {
+                        th scope="row" { (proxy.class) }
+                        @for similarity in proxy.similarity { td.n { (Fixed(similarity.into(), 3)) } }
+                        td.n { (Fixed(proxy.share.into(), 3)) }
+                    }
+                }
+            }
+        }
+    };
+    scrolling("proxies", &table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explanation::Evidence;
+    use kinsight_data::Preprocess;
+
+    #[test]
+    fn hostile_names_stay_text_and_sections_without_data_are_left_out() {
+        let evidence = Evidence { grid: 2, patches: vec![0.1; 16], prompts: [vec![vec![0.25; 4]; 20], Vec::new()], ..Evidence::default() };
+        let explanation = Explanation::new(evidence, [(4, 4), (4, 4)], &Preprocess::default());
+        let picture = RgbImage::new(4, 4, vec![90; 48]).unwrap();
+        let proxies = [ProxyShare { class: "<script>x".into(), similarity: [0.5, f32::NAN], share: 0.2 }];
+        let page = |proxies| explanation_page(&explanation, [&picture, &picture], ["<img src=x>.jpg", "b"], proxies).unwrap();
+        let whole = page(&proxies);
+        assert!(!whole.contains("<img src=x>") && !whole.contains("<script>x") && whole.contains("&lt;script&gt;x"));
+        assert!(whole.contains("the first 16 of 20") && whole.contains("Prompt 16") && !whole.contains("Prompt 17"));
+        assert!(whole.contains("id=\"proxies\"") && !page(&[]).contains("id=\"proxies\""));
+        assert_eq!(whole, page(&proxies));
+    }
 }

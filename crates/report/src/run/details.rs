@@ -1,78 +1,72 @@
-//! What stands behind the numbers: the data, the settings, and the commands to go on with.
+//! What is behind the numbers: the data, the settings, and the commands to go on with.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Formatter};
 
-use super::escape::Text;
+use maud::html;
+
 use super::model::{DataFacts, NextStep, Setting};
-use super::number::Count;
+use crate::frame::{Section, notes, scrolling};
+use crate::number::Count;
 
-pub(super) fn write_data(f: &mut Formatter<'_>, data: Option<&DataFacts>) -> fmt::Result {
-    let Some(data) = data else { return Ok(()) };
-    if !data.source.is_empty() {
-        writeln!(f, r#"<p class="source">{}</p>"#, Text(&data.source))?;
-    }
-    if !data.parts.is_empty() {
-        writeln!(
-            f,
-            r#"<div class="scroll" role="region" aria-labelledby="data" tabindex="0"><table class="facts"><caption class="vh">Parts of the data set</caption>
-<thead><tr><th scope="col">Part</th><th scope="col" class="n">Classes</th><th scope="col" class="n">Images</th></tr></thead><tbody>"#
-        )?;
-        for part in &data.parts {
-            writeln!(
-                f,
-                r#"<tr><th scope="row">{}</th><td class="n">{}</td><td class="n">{}</td></tr>"#,
-                Text(&part.name),
-                count(part.classes),
-                count(part.images),
-            )?;
+pub(super) fn data(data: &DataFacts) -> Section {
+    let table = html! {
+        table.facts {
+            caption.vh { "Parts of the data set" }
+            thead { tr { th scope="col" { "Part" } th.n scope="col" { "Classes" } th.n scope="col" { "Images" } } }
+            tbody {
+                @for part in &data.parts {
+                    tr {
+                        th scope="row" { (part.name) }
+                        td.n { (Count(part.classes as u64)) }
+                        td.n { (Count(part.images as u64)) }
+                    }
+                }
+            }
         }
-        writeln!(f, "</tbody></table></div>")?;
-    }
-    if !data.notes.is_empty() {
-        writeln!(f, r#"<ul class="notes">"#)?;
-        for note in &data.notes {
-            writeln!(f, "<li>{}</li>", Text(note))?;
-        }
-        writeln!(f, "</ul>")?;
-    }
-    Ok(())
+    };
+    let body = html! {
+        @if !data.source.is_empty() { p.source { (data.source) } }
+        @if !data.parts.is_empty() { (scrolling("data", &table)) }
+        (notes(&data.notes))
+    };
+    Section { id: "data", heading: "Data", body }
 }
 
-/// Writes the settings as one block a table, tables in alphabetical order after the keys without one.
-pub(super) fn write_settings(f: &mut Formatter<'_>, settings: &[Setting]) -> fmt::Result {
+/// The settings by table, tables in alphabetical order after the keys without one.
+pub(super) fn settings(settings: &[Setting]) -> Option<Section> {
     let mut tables: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     for setting in settings {
         let (table, key) = setting.key.split_once('.').unwrap_or(("", &setting.key));
         tables.entry(table).or_default().push((key, &setting.value));
     }
-    writeln!(f, r#"<div class="settings">"#)?;
-    for (table, entries) in tables {
-        writeln!(f, "<div><h3>{}</h3><dl>", Text(if table.is_empty() { "run" } else { table }))?;
-        for (key, value) in entries {
-            writeln!(f, "<div><dt>{}</dt><dd>{}</dd></div>", Text(key), Text(value))?;
+    let body = html! {
+        div.settings {
+            @for (table, entries) in tables {
+                div {
+                    h3 { (if table.is_empty() { "run" } else { table }) }
+                    dl { @for (key, value) in entries { div { dt { (key) } dd { (value) } } } }
+                }
+            }
         }
-        writeln!(f, "</dl></div>")?;
-    }
-    writeln!(f, "</div>")
+    };
+    (!settings.is_empty()).then_some(Section { id: "settings", heading: "Settings", body })
 }
 
-pub(super) fn write_next_steps(f: &mut Formatter<'_>, steps: &[NextStep]) -> fmt::Result {
-    writeln!(f, r#"<ol class="steps">"#)?;
-    for step in steps {
-        writeln!(f, "<li><p>{}</p>", Text(&step.what))?;
-        if !step.command.is_empty() {
-            writeln!(
-                f,
-                r#"<div class="command"><pre tabindex="0"><code>{}</code></pre><button type="button" class="plain" data-copy hidden>Copy</button></div>"#,
-                Text(&step.command),
-            )?;
+pub(super) fn next_steps(steps: &[NextStep]) -> Option<Section> {
+    let body = html! {
+        ol.steps {
+            @for step in steps {
+                li {
+                    p { (step.what) }
+                    @if !step.command.is_empty() {
+                        div.command {
+                            pre tabindex="0" { code { (step.command) } }
+                            button.plain type="button" data-copy hidden { "Copy" }
+                        }
+                    }
+                }
+            }
         }
-        writeln!(f, "</li>")?;
-    }
-    writeln!(f, "</ol>")
-}
-
-fn count(number: usize) -> Count {
-    Count(u64::try_from(number).unwrap_or(u64::MAX))
+    };
+    (!steps.is_empty()).then_some(Section { id: "next", heading: "Next steps", body })
 }

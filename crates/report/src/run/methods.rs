@@ -1,98 +1,91 @@
-//! The table of results: one row a method, its quality first, then what it cost.
+//! The table of results: for each method its quality first, then what it cost.
 
 use std::collections::BTreeSet;
-use std::fmt::{self, Formatter};
 
-use super::escape::Text;
+use maud::{Markup, html};
+
 use super::model::{MethodRole, MethodRow};
-use super::number::{Count, DASH, Duration, Percent, Points, Share};
-use super::summary::{Meter, find};
+use super::summary::{find, meter};
+use crate::frame::{Section, scrolling};
+use crate::number::{Count, DASH, Duration, Percent, Points, Share};
 
-pub(super) fn write(f: &mut Formatter<'_>, methods: &[MethodRow]) -> fmt::Result {
+pub(super) fn section(methods: &[MethodRow]) -> Option<Section> {
     let columns = ScoreColumn::of(methods);
     let baseline = find(methods, MethodRole::Baseline);
-    writeln!(
-        f,
-        r#"<div class="scroll" role="region" aria-labelledby="results" tabindex="0"><table class="methods">
-<caption class="vh">Retrieval quality and cost of each method</caption>
-<thead><tr><th scope="col">Method</th>"#
-    )?;
-    for column in &columns {
-        writeln!(f, r#"<th scope="col" class="n">{} <span class="unit">%</span></th>"#, column.name())?;
-    }
-    writeln!(
-        f,
-        r#"<th scope="col" class="n">Trained parameters</th><th scope="col" class="n">Share</th><th scope="col" class="n">Time</th></tr></thead>
-<tbody>"#
-    )?;
-    for row in methods {
-        write_row(f, row, &columns, methods, baseline)?;
-    }
-    writeln!(f, "</tbody></table></div>")?;
-    writeln!(
-        f,
-        r#"<p class="quiet note"><b>Recall@k</b>: the share of queries with an image of their own class among the k nearest. <b>MAP@R</b>: the average precision over the first R answers, where R is how many images of the class there are to find; it asks for all of them, and for the right ones first.{}{}</p>"#,
-        if methods.iter().any(|row| row.recall_at_1_interval.is_some()) {
-            " The small figures are 95 % bootstrap intervals over classes: how far the result would move with other classes."
-        } else {
-            ""
-        },
-        if baseline.is_some() && methods.len() > 1 { " The notch in a bar is the baseline." } else { "" },
-    )
+    let table = html! {
+        table.methods {
+            caption.vh { "Retrieval quality and cost of each method" }
+            thead {
+                tr {
+                    th scope="col" { "Method" }
+                    @for column in &columns { th.n scope="col" { (column.name()) " " span.unit { "%" } } }
+                    th.n scope="col" { "Trained parameters" }
+                    th.n scope="col" { "Share" }
+                    th.n scope="col" { "Time" }
+                }
+            }
+            tbody { @for method in methods { (row(method, &columns, methods, baseline)) } }
+        }
+    };
+    let has_intervals = methods.iter().any(|row| columns.iter().any(|column| column.interval(row).is_some()));
+    let body = html! {
+        (scrolling("results", &table))
+        p.quiet.note {
+            b { "Recall@k" } ": the share of queries with an image of their own class among the k nearest. "
+            b { "MAP@R" } ": the average precision over the first R answers, where R is how many images of the class there are to "
+            "find; it asks for all of them, and for the right ones first."
+            @if has_intervals {
+                " The small figures are 95 % bootstrap intervals over classes: how far the result would move with other classes."
+            }
+            @if baseline.is_some() && methods.len() > 1 { " The notch in a bar is the baseline." }
+        }
+    };
+    (!methods.is_empty()).then_some(Section { id: "results", heading: "Results", body })
 }
 
-fn write_row(
-    f: &mut Formatter<'_>,
-    row: &MethodRow,
-    columns: &[ScoreColumn],
-    methods: &[MethodRow],
-    baseline: Option<&MethodRow>,
-) -> fmt::Result {
+fn row(row: &MethodRow, columns: &[ScoreColumn], methods: &[MethodRow], baseline: Option<&MethodRow>) -> Markup {
     let class = match row.role {
         MethodRole::Baseline => "baseline",
         MethodRole::Compared => "compared",
         MethodRole::Featured => "featured",
     };
-    write!(f, r#"<tr class="{class}"><th scope="row"><span class="name">{}</span>"#, Text(&row.method))?;
-    if !row.note.is_empty() {
-        write!(f, r#"<span class="sub">{}</span>"#, Text(&row.note))?;
-    }
-    writeln!(f, "</th>")?;
-    for column in columns {
-        let value = column.value(row);
-        let measured = methods.iter().map(|other| column.value(other)).filter(|value| value.is_finite());
-        let best = methods.len() > 1 && value.is_finite() && measured.fold(value, f64::max) <= value;
-        let before = baseline.filter(|_| row.role != MethodRole::Baseline).map(|row| column.value(row));
-        write!(f, r#"<td class="n{}">{}"#, if best { " best" } else { "" }, Percent(value))?;
-        if best {
-            write!(f, r#"<span class="vh"> (best)</span>"#)?;
+    html! {
+        tr class=(class) {
+            th scope="row" { span.name { (row.method) } @if !row.note.is_empty() { span.sub { (row.note) } } }
+            @for column in columns { (cell(row, column, methods, baseline)) }
+            td.n { (Count(row.trainable_parameters)) }
+            td.n { (Share(if row.trainable_parameters == 0 { 0.0 } else { row.trainable_share })) }
+            td.n { @match row.seconds { Some(seconds) => { (Duration(seconds)) } None => { (DASH) } } }
         }
-        if column.is_primary() {
-            write_delta(f, value, before, baseline.is_some())?;
-            write!(f, "{}", Meter { value, before })?;
-            if let Some((low, high)) = column.interval(row) {
-                let interval = format!("{} – {}", Percent(low), Percent(high));
-                write!(f, r#"<span class="interval"><span class="vh">95 % interval </span>{interval}</span>"#)?;
-            }
-        }
-        writeln!(f, "</td>")?;
     }
-    let share = if row.trainable_parameters == 0 { 0.0 } else { row.trainable_share };
-    write!(f, r#"<td class="n">{}</td><td class="n">{}</td>"#, Count(row.trainable_parameters), Share(share))?;
-    match row.seconds {
-        Some(seconds) => write!(f, r#"<td class="n">{}</td>"#, Duration(seconds))?,
-        None => write!(f, r#"<td class="n">{DASH}</td>"#)?,
-    }
-    writeln!(f, "</tr>")
 }
 
-/// Writes how far a value is from the baseline's. Where other rows have such a difference, a row without one keeps its
-/// place, so that the values stay in line.
-pub(super) fn write_delta(f: &mut Formatter<'_>, value: f64, before: Option<f64>, keep_place: bool) -> fmt::Result {
-    match before.map(|before| value - before).filter(|change| change.is_finite()) {
-        Some(change) => write!(f, r#"<span class="delta">{}</span>"#, Points(change)),
-        None if keep_place => write!(f, r#"<span class="delta"></span>"#),
-        None => Ok(()),
+fn cell(row: &MethodRow, column: &ScoreColumn, methods: &[MethodRow], baseline: Option<&MethodRow>) -> Markup {
+    let value = column.value(row);
+    let measured = methods.iter().map(|other| column.value(other)).filter(|value| value.is_finite());
+    let is_best = methods.len() > 1 && value.is_finite() && measured.fold(value, f64::max) <= value;
+    let before = baseline.filter(|_| row.role != MethodRole::Baseline).map(|row| column.value(row));
+    html! {
+        td.n.best[is_best] {
+            (Percent(value))
+            @if is_best { span.vh { " (best)" } }
+            @if column.is_primary() {
+                (delta(value, before, baseline.is_some()))
+                (meter(value, before))
+                @if let Some((low, high)) = column.interval(row) {
+                    span.interval { span.vh { "95 % interval " } (Percent(low)) " – " (Percent(high)) }
+                }
+            }
+        }
+    }
+}
+
+/// How far a value is from the baseline's. Where other rows have such a difference, a row without one keeps its place, so that
+/// the values stay in line.
+pub(super) fn delta(value: f64, before: Option<f64>, keep_place: bool) -> Markup {
+    let change = before.map(|before| value - before).filter(|change| change.is_finite());
+    html! {
+        @if change.is_some() || keep_place { span.delta { @if let Some(change) = change { (Points(change)) } } }
     }
 }
 

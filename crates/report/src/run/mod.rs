@@ -1,46 +1,34 @@
-//! The report of a run: one HTML file that a person can open, print, mail and keep.
+//! The report of a run: learning curves, results, and above all the pictures themselves: what the backbone found before, what it
+//! finds now, and which of it is wrong.
 //!
-//! A table on a terminal says how good a model is; it does not show what the model sees. The report puts the numbers
-//! beside the learning curves, the hardest classes and, above all, beside the pictures themselves: what the backbone
-//! found before, what it finds now, and which of it is wrong.
+//! Everything can be read without the script; it adds the theme switch, copy buttons, the map and looking closer.
 //!
-//! The file stands alone. Styles, script, charts and pictures are inside it, a content security policy forbids every
-//! network access, and nothing but the copy buttons, the theme switch, the map and looking closer needs the script. Every
-//! string that came from a user (class names, paths, settings) is escaped on its way out, see `escape`.
-//!
-//! The module does not measure anything and does not know the tensor engine: callers fill a [`Report`] with numbers
-//! and encoded pictures and write the text of [`Report::to_html`] where they want it.
-//!
-//! Map: `model` is the data; `page` the frame of the document and the order of its sections; `summary`, `methods`,
-//! `retrieval`, `explanation`, `map`, `similarities`, `confusion`, `classes` and `details` one section each; `chart` the line charts; `pictures` keeps each picture once;
-//! `number` and `escape` turn values into text. `audit` is another page in the same style.
+//! Map: `model` is the data; `summary`, `methods`, `retrieval`, `evidence`, `map`, `similarities`, `confusion`, `classes` and
+//! `details` are one section each; [`samples`] fills them from the embeddings of a run.
 
-pub mod audit;
-mod chart;
 mod classes;
 mod confusion;
 mod details;
-pub(crate) mod escape;
-mod explanation;
+mod evidence;
 mod map;
 mod methods;
 mod model;
-pub(crate) mod number;
-mod page;
-mod pictures;
 mod retrieval;
+pub mod samples;
 mod similarities;
 mod summary;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-pub(crate) mod wellformed;
+
+use crate::chart;
+use crate::frame;
+use crate::pictures::PictureStore;
 
 pub use model::{
-    Chart, ClassScore, ClassScores, ConfusedPair, Confusion, Curve, DataFacts, DataPart, EmbeddingMap, Explanation,
-    Hit, MapPoint, MethodRole, MethodRow, NextStep, Picture, PictureFormat, Quantity, QueryKind, Ranking,
-    ReferenceLine, Report, RetrievalGrid, RetrievalRow, Setting, SimilarityDistribution, Threshold, Warning,
+    Chart, ClassScore, ClassScores, ConfusedPair, Confusion, Curve, DataFacts, DataPart, EmbeddingMap, ExplainedPair,
+    Hit, MapPoint, MethodRole, MethodRow, NextStep, Quantity, QueryKind, Ranking, ReferenceLine, Report, RetrievalGrid,
+    RetrievalRow, Setting, SimilarityDistribution, Threshold, Warning,
 };
 
 impl Report {
@@ -50,6 +38,21 @@ impl Report {
     /// stored once. The same report always gives the same text.
     #[must_use]
     pub fn to_html(&self) -> String {
-        page::Page(self).to_string()
+        let mut pictures = PictureStore::default();
+        let sections = [
+            methods::section(&self.methods),
+            chart::section("Learning curves", &self.charts),
+            self.retrieval.as_ref().and_then(|grid| retrieval::section(grid, &mut pictures)),
+            evidence::section(&self.explanations, &mut pictures),
+            self.map.as_ref().and_then(map::section),
+            self.classes.as_ref().and_then(|classes| classes::section(classes, &mut pictures)),
+            self.confusion.as_ref().and_then(|confusion| confusion::section(confusion, &mut pictures)),
+            similarities::section(&self.similarities),
+            details::next_steps(&self.next_steps),
+            self.data.as_ref().map(details::data),
+            details::settings(&self.settings),
+        ];
+        let sections: Vec<_> = sections.into_iter().flatten().collect();
+        frame::document(&self.title, "report", summary::head(self), &sections, &pictures)
     }
 }

@@ -1,16 +1,19 @@
 //! What a report shows, as plain data.
 //!
 //! Scores are fractions in `[0, 1]`; the page turns them into percentages. A score that could not be measured is NaN
-//! and is shown as a dash. Empty lists and `None` leave their section out.
+//! and shown as a dash. Empty lists and `None` leave their section out.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pictures::Picture;
 
 /// Everything one `report.html` shows.
 ///
 /// # Example
 /// ```
-/// use kinsight_train::report::{MethodRow, MethodRole, Report};
+/// use kinsight_report::run::{MethodRole, MethodRow, Report};
 ///
 /// let report = Report {
 ///     title: "Butterflies".into(),
@@ -27,7 +30,7 @@ use std::sync::Arc;
 /// let html = report.to_html();
 /// assert!(html.starts_with("<!doctype html>"));
 /// ```
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The name of the run, as the reader knows it.
     pub title: String,
@@ -44,7 +47,7 @@ pub struct Report {
     /// Queries with what each method found for them.
     pub retrieval: Option<RetrievalGrid>,
     /// Why some of the answers were found: attention and patch-to-patch evidence.
-    pub explanations: Vec<Explanation>,
+    pub explanations: Vec<ExplainedPair>,
     /// The classes that are hardest and easiest to find.
     pub classes: Option<ClassScores>,
     /// Which classes are found in place of which.
@@ -61,8 +64,8 @@ pub struct Report {
     pub next_steps: Vec<NextStep>,
 }
 
-/// Something that makes the numbers less than they seem.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Something that makes the numbers weaker than they look.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
     /// What happened.
     pub message: String,
@@ -71,7 +74,7 @@ pub struct Warning {
 }
 
 /// One row of the table of results.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MethodRow {
     /// The method's name; curves and rankings of the same method carry the same name.
     pub method: String,
@@ -98,7 +101,7 @@ pub struct MethodRow {
 }
 
 /// What a row of the table is to the others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MethodRole {
     /// What the others are measured against: the bare backbone. The first such row counts.
     Baseline,
@@ -110,7 +113,7 @@ pub enum MethodRole {
 }
 
 /// One line chart with any number of curves.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Chart {
     /// What the values are: `Training loss`, `Recall@1`.
     pub title: String,
@@ -125,7 +128,7 @@ pub struct Chart {
 }
 
 /// How a chart's values read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quantity {
     /// A plain number, such as a loss.
     #[default]
@@ -135,7 +138,7 @@ pub enum Quantity {
 }
 
 /// One run's values over epochs or steps.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
     /// The run's name, normally its method.
     pub name: String,
@@ -144,7 +147,7 @@ pub struct Curve {
 }
 
 /// A level drawn across a chart.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReferenceLine {
     /// What the level is.
     pub name: String,
@@ -153,16 +156,16 @@ pub struct ReferenceLine {
 }
 
 /// Queries with what each method found for them.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RetrievalGrid {
-    /// How the queries were chosen, so that nobody takes the best for the usual; may be empty.
+    /// How the queries were chosen, so that the best are not taken for the usual; may be empty.
     pub note: String,
     /// One row a query; rows of one kind stand together.
     pub rows: Vec<RetrievalRow>,
 }
 
 /// Why a query is shown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum QueryKind {
     /// Drawn at random: what is usual.
     #[default]
@@ -174,7 +177,7 @@ pub enum QueryKind {
 }
 
 /// One query and its answers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RetrievalRow {
     /// Why it is shown.
     pub kind: QueryKind,
@@ -185,7 +188,7 @@ pub struct RetrievalRow {
 }
 
 /// What one method found for a query, best first.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ranking {
     /// The method's name.
     pub method: String,
@@ -194,7 +197,7 @@ pub struct Ranking {
 }
 
 /// One picture that was found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     /// The picture.
     pub picture: Picture,
@@ -204,36 +207,11 @@ pub struct Hit {
     pub correct: bool,
 }
 
-/// An encoded picture with what there is to say about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
-    /// The class name.
-    pub label: String,
-    /// Where it came from, such as its path; may be empty.
-    pub caption: String,
-    /// How `bytes` are encoded.
-    pub format: PictureFormat,
-    /// The encoded file, meant to be a thumbnail of a few kilobytes. Shared, since one picture is found by many
-    /// queries; empty if the picture could not be read.
-    pub bytes: Arc<[u8]>,
-}
-
-/// The encodings every browser shows. Vector formats are left out on purpose: they can carry script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PictureFormat {
-    /// JPEG.
-    Jpeg,
-    /// PNG.
-    Png,
-    /// WebP.
-    Webp,
-}
-
 /// Why two images are similar to the model.
 ///
 /// All maps are over a grid of square patches, row-major from the top left.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Explanation {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExplainedPair {
     /// The query as the model saw it: resized and cropped to a square.
     pub query: Picture,
     /// The answer as the model saw it.
@@ -261,13 +239,13 @@ pub struct Explanation {
 }
 
 /// Which classes are found in place of which.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Confusion {
     /// What the shares are of: `the 10 nearest images`.
     pub among: String,
     /// The method that was measured.
     pub method: String,
-    /// The classes most confused, similar ones beside each other.
+    /// The classes most confused, those found for each other next to each other.
     pub classes: Vec<String>,
     /// Share of class `column` among the answers to queries of class `row`, in `[0, 1]`.
     pub shares: Vec<Vec<f64>>,
@@ -276,7 +254,7 @@ pub struct Confusion {
 }
 
 /// Two classes that are found for each other.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConfusedPair {
     /// The class of the queries.
     pub class: String,
@@ -289,7 +267,7 @@ pub struct ConfusedPair {
 }
 
 /// How similar images of one class are, and of two.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SimilarityDistribution {
     /// The method's name.
     pub method: String,
@@ -306,7 +284,7 @@ pub struct SimilarityDistribution {
 }
 
 /// What happens if pairs above a similarity are taken for one class.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
     /// Cosine similarity.
     pub similarity: f64,
@@ -317,7 +295,7 @@ pub struct Threshold {
 }
 
 /// The embeddings as a map.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EmbeddingMap {
     /// How it was made and of how many images.
     pub note: String,
@@ -334,7 +312,7 @@ pub struct EmbeddingMap {
 }
 
 /// One image of a map.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MapPoint {
     /// Across, in any unit.
     pub x: f64,
@@ -349,7 +327,7 @@ pub struct MapPoint {
 }
 
 /// The two ends of the list of classes.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClassScores {
     /// What the values measure: `Recall@1`.
     pub metric: String,
@@ -362,7 +340,7 @@ pub struct ClassScores {
 }
 
 /// How well one class is found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassScore {
     /// The class name.
     pub name: String,
@@ -379,7 +357,7 @@ pub struct ClassScore {
 }
 
 /// What the model was trained and measured on.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataFacts {
     /// Where the images are, or how they were made.
     pub source: String,
@@ -390,7 +368,7 @@ pub struct DataFacts {
 }
 
 /// One part of a split.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataPart {
     /// `train`, `test`, `query`, `gallery`.
     pub name: String,
@@ -401,7 +379,7 @@ pub struct DataPart {
 }
 
 /// One setting. Keys with a dot are grouped by what stands before the first one, as the tables of a TOML file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
     /// `optimizer.lr`.
     pub key: String,
@@ -410,7 +388,7 @@ pub struct Setting {
 }
 
 /// One thing to do next.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextStep {
     /// What it does.
     pub what: String,

@@ -2,114 +2,97 @@
 //!
 //! Right and wrong are told by color, by sign and in words, so that no reader depends on one of them.
 
-use std::fmt::{self, Formatter};
+use maud::{Markup, html};
 
-use super::escape::Text;
 use super::model::{Hit, QueryKind, Ranking, RetrievalGrid, RetrievalRow};
-use super::number::Fixed;
-use super::pictures::PictureStore;
+use crate::frame::Section;
+use crate::number::Fixed;
+use crate::pictures::PictureStore;
 
-/// Answers shown at once; the others open on demand.
+/// Hits shown at once; the others open on demand.
 const HITS_SHOWN: usize = 5;
 
-/// The most pictures beside each other in a ranking; more go to the next line.
+/// The most pictures next to each other in a ranking; more go to the next line.
 const MAX_COLUMNS: usize = 6;
 
-pub(super) fn write<'a>(
-    f: &mut Formatter<'_>,
-    grid: Option<&'a RetrievalGrid>,
-    pictures: &mut PictureStore<'a>,
-) -> fmt::Result {
-    let Some(grid) = grid else { return Ok(()) };
-    write!(f, r#"<p class="quiet note">"#)?;
-    if !grid.note.is_empty() {
-        write!(f, "{} ", Text(&grid.note))?;
-    }
-    writeln!(
-        f,
-        r##"The numbers are cosine similarities.</p>
-<p class="key quiet"><span class="right"><svg viewBox="0 0 16 16" aria-hidden="true"><use href="#right"/></svg> same class</span><span class="wrong"><svg viewBox="0 0 16 16" aria-hidden="true"><use href="#wrong"/></svg> another class</span></p>"##
-    )?;
-    for (kind, heading) in [
+pub(super) fn section<'a>(grid: &'a RetrievalGrid, pictures: &mut PictureStore<'a>) -> Option<Section> {
+    let kinds = [
         (QueryKind::Random, "Drawn at random"),
         (QueryKind::Worst, "Answered worst"),
         (QueryKind::Best, "Answered best"),
-    ] {
-        let rows: Vec<&RetrievalRow> = grid.rows.iter().filter(|row| row.kind == kind).collect();
-        if rows.is_empty() {
-            continue;
+    ];
+    let rows = |kind| grid.rows.iter().filter(move |row| row.kind == kind);
+    let body = html! {
+        p.quiet.note { @if !grid.note.is_empty() { (grid.note) " " } "The numbers are cosine similarities." }
+        p.key.quiet {
+            span.right { (sign(true, "")) " same class" }
+            span.wrong { (sign(false, "")) " another class" }
         }
-        // What is usual stands open; the ends are for who wants to know.
-        let open = if kind == QueryKind::Random { " open" } else { "" };
-        writeln!(
-            f,
-            r#"<details class="more"{open}><summary>{heading} <span class="sub">{}</span></summary>"#,
-            rows.len()
-        )?;
-        for row in rows {
-            write_row(f, row, pictures)?;
+        @for (kind, heading) in kinds {
+            @if rows(kind).count() > 0 {
+                // What is usual is open; the extremes are one click away.
+                details.more open[kind == QueryKind::Random] {
+                    summary { (heading) " " span.sub { (rows(kind).count()) } }
+                    @for query in rows(kind) { (row(query, pictures)) }
+                }
+            }
         }
-        writeln!(f, "</details>")?;
-    }
-    Ok(())
+    };
+    (!grid.rows.is_empty()).then_some(Section { id: "retrieval", heading: "What it finds", body })
 }
 
-fn write_row<'a>(f: &mut Formatter<'_>, row: &'a RetrievalRow, pictures: &mut PictureStore<'a>) -> fmt::Result {
-    write!(f, r#"<article class="query"><figure class="asked" data-caption="{}">"#, Text(&row.query.caption))?;
-    pictures.show(f, &row.query)?;
-    writeln!(
-        f,
-        r#"<figcaption><span class="sub">Query</span><span class="name">{}</span>{}</figcaption></figure>
-<div class="rankings">"#,
-        Text(&row.query.label),
-        match row.rankings.iter().map(|ranking| ranking.hits.len()).max() {
-            Some(most) if most > HITS_SHOWN =>
-                format!(r#"<button type="button" class="plain scripted" data-more>Show {most}</button>"#),
-            _ => String::new(),
-        },
-    )?;
-    for ranking in &row.rankings {
-        write_ranking(f, ranking, pictures)?;
+/// The sign of right or wrong.
+pub(super) fn sign(right: bool, size: &str) -> Markup {
+    let size = (!size.is_empty()).then_some(size);
+    html! {
+        svg viewBox="0 0 16 16" width=[size] height=[size] aria-hidden="true" {
+            use href=(if right { "#right" } else { "#wrong" }) {}
+        }
     }
-    writeln!(f, "</div></article>")
 }
 
-fn write_ranking<'a>(f: &mut Formatter<'_>, ranking: &'a Ranking, pictures: &mut PictureStore<'a>) -> fmt::Result {
+fn row<'a>(row: &'a RetrievalRow, pictures: &mut PictureStore<'a>) -> Markup {
+    let most = row.rankings.iter().map(|ranking| ranking.hits.len()).max().unwrap_or(0);
+    html! {
+        article.query {
+            figure.asked data-caption=(row.query.caption) {
+                (pictures.show(&row.query))
+                figcaption {
+                    span.sub { "Query" }
+                    span.name { (row.query.label) }
+                    @if most > HITS_SHOWN { button.plain.scripted type="button" data-more { "Show " (most) } }
+                }
+            }
+            div.rankings { @for found in &row.rankings { (ranking(found, pictures)) } }
+        }
+    }
+}
+
+fn ranking<'a>(ranking: &'a Ranking, pictures: &mut PictureStore<'a>) -> Markup {
     let right = ranking.hits.iter().filter(|hit| hit.correct).count();
-    writeln!(
-        f,
-        r#"<div class="ranking"><h3><span class="name">{}</span> <span class="sub">{right} of {} right</span></h3>
-<ol style="--columns:{}">"#,
-        Text(&ranking.method),
-        ranking.hits.len(),
-        columns(ranking.hits.len()),
-    )?;
-    for (place, hit) in ranking.hits.iter().enumerate() {
-        write_hit(f, hit, place >= HITS_SHOWN, pictures)?;
+    html! {
+        div.ranking {
+            h3 { span.name { (ranking.method) } " " span.sub { (right) " of " (ranking.hits.len()) " right" } }
+            ol style={ "--columns:" (columns(ranking.hits.len())) } {
+                @for (place, found) in ranking.hits.iter().enumerate() { (hit(found, place >= HITS_SHOWN, pictures)) }
+            }
+        }
     }
-    writeln!(f, "</ol></div>")
 }
 
-fn write_hit<'a>(f: &mut Formatter<'_>, hit: &'a Hit, further: bool, pictures: &mut PictureStore<'a>) -> fmt::Result {
+fn hit<'a>(hit: &'a Hit, further: bool, pictures: &mut PictureStore<'a>) -> Markup {
     let verdict = if hit.correct { "right" } else { "wrong" };
-    let further = if further { r#" class="further""# } else { "" };
-    write!(
-        f,
-        r#"<li{further}><button type="button" class="hit {verdict}" data-caption="{}">"#,
-        Text(&hit.picture.caption)
-    )?;
-    pictures.show(f, &hit.picture)?;
-    writeln!(
-        f,
-        concat!(
-            r##"<span class="sign"><svg viewBox="0 0 16 16" aria-hidden="true"><use href="#{0}"/></svg></span>"##,
-            r#"<span class="vh">{0}: </span><span class="name" title="{1}">{1}</span>"#,
-            r#"<span class="similarity">{2}</span></button></li>"#,
-        ),
-        verdict,
-        Text(&hit.picture.label),
-        Fixed(hit.similarity, 2),
-    )
+    html! {
+        li class=[further.then_some("further")] {
+            button.hit.(verdict) type="button" data-caption=(hit.picture.caption) {
+                (pictures.show(&hit.picture))
+                span.sign { (sign(hit.correct, "")) }
+                span.vh { (verdict) ": " }
+                span.name title=(hit.picture.label) { (hit.picture.label) }
+                span.similarity { (Fixed(hit.similarity, 2)) }
+            }
+        }
+    }
 }
 
 /// Columns that leave no ragged last line where that is possible.

@@ -1,36 +1,41 @@
 //! How similar pairs of one class are, and pairs of two, with the thresholds that part them.
 
-use std::fmt::{self, Formatter};
+use std::fmt::Write as _;
 
-use super::escape::Text;
+use maud::{Markup, html};
+
 use super::model::SimilarityDistribution;
-use super::number::{Count, DASH, Fixed, Share};
+use crate::frame::Section;
+use crate::number::{Count, DASH, Fixed, Share};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 150.0;
 const BOTTOM: f64 = 20.0;
 
-/// Whether there are pairs of both kinds to draw.
-pub(super) fn is_drawable(distribution: &SimilarityDistribution) -> bool {
-    distribution.pairs.0 > 0 && distribution.pairs.1 > 0 && !distribution.histogram.is_empty()
+/// As many times more pairs of two classes than of one are "far more".
+const FAR_MORE: u64 = 5;
+
+pub(super) fn section(distributions: &[SimilarityDistribution]) -> Option<Section> {
+    let drawable: Vec<&SimilarityDistribution> = distributions.iter().filter(|one| is_drawable(one)).collect();
+    let last = *drawable.last()?;
+    let range = Range::of(&drawable);
+    let body = html! {
+        p.quiet.note {
+            "Cosine similarity of pairs of test images. Where the two hills part, a threshold can tell \"same class\" from "
+            "\"another class\". Both hills are drawn with equal area"
+            @if drawable.iter().all(|one| one.pairs.1 > FAR_MORE * one.pairs.0) { "; there are far more pairs of two classes" }
+            "."
+        }
+        ul.legend { li { i.swatch.same {} "same class" } li { i.swatch.other {} "two classes" } }
+        div.charts { @for distribution in &drawable { (figure(distribution, range)) } }
+        @if !last.thresholds.is_empty() { (thresholds(last)) }
+    };
+    Some(Section { id: "similarities", heading: "Thresholds", body })
 }
 
-pub(super) fn write(f: &mut Formatter<'_>, distributions: &[SimilarityDistribution]) -> fmt::Result {
-    writeln!(
-        f,
-        r#"<p class="quiet note">Cosine similarity of pairs of test images. Where the two hills part, a threshold can tell "same class" from "another class". Both hills are drawn with equal area; there are far more pairs of two classes.</p>
-<ul class="legend"><li><i class="swatch same"></i>same class</li><li><i class="swatch other"></i>two classes</li></ul><div class="charts">"#
-    )?;
-    let drawable = || distributions.iter().filter(|distribution| is_drawable(distribution));
-    let range = Range::of(drawable());
-    for distribution in drawable() {
-        write_figure(f, distribution, range)?;
-    }
-    writeln!(f, "</div>")?;
-    if let Some(last) = drawable().next_back() {
-        write_thresholds(f, last)?;
-    }
-    Ok(())
+/// Whether there are pairs of both kinds to draw.
+fn is_drawable(distribution: &SimilarityDistribution) -> bool {
+    distribution.pairs.0 > 0 && distribution.pairs.1 > 0 && !distribution.histogram.is_empty()
 }
 
 /// The similarities that a chart covers.
@@ -42,7 +47,7 @@ struct Range {
 
 impl Range {
     /// From the first to the last bar of any chart with at least a thousandth of its pairs, to whole tenths.
-    fn of<'a>(distributions: impl Iterator<Item = &'a SimilarityDistribution>) -> Self {
+    fn of(distributions: &[&SimilarityDistribution]) -> Self {
         let (mut low, mut high) = (1.0_f64, 0.0_f64);
         for distribution in distributions {
             let bars = distribution.histogram.len() as f64;
@@ -63,56 +68,47 @@ impl Range {
     }
 }
 
-fn write_figure(f: &mut Formatter<'_>, distribution: &SimilarityDistribution, range: Range) -> fmt::Result {
+fn figure(distribution: &SimilarityDistribution, range: Range) -> Markup {
     let (same, other) = distribution.pairs;
     let share = |count: u64, all: u64| count as f64 / all as f64;
     let tallest = distribution.histogram.iter().map(|bar| share(bar.0, same).max(share(bar.1, other)));
     let tallest = tallest.fold(f64::MIN_POSITIVE, f64::max);
+    let heights = |height: &dyn Fn(&(u64, u64)) -> f64| -> Vec<f64> {
+        distribution.histogram.iter().map(|bar| height(bar) / tallest).collect()
+    };
+    let of_same = hill(&heights(&|bar| share(bar.0, same)), range);
+    let of_other = hill(&heights(&|bar| share(bar.1, other)), range);
     let auc = distribution.area_under_roc.map_or_else(|| DASH.to_owned(), |area| Fixed(area, 3).to_string());
-    writeln!(
-        f,
-        r#"<figure><figcaption>{0} <span class="sub">AUC {auc}</span></figcaption>
-<svg class="chart hills" viewBox="0 -8 {WIDTH} {1}" role="img" aria-label="Distribution of similarities with {0}: pairs of one class and of two">"#,
-        Text(&distribution.method),
-        HEIGHT + BOTTOM + 8.0,
-    )?;
-    for (class, height) in [
-        ("other", distribution.histogram.iter().map(|bar| share(bar.1, other) / tallest).collect::<Vec<f64>>()),
-        ("same", distribution.histogram.iter().map(|bar| share(bar.0, same) / tallest).collect()),
-    ] {
-        write!(f, r#"<path class="hill {class}" d="{}"/>"#, hill(&height, range))?;
-    }
-    for (number, threshold) in distribution.thresholds.iter().enumerate() {
-        let x = range.x(threshold.similarity);
-        write!(
-            f,
-            r#"<path class="threshold" d="M{x:.1} 0V{HEIGHT}"/><text x="{:.1}" y="{}" class="mark">{}</text>"#,
-            x + 3.0,
-            6 + 12 * number,
-            Share(rounded(threshold.false_match_rate)),
-        )?;
-    }
-    write!(f, r#"<path class="base" d="M0 {HEIGHT}H{WIDTH}"/>"#)?;
     let steps = ((range.high - range.low) * 10.0).round() as usize;
-    let stride = steps.div_ceil(6).max(1);
-    for tick in (0..=steps).step_by(stride) {
-        let value = range.low + tick as f64 / 10.0;
-        let anchor = if tick == 0 {
-            "start"
-        } else if tick == steps {
-            "end"
-        } else {
-            "middle"
-        };
-        write!(
-            f,
-            r#"<text x="{:.1}" y="{}" text-anchor="{anchor}">{}</text>"#,
-            range.x(value),
-            HEIGHT + 15.0,
-            Fixed(value, 1),
-        )?;
+    let anchor = |tick: usize| match tick {
+        0 => "start",
+        last if last == steps => "end",
+        _ => "middle",
+    };
+    html! {
+        figure {
+            figcaption { (distribution.method) " " span.sub { "AUC " (auc) } }
+            svg.chart.hills viewBox={ "0 -8 " (WIDTH) " " (HEIGHT + BOTTOM + 8.0) } role="img"
+                aria-label={ "Distribution of similarities with " (distribution.method) ": pairs of one class and of two" } {
+                path.hill.other d=(of_other) {}
+                path.hill.same d=(of_same) {}
+                @for (number, threshold) in distribution.thresholds.iter().enumerate() {
+                    @let x = range.x(threshold.similarity);
+                    path.threshold d=(format_args!("M{x:.1} 0V{HEIGHT}")) {}
+                    text.mark x=(format_args!("{:.1}", x + 3.0)) y=(6 + 12 * number) {
+                        (Share(rounded(threshold.false_match_rate)))
+                    }
+                }
+                path.base d={ "M0 " (HEIGHT) "H" (WIDTH) } {}
+                @for tick in (0..=steps).step_by(steps.div_ceil(6).max(1)) {
+                    @let value = range.low + tick as f64 / 10.0;
+                    text x=(format_args!("{:.1}", range.x(value))) y=(HEIGHT + 15.0) text-anchor=(anchor(tick)) {
+                        (Fixed(value, 1))
+                    }
+                }
+            }
+        }
     }
-    writeln!(f, "</svg></figure>")
 }
 
 /// An operating point is a step above the rate asked for; shown is the rate.
@@ -127,41 +123,40 @@ fn hill(heights: &[f64], range: Range) -> String {
     for (bar, height) in heights.iter().enumerate() {
         let middle = 2.0 * (bar as f64 + 0.5) / bars - 1.0;
         if middle >= range.low && middle <= range.high {
-            path.push_str(&format!("L{:.1} {:.1}", range.x(middle), HEIGHT * (1.0 - height)));
+            let _ = write!(path, "L{:.1} {:.1}", range.x(middle), HEIGHT * (1.0 - height));
         }
     }
-    path.push_str(&format!("L{WIDTH} {HEIGHT}Z"));
-    path
+    path + &format!("L{WIDTH} {HEIGHT}Z")
 }
 
-fn write_thresholds(f: &mut Formatter<'_>, distribution: &SimilarityDistribution) -> fmt::Result {
-    if distribution.thresholds.is_empty() {
-        return Ok(());
+fn thresholds(distribution: &SimilarityDistribution) -> Markup {
+    html! {
+        div.scroll role="region" aria-label="Thresholds" tabindex="0" {
+            table.facts {
+                caption.vh { "Thresholds of " (distribution.method) }
+                thead {
+                    tr {
+                        th scope="col" { "Take as the same class from" }
+                        th.n scope="col" { "Falsely accepted" }
+                        th.n scope="col" { "Missed" }
+                    }
+                }
+                tbody {
+                    @for threshold in &distribution.thresholds {
+                        tr {
+                            th scope="row" { (Fixed(threshold.similarity, 3)) }
+                            td.n { (Share(threshold.false_match_rate)) }
+                            td.n { (Share(threshold.false_non_match_rate)) }
+                        }
+                    }
+                }
+            }
+        }
+        p.quiet.note {
+            "Of " (distribution.method) ": " (Count(distribution.pairs.0)) " pairs of one class, " (Count(distribution.pairs.1))
+            " of two."
+            @if let Some(rate) = distribution.equal_error_rate { " Equal error rate " (Share(rate)) "." }
+            " The thresholds hold for images like these and are chosen on them."
+        }
     }
-    writeln!(
-        f,
-        r#"<div class="scroll" role="region" aria-label="Thresholds" tabindex="0"><table class="facts"><caption class="vh">Thresholds of {0}</caption>
-<thead><tr><th scope="col">Take as the same class from</th><th scope="col" class="n">Falsely accepted</th><th scope="col" class="n">Missed</th></tr></thead><tbody>"#,
-        Text(&distribution.method),
-    )?;
-    for threshold in &distribution.thresholds {
-        writeln!(
-            f,
-            r#"<tr><th scope="row">{}</th><td class="n">{}</td><td class="n">{}</td></tr>"#,
-            Fixed(threshold.similarity, 3),
-            Share(threshold.false_match_rate),
-            Share(threshold.false_non_match_rate),
-        )?;
-    }
-    write!(
-        f,
-        r#"</tbody></table></div><p class="quiet note">Of {}: {} pairs of one class, {} of two."#,
-        Text(&distribution.method),
-        Count(distribution.pairs.0),
-        Count(distribution.pairs.1)
-    )?;
-    if let Some(rate) = distribution.equal_error_rate {
-        write!(f, " Equal error rate {}.", Share(rate))?;
-    }
-    writeln!(f, " The thresholds hold for images like these and are chosen on them.</p>")
 }
