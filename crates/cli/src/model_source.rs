@@ -61,6 +61,8 @@ impl LoadedModel {
             preprocess: serde_json::to_string(&preprocess)?,
             embedding: encoder.embedding_size(),
             library: Fingerprint::LIBRARY.to_owned(),
+            precision: None,
+            pooling: None,
         };
         let display = match run {
             Some(run) => format!("{} on {}", run.display(), backbone.name),

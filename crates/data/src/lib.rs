@@ -13,7 +13,9 @@
 
 pub mod dataset;
 pub mod decode;
+mod embedder;
 mod error;
+mod fingerprint;
 pub mod inspect;
 pub mod loader;
 mod preprocess;
@@ -24,7 +26,9 @@ pub mod transform;
 pub use dataset::official::Layout;
 pub use dataset::{DISTRACTORS, Dataset, Item, Protocol, Role, Split, SplitRule};
 pub use decode::{DecodeError, DecodeFault, DecodeLimits, decode_bytes, decode_file};
+pub use embedder::ImageEmbedder;
 pub use error::DataError;
+pub use fingerprint::{Difference, Fingerprint, ModelSource};
 pub use loader::{Augment, Batch, Batches, Loader, LoaderOptions, Plan, Unreadable, UnreadableReport};
 pub use preprocess::{Interpolation, Preprocess};
 pub use rgb_image::RgbImage;

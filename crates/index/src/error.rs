@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::filter::FilterError;
-use crate::fingerprint::Difference;
+use kinsight_data::Difference;
 
 /// An error of this crate. [`IndexError::hint`] says what the user can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +132,9 @@ impl IndexError {
             Self::NoIndex { .. } => "make one with `kinsight index DIR --index PATH --run RUN`",
             Self::Occupied { .. } => "name another folder with --index",
             Self::FormatVersion { .. } => "index the images again into a new folder, or use the version that wrote it",
+            Self::OtherModel { differences, .. } if differences.iter().all(|d| d.what == Difference::PRECISION) => {
+                "leave out --precision to compute as the index was made, or embed it again with `kinsight index migrate`"
+            }
             Self::OtherModel { .. } => {
                 "search with the model the index was made with, or move the index to this one with `kinsight index migrate`"
             }

@@ -14,12 +14,12 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kinsight_data::{Fingerprint, ModelSource};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_write::{sync_folder, write_atomically};
 use crate::calibration::Calibration;
 use crate::error::{IndexError, Result, io_error};
-use crate::fingerprint::Fingerprint;
 use crate::migration::MARK;
 use crate::point::{Point, PointId};
 use crate::store::{GraphSettings, LocalStore, VectorStore};
@@ -50,16 +50,6 @@ pub struct Manifest {
     pub calibration: Option<Calibration>,
 }
 
-/// Where a model was found when the index was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSource {
-    /// Run folder with the fine-tuning, absolute.
-    pub run: Option<PathBuf>,
-    /// Name or absolute path of the backbone.
-    pub backbone: String,
-}
-
 /// An open index.
 ///
 /// # Example
@@ -68,7 +58,8 @@ pub struct ModelSource {
 ///
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let fingerprint = Fingerprint {
-/// #     backbone: "hash".into(), fine_tuning: None, preprocess: "{}".into(), embedding: 2, library: "0.1.0".into() };
+/// #     backbone: "hash".into(), fine_tuning: None, preprocess: "{}".into(), embedding: 2, library: "0.1.0".into(),
+/// #     precision: None, pooling: None };
 /// # let model = ModelSource { run: None, backbone: "kinsight_nano".into() };
 /// let index = Index::create(&folder.path().join("index"), fingerprint, model, GraphSettings::default())?;
 /// let point = |name: &str, vector: [f32; 2]| Point {

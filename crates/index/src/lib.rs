@@ -20,10 +20,8 @@
 
 mod atomic_write;
 pub mod calibration;
-mod embedder;
 mod error;
 pub mod filter;
-mod fingerprint;
 mod folder;
 pub mod indexing;
 mod migration;
@@ -34,12 +32,11 @@ pub mod rerank;
 mod store;
 
 pub use calibration::{Calibration, CalibrationRates, Samples, Verdict};
-pub use embedder::ImageEmbedder;
 pub use error::{IndexError, Result};
 pub use filter::{Filter, FilterError};
-pub use fingerprint::{Difference, Fingerprint};
-pub use folder::{Index, IndexWriter, Manifest, ModelSource};
+pub use folder::{Index, IndexWriter, Manifest};
 pub use indexing::{Listing, SyncEvent, SyncReport, content_hash, pixel_hash};
+pub use kinsight_data::{Difference, Fingerprint, ImageEmbedder, ModelSource};
 pub use migration::{Migration, MigrationReport, compact, file_of};
 pub use payload::{Payload, Value};
 pub use point::{ParsePointIdError, Point, PointId};

@@ -7,14 +7,12 @@
 
 use std::path::{Path, PathBuf};
 
-use kinsight_data::EvalTransform;
+use kinsight_data::{EvalTransform, Fingerprint, ImageEmbedder, ModelSource};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_write::write_atomically;
-use crate::embedder::ImageEmbedder;
 use crate::error::{IndexError, Result, io_error};
-use crate::fingerprint::Fingerprint;
-use crate::folder::{Index, IndexWriter, Manifest, ModelSource};
+use crate::folder::{Index, IndexWriter, Manifest};
 use crate::indexing::{embed, prepare};
 use crate::payload::{Payload, fields};
 use crate::point::{Point, PointId};

@@ -1,8 +1,7 @@
 //! From query images to a query vector: parts of images, means of several, and away from counter-examples.
 
-use kinsight_data::{CropBox, DataError, EvalTransform, RgbImage};
+use kinsight_data::{CropBox, DataError, EvalTransform, ImageEmbedder, RgbImage};
 
-use crate::embedder::ImageEmbedder;
 use crate::error::{IndexError, Result};
 use crate::indexing::{embed, prepare};
 

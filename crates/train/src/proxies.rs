@@ -51,20 +51,6 @@ pub enum TowerPrompts {
     Encoder,
 }
 
-/// Where class prompts stand among the tokens.
-///
-/// Prompts carry no position and attention does not see the order of tokens, so both are the same function, and both are
-/// computed in the same way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PromptPosition {
-    /// Before the class token (the authors' code).
-    #[default]
-    BeforeClassToken,
-    /// After the patch tokens (the paper).
-    AfterPatches,
-}
-
 /// Options of the proxies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -73,8 +59,6 @@ pub struct ProxyConfig {
     pub source: ProxySource,
     /// Class prompts of the semantic source.
     pub class_prompts: PromptSchedule,
-    /// Where class prompts stand; changes nothing.
-    pub class_prompt_position: PromptPosition,
     /// Prompts of the proxy tower besides the class prompts.
     pub tower_prompts: TowerPrompts,
     /// Share of the learned proxies O in the mix with the container Z (`proxy_bias_ratio`).
@@ -97,7 +81,6 @@ impl Default for ProxyConfig {
         Self {
             source: ProxySource::default(),
             class_prompts: PromptSchedule { count: 3, depth: 12, step: 0 },
-            class_prompt_position: PromptPosition::default(),
             tower_prompts: TowerPrompts::None,
             learned_share: 0.5,
             normalize_learned: false,

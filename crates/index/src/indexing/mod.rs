@@ -11,14 +11,13 @@ pub(crate) mod prepare;
 
 use std::path::PathBuf;
 
-use kinsight_data::EvalTransform;
+use kinsight_data::{EvalTransform, ImageEmbedder};
 use rayon::prelude::*;
 
 pub use listing::{ListedImage, Listing};
 pub use prepare::{content_hash, pixel_hash};
 
 use self::plan::{Plan, Task};
-use crate::embedder::ImageEmbedder;
 use crate::error::{IndexError, Result};
 use crate::folder::IndexWriter;
 use crate::payload::{Payload, fields};

@@ -26,6 +26,8 @@ impl Colors {
             preprocess: "{}".to_owned(),
             embedding: DIM,
             library: Fingerprint::LIBRARY.to_owned(),
+            precision: None,
+            pooling: None,
         };
         Self { fingerprint, embedded: Cell::new(0) }
     }

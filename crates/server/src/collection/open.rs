@@ -133,6 +133,8 @@ impl Opener {
             preprocess: serde_json::to_string(model.encoder.preprocess()).unwrap_or_default(),
             embedding: model.encoder.embedding_size(),
             library: Fingerprint::LIBRARY.into(),
+            precision: None,
+            pooling: None,
         };
         Ok((model, fingerprint, label))
     }

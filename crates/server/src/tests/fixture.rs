@@ -217,6 +217,7 @@ fn write_run(root: &Path, name: &str) {
         backbone_fingerprint: backbone.fingerprint.clone(),
         tuning,
         preprocess: backbone.preprocess,
+        training: None,
     };
     std::fs::create_dir(root.join(name)).unwrap();
     save_fine_tuning(&root.join(name).join("model.safetensors"), &encoder, &info).unwrap();

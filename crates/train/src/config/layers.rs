@@ -77,10 +77,30 @@ impl Overrides {
 }
 
 fn invalid(name: &str, error: &toml::de::Error) -> TrainError {
-    TrainError::Config {
-        message: format!("{name}: {}", error.to_string().trim_end()),
-        hint: "`kinsight train --print-config` shows every setting with its value".into(),
+    let message = format!("{name}: {}", error.to_string().trim_end());
+    let hint = match error.message().contains(RETIRED) {
+        true => {
+            "leave it out: prompts carry no position and attention does not see the order of tokens, so both places are the \
+             same function"
+        }
+        false => "`kinsight train --print-config` shows every setting with its value",
+    };
+    TrainError::Config { message, hint: hint.into() }
+}
+
+/// A setting of `[proxies]` that older versions took, though it changed nothing.
+const RETIRED: &str = "class_prompt_position";
+
+/// The settings that a run saved, by this version or an older one.
+///
+/// # Errors
+/// Invalid TOML, an unknown key or a wrong type.
+pub fn read_saved(text: &str) -> Result<TrainConfig, toml::de::Error> {
+    let mut settings: Table = text.parse()?;
+    if let Some(Value::Table(proxies)) = settings.get_mut("proxies") {
+        proxies.remove(RETIRED);
     }
+    Value::Table(settings).try_into()
 }
 
 /// Reads `key.path=value`; the value is TOML, and what is not TOML is taken as a string.
@@ -198,6 +218,18 @@ mod tests {
         let error = load("epochs = 3\n[optimizer]\nlearning_rate = 1", &[]).unwrap_err().to_string();
         assert!(error.contains("test.toml") && error.contains("learning_rate") && error.contains("line 3"), "{error}");
         assert!(load("", &["optimizer.learning_rate=1"]).is_err());
+    }
+
+    #[test]
+    fn the_place_of_class_prompts_is_refused_but_old_runs_are_read() {
+        let error = load("", &["proxies.class_prompt_position=after-patches"]).unwrap_err();
+        assert!(error.hint().unwrap().contains("same function"), "{error}");
+        let error = load("[proxies]\nclass_prompt_position = \"after-patches\"", &[]).unwrap_err();
+        assert!(error.hint().unwrap().contains("same function"), "{error}");
+        let saved = load("", &[]).unwrap().to_toml().unwrap();
+        let older = saved.replace("[proxies]\n", "[proxies]\nclass_prompt_position = \"before-class-token\"\n");
+        assert_ne!(saved, older);
+        assert_eq!(read_saved(&older).unwrap(), read_saved(&saved).unwrap());
     }
 
     #[test]

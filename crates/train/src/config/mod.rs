@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use kinsight_data::Interpolation;
 use kinsight_data::SplitRule;
+use kinsight_model::open::absolute_if_path;
 use kinsight_model::{Compute, Pooling, Tuning, VitConfig};
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ use crate::prompt_spread::PromptSpreadConfig;
 use crate::proxies::{ProxyConfig, ProxySource};
 use crate::sampler::SamplingConfig;
 
-pub use layers::{Overrides, parse_assignment};
+pub use layers::{Overrides, parse_assignment, read_saved};
 pub use method::{METHODS, MethodEngine, MethodPart, parse_method};
 pub use selection::{Keep, SelectionConfig, SelectionMetric};
 pub use variant::Variant;
@@ -195,6 +196,19 @@ impl TrainConfig {
         SelectionConfig::check(&self)?;
         if !(0.0..1.0).contains(&self.proxies.accumulator.dropout) {
             return fail("proxies.accumulator.dropout is outside 0 to below 1", "");
+        }
+        Ok(self)
+    }
+
+    /// The same settings with paths that mean the same from every folder, as a run keeps them.
+    ///
+    /// # Errors
+    /// [`TrainError::Model`] if the working folder is unknown.
+    pub fn with_absolute_paths(mut self) -> Result<Self, TrainError> {
+        self.backbone = absolute_if_path(&self.backbone)?;
+        if !self.data.path.as_os_str().is_empty() {
+            let path = self.data.path.to_string_lossy();
+            self.data.path = absolute_if_path(&path)?.into();
         }
         Ok(self)
     }

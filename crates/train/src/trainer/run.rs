@@ -1,5 +1,6 @@
 //! A run in progress: the loop over epochs and steps, and what is written on the way.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -244,7 +245,9 @@ impl Run<'_> {
         let judged = validation.as_ref().map(|measured| &measured.evaluation);
         if self.progress.selection.take(metric, (step, epochs), &measured.evaluation, judged) {
             // Written before the checkpoint that says so: a run killed in between writes the same bytes again.
-            save_fine_tuning(&self.folder.best_model(), &encoder.valid(), &self.trainer.fine_tuning_info())?;
+            let info = self.trainer.fine_tuning_info(epochs, step, step);
+            save_fine_tuning(&self.folder.best_model(), &encoder.valid(), &info)?;
+            self.save_proxies(&self.folder.best_proxies())?;
         }
         self.record(&LogRecord::Evaluation {
             step,
@@ -262,6 +265,15 @@ impl Run<'_> {
     fn record(&mut self, record: &LogRecord) -> Result<(), TrainError> {
         self.log.append(record)?;
         self.events.as_mut().map_or(Ok(()), |events| events.append(record))
+    }
+
+    /// Writes the proxies of this step to `path`, where there are any.
+    pub fn save_proxies(&self, path: &Path) -> Result<(), TrainError> {
+        let TrainingState { learner, container, .. } = &self.state;
+        match learner.class_proxies(container, &self.trainer.config.proxies) {
+            Some(proxies) => RunFolder::write_proxies(path, &proxies),
+            None => Ok(()),
+        }
     }
 
     pub fn save_checkpoint(&mut self) -> Result<(), TrainError> {
@@ -294,12 +306,19 @@ impl Run<'_> {
         let mut encoder = self.state.encoder().valid();
         if finished {
             let selection = self.progress.selection;
+            let mut kept_step = self.progress.step;
             let is_best = selection.selected_on_validation.map(|m| m.step) == selection.last.map(|m| m.step);
             if self.trainer.config.selection.keep == Keep::Best && !is_best {
                 let Trainer { backbone, device, config, .. } = self.trainer;
                 encoder = load_fine_tuned(&self.folder.best_model(), backbone, device)?;
                 encoder.backbone.compute = config.compute;
                 self.measured = None;
+                kept_step = selection.selected_on_validation.map_or(kept_step, |moment| moment.step);
+                if self.folder.best_proxies().is_file() {
+                    RunFolder::copy_proxies(&self.folder.best_proxies(), &self.folder.proxies())?;
+                }
+            } else {
+                self.save_proxies(&self.folder.proxies())?;
             }
             let measured = match self.measured.take() {
                 Some(measured) => measured,
@@ -307,7 +326,7 @@ impl Run<'_> {
             };
             let json = serde_json::to_string_pretty(&selection).unwrap_or_default();
             self.folder.write(&self.folder.selection(), json.as_bytes())?;
-            let info = self.trainer.fine_tuning_info();
+            let info = self.trainer.fine_tuning_info(self.progress.epoch, self.progress.step, kept_step);
             save_fine_tuning(&self.folder.model(), &encoder, &info)?;
             let json = serde_json::to_string_pretty(&measured.evaluation).unwrap_or_default();
             self.folder.write(&self.folder.metrics(), json.as_bytes())?;
@@ -320,7 +339,7 @@ impl Run<'_> {
                 selection: &selection,
             };
             self.folder.write(&self.folder.card(), card.to_markdown().as_bytes())?;
-            let queries = measured.query_scores()?;
+            let queries = measured.query_scores();
             self.folder.write(&self.folder.queries(), &serde_json::to_vec(&queries).unwrap_or_default())?;
             let cost = self.cost(&facts);
             self.folder.write(&self.folder.cost(), &serde_json::to_vec_pretty(&cost).unwrap_or_default())?;
