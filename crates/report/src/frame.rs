@@ -1,7 +1,7 @@
 //! The frame of every page: head, bar with links, sections, foot; and the last step of any page, which replaces characters that
 //! deceive.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 
 use crate::pictures::PictureStore;
 
@@ -20,9 +20,15 @@ pub(crate) struct Section {
 /// A whole page of some `kind`: what heads it, then its sections.
 ///
 /// `pictures` are those that head and sections show. The same arguments always give the same text.
-pub(crate) fn document(title: &str, kind: &str, head: Markup, sections: &[Section], pictures: &PictureStore<'_>) -> String {
+pub(crate) fn document(
+    title: &str,
+    kind: &str,
+    head: Markup,
+    sections: &[Section],
+    pictures: &PictureStore<'_>,
+) -> String {
     let page = html! {
-        (DOCTYPE)
+        (PreEscaped("<!doctype html>\n"))
         html lang="en" {
             head {
                 meta charset="utf-8";

@@ -8,10 +8,11 @@
 //! characters that escaping does not make harmless.
 //!
 //! Map: [`run`] the report of a run, [`audit`] what is wrong with a data set, [`comparison`] methods over seeds, [`explanation`] why
-//! two pictures are similar, [`search`] what was found. They share [`frame`] (head, bar, sections, foot), `chart`, [`number`] and
+//! two pictures are similar, [`search`] what was found, [`calibration`] what a score means. They share [`frame`] (head, bar, sections, foot), `chart`, [`number`] and
 //! [`pictures`] (each picture stored once; thumbnails within a budget).
 
 pub mod audit;
+pub mod calibration;
 mod chart;
 pub mod comparison;
 pub mod explanation;

@@ -68,7 +68,7 @@ impl Display for Fixed {
 }
 
 /// Displays a count in groups of three digits: `118,272`.
-pub(crate) struct Count(pub(crate) u64);
+pub struct Count(pub u64);
 
 impl Display for Count {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -31,7 +31,26 @@ pub struct Picture {
     pub format: PictureFormat,
     /// The encoded file, meant to be a thumbnail of a few kilobytes. Shared, since one picture is found by many
     /// queries; empty if the picture could not be read.
+    #[serde(with = "as_base64")]
     pub bytes: Arc<[u8]>,
+}
+
+/// Bytes as text, which in JSON takes a third of the numbers' length.
+mod as_base64 {
+    use std::sync::Arc;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Arc<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+        STANDARD.encode(bytes).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[u8]>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map(Arc::from).map_err(D::Error::custom)
+    }
 }
 
 /// The encodings every browser shows. Vector formats are left out on purpose: they can carry script.

@@ -99,7 +99,9 @@ mod tests {
         };
         let html = page.to_html();
         assert!(!html.contains("<script>alert") && !html.contains("onerror=\"x") && !html.contains("<where>"));
-        for part in ["&lt;script&gt;", "0.5000", "the file cannot be read", "a &lt; 'b'", "nothing like it", "base64,anBlZw=="] {
+        for part in
+            ["&lt;script&gt;", "0.5000", "the file cannot be read", "a &lt; 'b'", "nothing like it", "base64,anBlZw=="]
+        {
             assert!(html.contains(part), "no {part} in {html}");
         }
         assert!(!SearchPage::default().to_html().contains("Only where"));

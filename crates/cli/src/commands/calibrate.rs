@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result};
 use clap::Args;
 use kinsight_index::{Calibration, CalibrationRates, GraphSettings, ImageEmbedder, Index, Listing, Samples};
-use kinsight_train::report::{Chart, Curve, Quantity, Report};
+use kinsight_report::calibration::CalibrationPage;
+use kinsight_report::run::{Chart, Curve, Quantity};
 
 use super::index::sync;
 use super::settings::use_threads;
@@ -75,7 +76,7 @@ pub fn run(arguments: &CalibrateArgs) -> Result<()> {
     index.writer()?.set_calibration(Some(calibration.clone()))?;
     if let Some(path) = &arguments.html {
         let text = page(&calibration, &arguments.index.display().to_string()).to_html();
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        kinsight_files::write(path, text.as_bytes())?;
         eprintln!("wrote {}", path.display());
     }
     if arguments.json {
@@ -140,7 +141,7 @@ fn print(calibration: &Calibration) {
     }
 }
 
-fn page(calibration: &Calibration, index: &str) -> Report {
+fn page(calibration: &Calibration, index: &str) -> CalibrationPage {
     let curve = |name: &str, value: fn(&kinsight_index::calibration::CurvePoint) -> f64| Curve {
         name: name.to_owned(),
         points: calibration.curve.iter().rev().map(|point| (point.threshold, value(point))).collect(),
@@ -155,7 +156,7 @@ fn page(calibration: &Calibration, index: &str) -> Report {
         ],
         ..Chart::default()
     };
-    Report {
+    CalibrationPage {
         title: "What a score means".into(),
         subtitle: format!(
             "{index}: duplicate from {:.4}, same from {:.4}, similar from {:.4}; measured on {} images of {} labels, {} pairs",
@@ -168,6 +169,5 @@ fn page(calibration: &Calibration, index: &str) -> Report {
         ),
         created: format!("kinsight {}", env!("CARGO_PKG_VERSION")),
         charts: vec![rates],
-        ..Report::default()
     }
 }

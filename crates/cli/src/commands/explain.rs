@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use burn::tensor::{Device, Tensor, TensorData};
 use clap::Args;
-use kinsight_data::{DecodeLimits, EvalTransform, Preprocess, RgbImage, Scratch, Split, decode_file};
+use kinsight_data::{DecodeLimits, EvalTransform, Preprocess, RgbImage, Scratch, decode_file};
+use kinsight_model::explain::{Trace, prompt_attention, trace};
 use kinsight_model::finetuned::{load_fine_tuned, read_info};
 use kinsight_model::weights::write_atomically;
 use kinsight_model::{Backbone, Encoder};
-use kinsight_server::explanation::{Explanation, ProxyShare, draw_png, explanation_page};
+use kinsight_report::explanation::{Evidence, Explanation, ProxyShare, draw_png, explanation_page};
 use kinsight_train::run::RunFolder;
 
 use super::settings::use_threads;
@@ -68,7 +69,7 @@ pub fn run(arguments: &ExplainArgs) -> Result<()> {
     let [first, second] = pictures;
     let (first, second) = (first?, second?);
     let prepared = [prepare(&first, preprocess)?, prepare(&second, preprocess)?];
-    let explanation = Explanation::of(&encoder, &preprocess, [&first, &second], [&prepared[0], &prepared[1]])?;
+    let explanation = explain(&encoder, &preprocess, [&first, &second], [&prepared[0], &prepared[1]])?;
     let proxies = match &arguments.run {
         Some(run) => proxy_shares(&RunFolder::at(run), &encoder, &prepared)?,
         None => Vec::new(),
@@ -105,6 +106,28 @@ pub fn run(arguments: &ExplainArgs) -> Result<()> {
         println!("wrote {}", out.display());
     }
     Ok(())
+}
+
+/// Why the model finds two pictures similar; `prepared` are the pictures as `preprocess` makes them.
+fn explain(
+    encoder: &Encoder,
+    preprocess: &Preprocess,
+    pictures: [&RgbImage; 2],
+    prepared: [&[f32]; 2],
+) -> Result<Explanation> {
+    let traces = [trace(encoder, prepared[0])?, trace(encoder, prepared[1])?];
+    let found = traces[0].evidence(&traces[1]);
+    let attention = |trace: &Trace| trace.last_attention().map(|map| map.patches.clone()).unwrap_or_default();
+    let evidence = Evidence {
+        similarity: found.similarity,
+        rest: found.rest,
+        grid: found.grid,
+        patches: found.patches,
+        by_patch: [found.from_first, found.from_second],
+        attention: traces.each_ref().map(attention),
+        prompts: [prompt_attention(encoder, prepared[0])?, prompt_attention(encoder, prepared[1])?],
+    };
+    Ok(Explanation::new(evidence, pictures.map(|picture| (picture.width(), picture.height())), preprocess))
 }
 
 #[derive(Clone, Copy)]
@@ -161,12 +184,7 @@ fn prepare(picture: &RgbImage, preprocess: Preprocess) -> Result<Vec<f32>> {
 
 /// The proxies along which both pictures lie, those that give most first.
 fn proxy_shares(run: &RunFolder, encoder: &Encoder, prepared: &[Vec<f32>; 2]) -> Result<Vec<ProxyShare>> {
-    let config = run.read_config()?;
-    let Some(proxies) = run.class_proxies(&config)? else { return Ok(Vec::new()) };
-    // The training images may not be there any more: then a class has its number.
-    let split = Split::load(&config.data.path, config.data.split, config.data.allow_overlap);
-    let names = split.map(|split| split.train.class_names).unwrap_or_default();
-    let name = |class: usize| names.get(class).cloned().unwrap_or_else(|| format!("class {class}"));
+    let Some(proxies) = run.class_proxies()? else { return Ok(Vec::new()) };
     let side = encoder.backbone.config.image_size;
     let data = TensorData::new(prepared.concat(), [2, 3, side, side]);
     let embeddings: Vec<f32> =
@@ -174,12 +192,10 @@ fn proxy_shares(run: &RunFolder, encoder: &Encoder, prepared: &[Vec<f32>; 2]) ->
     let (first, second) = embeddings.split_at(embeddings.len() / 2);
     let along = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let mut shares: Vec<ProxyShare> = proxies
-        .iter()
-        .enumerate()
-        .filter(|(_, proxy)| proxy.len() == first.len())
+        .named()
         .map(|(class, proxy)| {
             let similarity = [along(first, proxy), along(second, proxy)];
-            ProxyShare { class: name(class), similarity, share: similarity[0] * similarity[1] }
+            ProxyShare { class, similarity, share: similarity[0] * similarity[1] }
         })
         .filter(|proxy| proxy.similarity.iter().all(|similarity| *similarity > 0.0))
         .collect();

@@ -46,7 +46,8 @@ const UNREADABLE: &str = "No picture can be decoded from these files, so nothing
                           again, or remove them.";
 const LEAKS: &str = "On both sides of the split, pictures by file or by looks: a model may know its test by heart. Keep each on one \
                      side.";
-const CONFLICTS: &str = "Copies of one picture under different labels: where a picture has one class, at most one of them is right.";
+const CONFLICTS: &str =
+    "Copies of one picture under different labels: where a picture has one class, at most one of them is right.";
 const EQUAL: &str = "Files with the same bytes. Keep one of each group.";
 const NEAR: &str = "Other files of the same picture: resized, recompressed, brighter or mirrored. In a test they are found too \
                     easily.";

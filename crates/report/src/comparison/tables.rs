@@ -2,15 +2,14 @@
 
 use std::fmt::Write;
 
-use super::figures::{Comparison, ComparisonRow, MeanDeviation};
-use crate::report::number::Count;
+use super::{Comparison, ComparisonRow, MeanDeviation};
+use crate::number::Count;
 
 /// Metrics that have a column, with their headings.
-pub(super) const COLUMNS: [(&str, &str); 4] =
-    [("recall@1", "R@1"), ("recall@2", "R@2"), ("recall@4", "R@4"), ("map@r", "MAP@R")];
+const COLUMNS: [(&str, &str); 4] = [("recall@1", "R@1"), ("recall@2", "R@2"), ("recall@4", "R@4"), ("map@r", "MAP@R")];
 
 /// `94.3 ± 0.4`, in percent.
-pub(super) fn percent(value: Option<&MeanDeviation>) -> String {
+fn percent(value: Option<&MeanDeviation>) -> String {
     match value {
         None => "-".into(),
         Some(MeanDeviation { mean, deviation: None }) => format!("{:.1}", 100.0 * mean),
@@ -20,11 +19,11 @@ pub(super) fn percent(value: Option<&MeanDeviation>) -> String {
     }
 }
 
-pub(super) fn plain(value: Option<&MeanDeviation>, digits: usize) -> String {
+fn plain(value: Option<&MeanDeviation>, digits: usize) -> String {
     value.map_or_else(|| "-".into(), |value| format!("{:.digits$}", value.mean))
 }
 
-pub(super) fn memory(row: &ComparisonRow) -> String {
+fn memory(row: &ComparisonRow) -> String {
     row.peak_memory_bytes.map_or_else(|| "-".into(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6))
 }
 
@@ -44,86 +43,91 @@ pub(super) fn cells(row: &ComparisonRow) -> Vec<String> {
 pub(super) const HEADINGS: [&str; 10] =
     ["R@1", "R@2", "R@4", "MAP@R", "trained", "share", "images/s", "seconds", "peak memory", "seeds"];
 
-/// The whole comparison as Markdown.
-pub(super) fn markdown(comparison: &Comparison) -> String {
-    let escape = |text: &str| text.replace('|', "\\|").replace('<', "&lt;");
-    let mut text = format!("# {}\n\n", escape(&comparison.title));
-    for (what, value) in &comparison.facts {
-        let _ = writeln!(text, "- {}: {}", escape(what), escape(value));
-    }
-    let _ = writeln!(text, "\n| method | {} |", HEADINGS.join(" | "));
-    let _ = writeln!(text, "|---|{}", "---|".repeat(HEADINGS.len()));
-    for row in &comparison.rows {
-        let _ = writeln!(text, "| {} | {} |", escape(&row.name), cells(row).join(" | "));
-    }
-    text.push_str("\nScores in percent, mean ± standard deviation over seeds, after the last epoch.\n");
-    for (metric, heading) in [("map@r", "MAP@R"), ("recall@1", "R@1")] {
-        let names: Vec<String> = comparison.rows.iter().map(|row| escape(&row.name)).collect();
-        let _ = writeln!(text, "\n## Differences in {heading}\n\n| row less column | {} |", names.join(" | "));
-        let _ = writeln!(text, "|---|{}", "---|".repeat(names.len()));
-        for (row, name) in names.iter().enumerate() {
-            let cell = |minus: usize| match comparison.difference(metric, row, minus) {
-                Some((mean, real)) => format!("{:+.1}{}", 100.0 * mean, if real { " *" } else { "" }),
-                None => String::new(),
-            };
-            let cells: Vec<String> = (0..names.len()).map(cell).collect();
-            let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+impl Comparison {
+    /// The whole comparison as Markdown.
+    #[must_use]
+    pub fn to_markdown(&self) -> String {
+        let escape = |text: &str| text.replace('|', "\\|").replace('<', "&lt;");
+        let mut text = format!("# {}\n\n", escape(&self.title));
+        for (what, value) in &self.facts {
+            let _ = writeln!(text, "- {}: {}", escape(what), escape(value));
         }
+        let _ = writeln!(text, "\n| method | {} |", HEADINGS.join(" | "));
+        let _ = writeln!(text, "|---|{}", "---|".repeat(HEADINGS.len()));
+        for row in &self.rows {
+            let _ = writeln!(text, "| {} | {} |", escape(&row.name), cells(row).join(" | "));
+        }
+        let _ = writeln!(text, "\n{}", self.what_scores_are());
+        for (metric, heading) in [("map@r", "MAP@R"), ("recall@1", "R@1")] {
+            let names: Vec<String> = self.rows.iter().map(|row| escape(&row.name)).collect();
+            let _ = writeln!(text, "\n## Differences in {heading}\n\n| row less column | {} |", names.join(" | "));
+            let _ = writeln!(text, "|---|{}", "---|".repeat(names.len()));
+            for (row, name) in names.iter().enumerate() {
+                let cell = |minus: usize| match self.difference(metric, row, minus) {
+                    Some((mean, marked)) => format!("{:+.1}{}", 100.0 * mean, if marked { " *" } else { "" }),
+                    None => String::new(),
+                };
+                let cells: Vec<String> = (0..names.len()).map(cell).collect();
+                let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+            }
+        }
+        let _ = writeln!(text, "\n\\* {}", escape(&self.notes.join(" ")));
+        for (run, reason) in &self.missing {
+            let _ = writeln!(text, "\nMissing: {} ({})", escape(run), escape(reason));
+        }
+        text
     }
-    text.push_str(
-        "\n\\* the 95 % interval of a paired bootstrap over queries, each query's score averaged over seeds, leaves out \
-         zero. It says whether other photos of these classes would show the difference, not whether other seeds or other \
-         classes would.\n",
-    );
-    for (run, reason) in &comparison.missing {
-        let _ = writeln!(text, "\nMissing: {} ({})", escape(run), escape(reason));
-    }
-    text
-}
 
-/// One line a row: means and deviations as fractions.
-pub(super) fn csv(comparison: &Comparison) -> String {
-    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-    let mut text = "method,seeds".to_string();
-    for (metric, _) in COLUMNS {
-        let _ = write!(text, ",{metric},{metric} deviation");
-    }
-    text.push_str(",trained parameters,share,images per second,seconds,peak memory bytes\n");
-    for row in &comparison.rows {
-        let _ = write!(text, "{},{}", quoted(&row.name), row.seeds);
+    /// As CSV, one line for each row: means and deviations as fractions.
+    #[must_use]
+    pub fn to_csv(&self) -> String {
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
         let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+        let mut text = "method,seeds".to_string();
         for (metric, _) in COLUMNS {
-            let value = row.metrics.get(metric);
-            let deviation = value.and_then(|value| value.deviation);
-            let _ = write!(text, ",{},{}", number(value.map(|value| value.mean)), number(deviation));
+            let _ = write!(text, ",{metric},{metric} deviation");
         }
-        let _ = writeln!(
-            text,
-            ",{},{},{},{},{}",
-            row.trainable,
-            row.trainable_share,
-            number(row.images_per_second.map(|value| value.mean)),
-            number(row.seconds.map(|value| value.mean)),
-            row.peak_memory_bytes.map_or_else(String::new, |bytes| bytes.to_string())
-        );
+        text.push_str(",trained parameters,share,images per second,seconds,peak memory bytes\n");
+        for row in &self.rows {
+            let _ = write!(text, "{},{}", quoted(&row.name), row.seeds);
+            for (metric, _) in COLUMNS {
+                let value = row.metrics.get(metric);
+                let deviation = value.and_then(|value| value.deviation);
+                let _ = write!(text, ",{},{}", number(value.map(|value| value.mean)), number(deviation));
+            }
+            let _ = writeln!(
+                text,
+                ",{},{},{},{},{}",
+                row.trainable,
+                row.trainable_share,
+                number(row.images_per_second.map(|value| value.mean)),
+                number(row.seconds.map(|value| value.mean)),
+                row.peak_memory_bytes.map_or_else(String::new, |bytes| bytes.to_string())
+            );
+        }
+        text
     }
-    text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::compare::figures::tests::example;
+    use crate::comparison::tests::example;
 
     #[test]
-    fn the_tables_show_every_row_and_mark_what_is_real() {
-        let text = markdown(&example());
-        for part in
-            ["| zero-shot | 50.0 |", "| VPT &lt;b> | 91.0 ± 1.7 |", "+41.0 *", "+0.0 |", "Missing: Full, seed 2"]
-        {
+    fn the_tables_show_every_row_and_mark_what_excludes_zero() {
+        let text = example().to_markdown();
+        let parts = [
+            "| zero-shot | 50.0 |",
+            "| VPT &lt;b> | 91.0 ± 1.7 |",
+            "+41.0 *",
+            "+0.0 |",
+            "Missing: Full, seed 2",
+            "A note.",
+        ];
+        for part in parts {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }
-        let csv = csv(&example());
+        let csv = example().to_csv();
         assert_eq!(csv.lines().count(), 4);
         let columns = csv.lines().map(|line| line.split(',').count()).collect::<Vec<_>>();
         assert!(columns.iter().all(|count| *count == columns[0]), "{csv}");

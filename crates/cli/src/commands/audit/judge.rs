@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
+use kinsight_audit::{Embedded, Images};
 use kinsight_data::inspect::Inspection;
-use kinsight_data::{Dataset, Preprocess, Split};
+use kinsight_data::{Dataset, Preprocess};
 use kinsight_model::backbone::registry::BUILT_IN;
 use kinsight_model::embedder::{EmbedOptions, embed_dataset};
 use kinsight_model::finetuned::{load_fine_tuned, read_info};
@@ -16,7 +17,6 @@ use kinsight_train::TrainConfig;
 use kinsight_train::run::RunFolder;
 
 use super::AuditArgs;
-use super::images::Images;
 use crate::commands::settings::apply;
 use crate::progress::counting_bar;
 
@@ -29,14 +29,6 @@ pub struct Judge {
     encoder: Encoder,
     device: Device,
     run: Option<(RunFolder, TrainConfig)>,
-}
-
-/// Embeddings of the images that could be read.
-pub struct Judged {
-    /// Unit rows.
-    pub embeddings: UnitEmbeddings,
-    /// Which image each row is.
-    pub images: Vec<usize>,
 }
 
 impl Judge {
@@ -74,7 +66,12 @@ impl Judge {
     }
 
     /// Embeds what can be read; none with fewer than two images.
-    pub fn embed(&self, images: &Images, inspections: &[Inspection], arguments: &AuditArgs) -> Result<Option<Judged>> {
+    pub fn embed(
+        &self,
+        images: &Images,
+        inspections: &[Inspection],
+        arguments: &AuditArgs,
+    ) -> Result<Option<Embedded>> {
         let readable: Vec<usize> =
             (0..images.items.len()).filter(|index| inspections[*index].picture.is_ok()).collect();
         if readable.len() < 2 {
@@ -92,7 +89,7 @@ impl Judge {
         });
         bar.finish_and_clear();
         let embedded = embedded?;
-        Ok(Some(Judged {
+        Ok(Some(Embedded {
             embeddings: UnitEmbeddings::new(embedded.values, embedded.dim)?,
             images: embedded.indices.into_iter().map(|index| readable[index]).collect(),
         }))
@@ -100,21 +97,11 @@ impl Judge {
 
     /// The run's proxies by label, for the classes it was trained on.
     pub fn proxies(&self, images: &Images) -> Result<BTreeMap<i64, Vec<f32>>> {
-        let Some((folder, config)) = &self.run else { return Ok(BTreeMap::new()) };
-        let Some(proxies) = folder.class_proxies(config)? else { return Ok(BTreeMap::new()) };
-        let trained = match Split::load(&config.data.path, config.data.split, true) {
-            Ok(split) if split.train.class_names.len() == proxies.len() => split.train.class_names,
-            // The images that the run was trained on are gone or changed: nobody knows whose proxy is whose.
-            _ => {
-                eprintln!(
-                    "warning: the training classes of the run cannot be read any more; labels are judged without its proxies"
-                );
-                return Ok(BTreeMap::new());
-            }
-        };
+        let Some((folder, _)) = &self.run else { return Ok(BTreeMap::new()) };
+        let Some(proxies) = folder.class_proxies()? else { return Ok(BTreeMap::new()) };
         let labels: BTreeMap<&str, i64> =
             images.class_names.iter().enumerate().map(|(label, name)| (name.as_str(), label as i64)).collect();
-        let known = trained.iter().zip(proxies).filter_map(|(name, proxy)| Some((*labels.get(name.as_str())?, proxy)));
+        let known = proxies.by_class().filter_map(|(name, proxy)| Some((*labels.get(name)?, proxy)));
         Ok(known.collect())
     }
 }

@@ -209,7 +209,8 @@ impl Search<'_> {
         if let Some(path) = self.arguments.html.clone().or_else(default) {
             let paths: Vec<&Path> = queries.iter().map(|query| query.path.as_path()).collect();
             let calibration = self.index.manifest().calibration.as_ref();
-            page::write(&path, &paths, self.arguments.condition.as_deref(), hits, calibration)?;
+            let page = page::page(&paths, self.arguments.condition.as_deref(), hits, calibration);
+            kinsight_files::write(&path, page.to_html().as_bytes())?;
             eprintln!("wrote {}", path.display());
             if self.arguments.open {
                 page::open(&path);

@@ -5,11 +5,12 @@ use kinsight_data::{DecodeLimits, EvalTransform, Scratch, decode_file};
 use kinsight_model::explain::{Trace, trace};
 use kinsight_model::{Encoder, ModelError};
 
+use kinsight_report::Picture;
+use kinsight_report::run::ExplainedPair;
+use kinsight_report::run::samples::{Rankings, Samples};
+
 use super::RunReport;
-use super::pictures::labeled;
-use super::rankings::Rankings;
 use crate::error::TrainError;
-use crate::report::{Explanation, Picture};
 
 /// Pairs of each end.
 const ENDS: usize = 3;
@@ -17,20 +18,19 @@ const ENDS: usize = 3;
 const MAX_GRID: usize = 16;
 const SIDE_PX: u32 = 224;
 
-pub(super) fn explain(report: &RunReport<'_>, rankings: &Rankings<'_>) -> Result<Vec<Explanation>, TrainError> {
-    let (Some((encoder, preprocess)), Some(method)) = (report.encoder, rankings.featured()) else {
-        return Ok(Vec::new());
-    };
+pub(super) fn explain(
+    report: &RunReport<'_>,
+    rankings: &Rankings<'_>,
+    samples: &Samples<'_>,
+) -> Result<Vec<ExplainedPair>, TrainError> {
+    let Some((encoder, preprocess)) = report.encoder else { return Ok(Vec::new()) };
     let transform = EvalTransform::new(preprocess)?;
-    let (worst, best) = rankings.ends(ENDS);
+    let open = |row: usize| open(report, encoder, &transform, samples, row);
     let mut explanations = Vec::new();
-    for place in best.into_iter().chain(worst) {
-        let (query, Some(hit)) = (rankings.queries[place], method.found[place].first()) else { continue };
-        let answer = hit.index() as usize;
-        let opened = (open(report, encoder, &transform, query)?, open(report, encoder, &transform, answer)?);
+    for (query, answer, correct) in rankings.worth_explaining(ENDS) {
         // An image that was readable when it was measured may be gone now.
-        if let (Some(query_seen), Some(answer_seen)) = opened {
-            explanations.push(pair(query_seen, answer_seen, method.same_class(query, answer)));
+        if let (Some(query_seen), Some(answer_seen)) = (open(query)?, open(answer)?) {
+            explanations.push(pair(query_seen, answer_seen, correct));
         }
     }
     Ok(explanations)
@@ -46,6 +46,7 @@ fn open(
     report: &RunReport<'_>,
     encoder: &Encoder,
     transform: &EvalTransform,
+    samples: &Samples<'_>,
     row: usize,
 ) -> Result<Option<Seen>, TrainError> {
     let index = report.zero_shot.indices[row];
@@ -61,15 +62,15 @@ fn open(
         Err(error) => return Err(error.into()),
     };
     let jpeg = thumbnail(&transform.seen(&values)?, SIDE_PX);
-    Ok(Some(Seen { picture: labeled(report.test, index, jpeg), trace }))
+    Ok(Some(Seen { picture: samples.labeled(index, jpeg), trace }))
 }
 
-fn pair(query: Seen, answer: Seen, correct: bool) -> Explanation {
+fn pair(query: Seen, answer: Seen, correct: bool) -> ExplainedPair {
     let evidence = query.trace.evidence(&answer.trace);
     let coarse = Coarse::of(evidence.grid);
     let attention = |trace: &Trace| trace.last_attention().map(|map| map.patches.clone()).unwrap_or_default();
     let prompts = query.trace.last_attention().map_or(0.0, |map| map.prompts.iter().sum::<f32>());
-    Explanation {
+    ExplainedPair {
         correct,
         similarity: evidence.similarity,
         rest: evidence.rest,

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
 use kinsight_data::inspect::{DuplicateConfig, Inspection, NearPair, equal_files, near_duplicates};
-use kinsight_retrieval::{ClassDiversity, KnnConfig, Neighbors, class_diversity, outliers, search_self, suspects};
+use kinsight_retrieval::{
+    ClassDiversity, KnnConfig, Neighbors, UnitEmbeddings, class_diversity, outliers, search_self, suspects,
+};
 
-use super::AuditArgs;
-use super::images::Images;
-use super::judge::Judged;
+use crate::AuditError;
+use crate::images::Images;
 
 /// Neighbors that vote on a label.
 const NEIGHBORS: usize = 10;
@@ -19,23 +19,55 @@ const SMALL_PX: u32 = 64;
 /// An image this many times as long as wide loses most of itself in a square crop.
 const LONG: f64 = 4.0;
 
+/// What counts as a finding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AuditSettings {
+    /// Small gray copies must correlate this much to be the same picture, in `[0, 1]`.
+    pub min_correlation: f64,
+    /// How sure a suspected label must be to be listed.
+    pub min_label_score: f64,
+    /// Robust standard deviations below the usual similarity that make an outlier.
+    pub outlier_deviations: f64,
+}
+
+/// Embeddings of the images that could be read.
+#[derive(Debug)]
+pub struct Embedded {
+    /// Unit rows.
+    pub embeddings: UnitEmbeddings,
+    /// Which image each row is.
+    pub images: Vec<usize>,
+}
+
 /// Kinds of findings, gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FindingKind {
+    /// A file without a readable picture.
     Unreadable,
+    /// A picture on both sides of the split.
     Leakage,
+    /// A class on both sides of the split.
     SharedClass,
+    /// Copies of one picture under different labels.
     Conflict,
+    /// Files with the same bytes.
     SameFile,
+    /// Other files of the same picture.
     SamePicture,
+    /// A label in doubt.
     Label,
+    /// An image far from its neighbors.
     Outlier,
+    /// A small or very long image.
     Size,
+    /// A class with a single image.
     SmallClass,
+    /// A class without an image.
     EmptyClass,
 }
 
 impl FindingKind {
+    /// All of them, gravest first.
     pub const ALL: [Self; 11] = [
         Self::Unreadable,
         Self::Leakage,
@@ -102,10 +134,15 @@ pub struct Copies {
 /// A label in doubt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelFinding {
+    /// The image.
     pub image: usize,
+    /// The class that it seems to be of.
     pub suggested: String,
+    /// How sure: from vote and margin.
     pub score: f64,
+    /// Share of its neighbors' votes for that class, in `[0, 1]`.
     pub vote: f64,
+    /// How much more similar it is to the center of that class than to the center of its own.
     pub margin: f64,
     /// Its nearest images, nearest first.
     pub neighbors: Vec<usize>,
@@ -114,6 +151,7 @@ pub struct LabelFinding {
 /// Everything that was found.
 #[derive(Debug, Default)]
 pub struct Findings {
+    /// Image and why it cannot be read.
     pub unreadable: Vec<(usize, String)>,
     /// Same bytes.
     pub equal: Vec<Copies>,
@@ -123,6 +161,7 @@ pub struct Findings {
     pub leaks: Vec<Copies>,
     /// Of either kind, under different labels.
     pub conflicts: Vec<Copies>,
+    /// Labels in doubt, surest first.
     pub labels: Vec<LabelFinding>,
     /// Image, similarity to its neighbors, deviations below the usual.
     pub outliers: Vec<(usize, f64, f64)>,
@@ -130,22 +169,30 @@ pub struct Findings {
     pub sizes: Vec<(usize, String)>,
     /// Label and images of each class, smallest first.
     pub classes: Vec<(usize, usize)>,
-    /// By label.
+    /// Mean cosine distance of the pairs of a class, by label.
     pub diversity: BTreeMap<i64, f64>,
+    /// Classes with a single image.
     pub small_classes: Vec<String>,
+    /// Classes on both sides of the split.
     pub shared_classes: Vec<String>,
+    /// Classes without an image.
     pub empty_classes: Vec<String>,
 }
 
 impl Findings {
     /// Brings together what files, embeddings and labels say.
+    ///
+    /// `inspections` are one for each image; `proxies`, by label, are those of a model that was trained on the class.
+    ///
+    /// # Errors
+    /// [`AuditError::Retrieval`] if the embeddings cannot be compared.
     pub fn of(
         images: &Images,
         inspections: &[Inspection],
-        judged: Option<Judged>,
-        proxies: BTreeMap<i64, Vec<f32>>,
-        arguments: &AuditArgs,
-    ) -> Result<Self> {
+        embedded: Option<&Embedded>,
+        proxies: &BTreeMap<i64, Vec<f32>>,
+        settings: AuditSettings,
+    ) -> Result<Self, AuditError> {
         let mut findings = Self {
             unreadable: unreadable(inspections),
             sizes: odd_sizes(inspections),
@@ -154,13 +201,13 @@ impl Findings {
             ..Self::default()
         };
         let mut candidates = Vec::new();
-        if let Some(judged) = &judged {
+        if let Some(embedded) = embedded {
             let config = KnnConfig { k: NEIGHBORS, ..KnnConfig::default() };
-            let neighbors = search_self(&judged.embeddings, &config)?;
-            candidates = alike(judged, &neighbors);
-            findings.judge(images, judged, &neighbors, &proxies, arguments)?;
+            let neighbors = search_self(&embedded.embeddings, &config)?;
+            candidates = alike(embedded, &neighbors);
+            findings.judge(images, embedded, &neighbors, proxies, settings)?;
         }
-        let config = DuplicateConfig { min_correlation: arguments.min_correlation, ..DuplicateConfig::default() };
+        let config = DuplicateConfig { min_correlation: settings.min_correlation, ..DuplicateConfig::default() };
         findings.copies(images, inspections, &near_duplicates(inspections, candidates, &config));
         if images.is_labeled() {
             findings.count_classes(images);
@@ -189,34 +236,34 @@ impl Findings {
     fn judge(
         &mut self,
         images: &Images,
-        judged: &Judged,
+        embedded: &Embedded,
         neighbors: &Neighbors,
         proxies: &BTreeMap<i64, Vec<f32>>,
-        arguments: &AuditArgs,
-    ) -> Result<()> {
-        let found = outliers(&judged.embeddings, neighbors, arguments.outlier_deviations)?;
+        settings: AuditSettings,
+    ) -> Result<(), AuditError> {
+        let found = outliers(&embedded.embeddings, neighbors, settings.outlier_deviations)?;
         self.outliers = found
             .into_iter()
-            .map(|outlier| (judged.images[outlier.row], outlier.similarity, outlier.deviations))
+            .map(|outlier| (embedded.images[outlier.row], outlier.similarity, outlier.deviations))
             .collect();
         if !images.is_labeled() {
             return Ok(());
         }
-        let labels: Vec<i64> = judged.images.iter().map(|image| i64::from(images.items[*image].label)).collect();
-        let found = suspects(&judged.embeddings, &labels, neighbors, proxies)?;
+        let labels: Vec<i64> = embedded.images.iter().map(|image| i64::from(images.items[*image].label)).collect();
+        let found = suspects(&embedded.embeddings, &labels, neighbors, proxies)?;
         self.labels = found
             .into_iter()
-            .filter(|suspect| suspect.score >= arguments.min_label_score)
+            .filter(|suspect| suspect.score >= settings.min_label_score)
             .map(|suspect| LabelFinding {
-                image: judged.images[suspect.row],
+                image: embedded.images[suspect.row],
                 suggested: images.class_names.get(suspect.suggested as usize).cloned().unwrap_or_default(),
                 score: suspect.score,
                 vote: suspect.vote,
                 margin: suspect.margin,
-                neighbors: neighbors.row(suspect.row).iter().map(|hit| judged.images[hit.index() as usize]).collect(),
+                neighbors: neighbors.row(suspect.row).iter().map(|hit| embedded.images[hit.index() as usize]).collect(),
             })
             .collect();
-        let diversity = class_diversity(&judged.embeddings, &labels)?;
+        let diversity = class_diversity(&embedded.embeddings, &labels)?;
         let known = |class: &ClassDiversity| Some((class.label, class.diversity?));
         self.diversity = diversity.iter().filter_map(known).collect();
         Ok(())
@@ -277,11 +324,11 @@ fn odd_sizes(inspections: &[Inspection]) -> Vec<(usize, String)> {
 }
 
 /// Pairs of images that lie so near each other that they may be the same picture.
-fn alike(judged: &Judged, neighbors: &Neighbors) -> Vec<(usize, usize)> {
-    let rows = judged.images.iter().zip(neighbors.rows());
+fn alike(embedded: &Embedded, neighbors: &Neighbors) -> Vec<(usize, usize)> {
+    let rows = embedded.images.iter().zip(neighbors.rows());
     let of_row = rows.flat_map(|(image, hits)| {
         let near = hits.iter().filter(|hit| hit.score() >= COPY_SIMILARITY);
-        near.map(move |hit| (*image, judged.images[hit.index() as usize]))
+        near.map(move |hit| (*image, embedded.images[hit.index() as usize]))
     });
     of_row.collect()
 }

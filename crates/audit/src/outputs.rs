@@ -1,23 +1,16 @@
 //! The findings as CSV to act on, as JSON, and in a few lines on the terminal.
 
-use std::fs;
-use std::path::Path;
+use std::fmt::Write as _;
 
-use anyhow::{Context, Result};
 use kinsight_data::inspect::Inspection;
-use kinsight_model::weights::write_atomically;
 use serde_json::{Value, json};
 
-use super::findings::{Copies, FindingKind, Findings};
-use super::images::Images;
+use crate::AuditError;
+use crate::findings::{Copies, FindingKind, Findings};
+use crate::images::Images;
 
-/// Writes a file of the audit beside its target, synced and renamed; makes its folder.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
-    }
-    Ok(write_atomically(path, bytes)?)
-}
+/// Labels in doubt that the summary names.
+const SUSPECTS: usize = 5;
 
 /// One row of the CSV.
 struct Row {
@@ -30,12 +23,15 @@ struct Row {
     detail: String,
 }
 
-/// Writes every finding, one image a row.
+/// Every finding as CSV, with a row for each image of it.
 ///
 /// ```text
 /// finding,group,path,class,split,suggestion,score,detail
 /// ```
-pub fn write_csv(path: &Path, findings: &Findings, images: &Images) -> Result<()> {
+///
+/// # Errors
+/// [`AuditError::Csv`] if a row cannot be written.
+pub fn to_csv(findings: &Findings, images: &Images) -> Result<Vec<u8>, AuditError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(["finding", "group", "path", "class", "split", "suggestion", "score", "detail"])?;
     for row in rows(findings, images) {
@@ -51,7 +47,7 @@ pub fn write_csv(path: &Path, findings: &Findings, images: &Images) -> Result<()
             &row.detail,
         ])?;
     }
-    write(path, &writer.into_inner().context("cannot finish the CSV")?)
+    Ok(writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))?)
 }
 
 fn rows(findings: &Findings, images: &Images) -> Vec<Row> {
@@ -122,7 +118,7 @@ fn advice(kind: FindingKind, place: usize, image: usize, copies: &Copies, images
 }
 
 /// The findings as JSON.
-pub fn json(findings: &Findings, images: &Images, inspections: &[Inspection]) -> Result<String> {
+pub fn to_json(findings: &Findings, images: &Images, inspections: &[Inspection]) -> Value {
     let counts: serde_json::Map<String, Value> =
         FindingKind::ALL.into_iter().map(|kind| (kind.name().to_string(), json!(findings.count(kind)))).collect();
     let list: Vec<Value> = rows(findings, images)
@@ -148,39 +144,32 @@ pub fn json(findings: &Findings, images: &Images, inspections: &[Inspection]) ->
             json!({ "class": images.class_names[*label], "images": count, "diversity": diversity })
         })
         .collect();
-    let value = json!({
+    json!({
         "images": images.items.len(),
         "bytes": inspections.iter().map(|inspection| inspection.bytes).sum::<u64>(),
         "counts": counts,
         "findings": list,
         "classes": classes,
-    });
-    Ok(serde_json::to_string_pretty(&value)?)
+    })
 }
 
-/// Prints how many there are of each kind, and the surest suspicions.
-pub fn print_summary(findings: &Findings, images: &Images) {
+/// How many findings there are of each kind, and the surest suspicions, in lines for a terminal.
+pub fn summary(findings: &Findings, images: &Images) -> String {
     let classes = if images.is_labeled() { format!(" of {} classes", images.class_names.len()) } else { String::new() };
-    println!("{} images{classes}", images.items.len());
-    for kind in FindingKind::ALL {
-        let count = findings.count(kind);
-        if count > 0 {
-            println!("  {count:>6}  {}", kind.words(count));
-        }
+    let mut text = format!("{} images{classes}\n", images.items.len());
+    let counts = FindingKind::ALL.map(|kind| (kind, findings.count(kind)));
+    for (kind, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        let _ = writeln!(text, "  {count:>6}  {}", kind.words(count));
     }
-    if FindingKind::ALL.into_iter().all(|kind| findings.count(kind) == 0) {
-        println!("  nothing found");
+    if counts.iter().all(|(_, count)| *count == 0) {
+        text.push_str("  nothing found\n");
     }
     if !findings.labels.is_empty() {
-        println!("labels most in doubt");
-        for label in findings.labels.iter().take(5) {
-            println!(
-                "  {:5.2}  {}: {} or rather {}",
-                label.score,
-                images.items[label.image].path.display(),
-                images.class(label.image),
-                label.suggested
-            );
-        }
+        text.push_str("labels most in doubt\n");
     }
+    for label in findings.labels.iter().take(SUSPECTS) {
+        let (path, class) = (images.items[label.image].path.display(), images.class(label.image));
+        let _ = writeln!(text, "  {:5.2}  {path}: {class} or rather {}", label.score, label.suggested);
+    }
+    text
 }

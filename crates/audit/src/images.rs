@@ -3,15 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::Result;
 use kinsight_data::dataset::{Item, image_files};
 use kinsight_data::{DataError, Dataset, Split, SplitRule};
-use kinsight_train::TrainConfig;
-
-use super::AuditArgs;
-use crate::commands::settings::split_rule;
 
 /// Images of one or two sides of a split.
+#[derive(Debug)]
 pub struct Images {
     /// All images; the label is an index into `class_names`.
     pub items: Vec<Item>,
@@ -28,25 +24,24 @@ pub struct Images {
 }
 
 impl Images {
-    pub fn load(arguments: &AuditArgs, run: Option<&TrainConfig>) -> Result<Self> {
-        let path = &arguments.dir;
+    /// The images at `path`, divided by `asked` or, without it, as the path says of itself.
+    ///
+    /// # Errors
+    /// [`DataError`] if there is nothing at `path`, or it cannot be divided as asked.
+    pub fn load(path: &Path, asked: Option<SplitRule>) -> Result<Self, DataError> {
         if !path.exists() {
-            return Err(DataError::NotFound { path: path.clone() }.into());
+            return Err(DataError::NotFound { path: path.to_owned() });
         }
-        let of_run = run
-            .filter(|config| config.data.path == *path)
-            .map(|config| config.data.split.unwrap_or_else(|| SplitRule::detect(path)));
-        let asked = arguments.split.map(|split| split_rule(split, arguments.seed)).or(of_run);
         match asked.unwrap_or_else(|| SplitRule::detect(path)) {
             // Halves are a default of training, not a property of the data: leakage between them is looked for only
-            // when somebody says that they are the split.
+            // when they are asked for.
             SplitRule::FirstHalf | SplitRule::RandomHalf { .. } if asked.is_none() => Self::one_side(path),
             SplitRule::Csv if asked.is_none() => match Split::load(path, Some(SplitRule::Csv), true) {
                 Ok(split) => Ok(Self::two_sides(split)),
                 Err(DataError::MissingColumns { .. } | DataError::Split { .. }) => {
                     Ok(Self::of_dataset(Dataset::from_csv(path)?))
                 }
-                Err(error) => Err(error.into()),
+                Err(error) => Err(error),
             },
             SplitRule::Folders => {
                 let sides = [("train", path.join("train")), ("test", path.join("test"))];
@@ -76,7 +71,7 @@ impl Images {
     }
 
     /// A folder or CSV as a whole.
-    fn one_side(path: &Path) -> Result<Self> {
+    fn one_side(path: &Path) -> Result<Self, DataError> {
         if path.is_file() {
             return Ok(Self::of_dataset(Dataset::from_csv(path)?));
         }
@@ -90,7 +85,7 @@ impl Images {
                 images.empty_classes = classes;
                 Ok(images)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 
@@ -140,7 +135,7 @@ impl Images {
 }
 
 /// Images by the folder right below `root`, for a data set with empty class folders.
-fn by_first_folder(root: &Path) -> Result<Dataset> {
+fn by_first_folder(root: &Path) -> Result<Dataset, DataError> {
     let paths = image_files(root)?;
     let class = |path: &Path| -> Option<String> {
         let below = path.strip_prefix(root).ok()?;

@@ -2,48 +2,41 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use kinsight_data::inspect::Inspection;
-use kinsight_data::thumbnail::thumbnail_of_file;
-use kinsight_train::report::audit::{AuditPage, ClassRow, Doubt, Figure, PictureGroup, ReadFailure, SizeRow, Stray};
-use kinsight_train::report::{Picture, PictureFormat};
+use kinsight_report::audit::{AuditPage, ClassRow, Doubt, Figure, PictureGroup, ReadFailure, SizeRow, Stray};
+use kinsight_report::number::Count;
+use kinsight_report::pictures::{Picture, Thumbnails};
 
-use super::AuditArgs;
-use super::findings::{Copies, FindingKind, Findings};
-use super::images::Images;
-use super::judge::Judge;
-use crate::progress::grouped;
+use crate::findings::{Copies, FindingKind, Findings};
+use crate::images::Images;
 
-const SIDE_PX: u32 = 160;
-/// Longer side once the budget is spent.
-const SMALL_PX: u32 = 64;
-/// Bytes of all thumbnails together before they become small; a third more as base64.
-const BUDGET_BYTES: usize = 3 << 20;
 /// Pictures of one group shown.
 const GROUP: usize = 6;
 /// Neighbors of a doubtful image shown.
 const NEIGHBORS: usize = 5;
 
-/// Builds the page; reads the images it shows.
+/// The page of an audit of the images below `root`, as `model` sees them; reads the images it shows, `max_shown` findings of
+/// each kind.
 pub fn page(
     findings: &Findings,
     images: &Images,
     inspections: &[Inspection],
-    judge: &Judge,
-    arguments: &AuditArgs,
+    root: &Path,
+    model: &str,
+    max_shown: usize,
 ) -> AuditPage {
-    let mut pictures = Pictures { images, root: &arguments.dir, made: BTreeMap::new(), spent: 0 };
-    let shown = arguments.max_shown;
+    let mut pictures = Pictures { images, root, thumbnails: Thumbnails::default() };
+    let shown = max_shown;
     let mut groups = |list: &[Copies]| -> Vec<PictureGroup> {
         list.iter().take(shown).map(|copies| pictures.group(copies)).collect()
     };
     let (leaks, conflicts) = (groups(&findings.leaks), groups(&findings.conflicts));
     let (equal, near) = (groups(&findings.equal), groups(&findings.near));
     AuditPage {
-        title: format!("Audit of {}", arguments.dir.file_name().unwrap_or_default().to_string_lossy()),
-        subtitle: subtitle(images, judge),
-        created: format!("kinsight {}, {}", env!("CARGO_PKG_VERSION"), arguments.dir.display()),
+        title: format!("Audit of {}", root.file_name().unwrap_or_default().to_string_lossy()),
+        subtitle: subtitle(images, model),
+        created: format!("kinsight {}, {}", env!("CARGO_PKG_VERSION"), root.display()),
         figures: figures(findings, images),
         unreadable: findings
             .unreadable
@@ -90,25 +83,25 @@ pub fn page(
             .take(shown)
             .map(|(image, what)| Stray { picture: pictures.get(*image), note: what.clone() })
             .collect(),
-        notes: notes(findings, arguments),
+        notes: notes(findings, max_shown),
     }
 }
 
-fn subtitle(images: &Images, judge: &Judge) -> String {
+fn subtitle(images: &Images, model: &str) -> String {
     let classes = match images.is_labeled() {
         true => format!(" of {} classes", grouped(images.class_names.len())),
         false => ", without classes".to_string(),
     };
-    format!("{} images{classes}, as {} sees them", grouped(images.items.len()), judge.name)
+    format!("{} images{classes}, as {model} sees them", grouped(images.items.len()))
 }
 
 fn figures(findings: &Findings, images: &Images) -> Vec<Figure> {
-    let figure = |name: &str, kind: FindingKind, note: String, grave, section| Figure {
+    let figure = |name: &str, kind: FindingKind, note: String, grave, section: &str| Figure {
         name: name.into(),
         count: findings.count(kind),
         note,
         grave,
-        section,
+        section: section.into(),
     };
     let groups = |count: usize, one: &str| match count {
         0 => String::new(),
@@ -131,12 +124,12 @@ fn figures(findings: &Findings, images: &Images) -> Vec<Figure> {
         figures.push(figure("Conflicts", FindingKind::Conflict, "pictures with two labels".into(), true, "conflicts"));
         figures.push(figure("Labels in doubt", FindingKind::Label, "to look at".into(), false, "labels"));
     }
-    figures.push(figure("Outliers", FindingKind::Outlier, "unlike all others".into(), false, "outliers"));
+    figures.push(figure("Outliers", FindingKind::Outlier, "far from their neighbors".into(), false, "outliers"));
     figures.push(figure("Odd sizes", FindingKind::Size, "small or very long".into(), false, "sizes"));
     figures
 }
 
-fn notes(findings: &Findings, arguments: &AuditArgs) -> Vec<String> {
+fn notes(findings: &Findings, max_shown: usize) -> Vec<String> {
     let lists = [
         ("groups of the same file", findings.equal.len()),
         ("groups of the same picture", findings.near.len()),
@@ -146,9 +139,9 @@ fn notes(findings: &Findings, arguments: &AuditArgs) -> Vec<String> {
         ("outliers", findings.outliers.len()),
         ("odd sizes", findings.sizes.len()),
     ];
-    let more = lists.into_iter().filter(|(_, count)| *count > arguments.max_shown);
+    let more = lists.into_iter().filter(|(_, count)| *count > max_shown);
     more.map(|(what, count)| {
-        format!("Shown are the first {} of {} {what}; audit.csv has all.", arguments.max_shown, grouped(count))
+        format!("Shown are the first {} of {} {what}; audit.csv has all.", max_shown, grouped(count))
     })
     .collect()
 }
@@ -186,31 +179,22 @@ fn sizes(inspections: &[Inspection]) -> Vec<SizeRow> {
     rows.filter(|row| row.images > 0).collect()
 }
 
-/// Thumbnails, each made once, within a budget.
+/// Thumbnails with class, side and path.
 struct Pictures<'a> {
     images: &'a Images,
     root: &'a Path,
-    made: BTreeMap<usize, Picture>,
-    spent: usize,
+    thumbnails: Thumbnails,
 }
 
 impl Pictures<'_> {
     fn get(&mut self, image: usize) -> Picture {
-        if let Some(picture) = self.made.get(&image) {
-            return picture.clone();
-        }
-        let side = if self.spent < BUDGET_BYTES { SIDE_PX } else { SMALL_PX };
-        let bytes = thumbnail_of_file(&self.images.items[image].path, side).unwrap_or_default();
-        self.spent += bytes.len();
         let label = match (self.images.class(image), self.images.side_name(image)) {
             (class, "") => class.to_string(),
             ("", side) => side.to_string(),
             (class, side) => format!("{class} ({side})"),
         };
-        let picture =
-            Picture { label, caption: self.path(image), format: PictureFormat::Jpeg, bytes: Arc::from(bytes) };
-        self.made.insert(image, picture.clone());
-        picture
+        let caption = self.path(image);
+        self.thumbnails.get(image, &self.images.items[image].path, label, caption)
     }
 
     /// The path of an image below the folder that was given.
@@ -232,4 +216,8 @@ impl Pictures<'_> {
         };
         PictureGroup { note, pictures: copies.images.iter().take(GROUP).map(|image| self.get(*image)).collect() }
     }
+}
+
+fn grouped(count: usize) -> String {
+    Count(count as u64).to_string()
 }

@@ -2,35 +2,39 @@
 
 use std::collections::BTreeMap;
 
-use kinsight_retrieval::{EvalConfig, PairScores, evaluate_self};
+use kinsight_retrieval::{EvalConfig, PairScores, RetrievalError, evaluate_roles};
 use rand::seq::SliceRandom;
 
-use super::RunReport;
-use crate::error::TrainError;
-use crate::evaluation::Measured;
-use crate::report::{SimilarityDistribution, Threshold};
+use super::{MethodResult, Samples};
+use crate::run::{SimilarityDistribution, Threshold};
 
 /// Images whose pairs are looked at.
 const SAMPLE: usize = 3000;
 const FALSE_MATCH_RATES: [f64; 3] = [0.001, 0.01, 0.1];
 const STREAM: u64 = 2;
 
-pub(super) fn distributions(report: &RunReport<'_>) -> Result<Vec<SimilarityDistribution>, TrainError> {
-    let rows = whole_classes(&report.zero_shot.labels, SAMPLE, &mut report.rng(STREAM));
-    report.compared().into_iter().map(|(name, measured)| distribution(name, measured, &rows)).collect()
+pub(super) fn distributions(samples: &Samples<'_>) -> Result<Vec<SimilarityDistribution>, RetrievalError> {
+    let Some(result) = samples.methods.first() else { return Ok(Vec::new()) };
+    let rows = whole_classes(result.labels, SAMPLE, &mut samples.rng(STREAM));
+    samples.methods.iter().map(|result| distribution(result, &rows)).collect()
 }
 
-fn distribution(name: &str, measured: &Measured, rows: &[usize]) -> Result<SimilarityDistribution, TrainError> {
-    let labels: Vec<i64> = rows.iter().map(|row| measured.labels[*row]).collect();
+/// Of the pairs of a query and a gallery image among `rows`.
+fn distribution(result: &MethodResult<'_>, rows: &[usize]) -> Result<SimilarityDistribution, RetrievalError> {
+    let labels: Vec<i64> = rows.iter().map(|row| result.labels[*row]).collect();
+    let places = |of: &[usize]| -> Vec<usize> {
+        (0..rows.len()).filter(|place| of.binary_search(&rows[*place]).is_ok()).collect()
+    };
+    let (queries, gallery) = (places(result.queries), places(result.gallery));
+    let none = || SimilarityDistribution { method: result.name.to_string(), ..SimilarityDistribution::default() };
+    let has_partner = |query: &usize| gallery.iter().any(|other| other != query && labels[*other] == labels[*query]);
+    if !queries.iter().any(has_partner) {
+        return Ok(none());
+    }
     let config =
         EvalConfig { ks: vec![1], false_match_rates: Some(FALSE_MATCH_RATES.to_vec()), ..EvalConfig::default() };
-    let none = || SimilarityDistribution { method: name.to_string(), ..SimilarityDistribution::default() };
-    let distinct: std::collections::BTreeSet<&i64> = labels.iter().collect();
-    if distinct.len() == labels.len() {
-        return Ok(none()); // no pair of one class
-    }
-    let evaluation = evaluate_self(&measured.embeddings.select(rows)?, &labels, &config)?;
-    Ok(evaluation.pairs.map_or_else(none, |pairs| of_pairs(name, pairs)))
+    let evaluation = evaluate_roles(&result.embeddings.select(rows)?, &labels, &queries, &gallery, &config)?;
+    Ok(evaluation.pairs.map_or_else(none, |pairs| of_pairs(result.name, pairs)))
 }
 
 fn of_pairs(name: &str, pairs: PairScores) -> SimilarityDistribution {
@@ -62,7 +66,7 @@ pub(super) fn whole_classes(labels: &[i64], enough: usize, rng: &mut rand_chacha
     if labels.len() > enough {
         classes.shuffle(rng);
     }
-    // Few large classes give a part each, many small ones are taken whole.
+    // Few large classes give a part, many small ones are taken whole.
     let each = (enough / classes.len().max(1)).max(20);
     let mut rows = Vec::new();
     for class in classes {
