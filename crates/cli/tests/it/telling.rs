@@ -47,7 +47,10 @@ fn classes_on_both_sides_are_never_said_to_be_unseen() {
     }
     let told = tell(&fixture, &rows, &["--set", "data.allow_overlap=true"]);
     for text in &told {
-        assert!(!text.contains("never saw") && !text.contains("unseen") && !text.contains("No class is in both"), "{text}");
+        assert!(
+            !text.contains("never saw") && !text.contains("unseen") && !text.contains("No class is in both"),
+            "{text}"
+        );
         assert_says(text, &["5 classes, 2 of them also trained on"]);
     }
     assert_says(&told[2], &["2 of the 5 test classes were also trained on"]);
@@ -71,7 +74,10 @@ fn queries_and_gallery_are_told_and_shown_as_they_are_measured() {
     assert_says(&printed, &["4 classes that training never saw"]);
     assert_says(&card, &["8 queries searching among 16 gallery images"]);
     assert!(!card.contains("among the others"), "{card}");
-    assert_says(&report, &["Measured 8 queries searching among 16 gallery images.", "8 queries are searched among its 16"]);
+    assert_says(
+        &report,
+        &["Measured with 8 queries searching among 16 gallery images.", "8 queries are searched among its 16"],
+    );
     let captions = |start: &str| -> BTreeSet<String> {
         let tags = report.split(start).skip(1).filter_map(|rest| rest.split('>').next());
         tags.filter_map(|tag| tag.split_once("data-caption=\"")?.1.split('"').next().map(str::to_owned)).collect()

@@ -99,21 +99,3 @@ impl Comparison {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::comparison::tests::example;
-
-    #[test]
-    fn the_page_shows_every_part_and_names_are_text() {
-        let page = example().to_html();
-        assert!(page.contains("VPT &lt;b&gt;") && !page.contains("VPT <b>"));
-        for part in
-            ["Recall@1 against time", "<circle", "+41.0", "Missing: Full, seed 2 (stopped)", "A note.", "(marked)"]
-        {
-            assert!(page.contains(part), "no {part:?}");
-        }
-        assert!(!page.contains("http:") && !page.contains("https:"), "the page loads nothing");
-        assert_eq!(page, example().to_html());
-    }
-}

@@ -108,28 +108,3 @@ impl Comparison {
         text
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::comparison::tests::example;
-
-    #[test]
-    fn the_tables_show_every_row_and_mark_what_excludes_zero() {
-        let text = example().to_markdown();
-        let parts = [
-            "| zero-shot | 50.0 |",
-            "| VPT &lt;b> | 91.0 ± 1.7 |",
-            "+41.0 *",
-            "+0.0 |",
-            "Missing: Full, seed 2",
-            "A note.",
-        ];
-        for part in parts {
-            assert!(text.contains(part), "no {part:?} in\n{text}");
-        }
-        let csv = example().to_csv();
-        assert_eq!(csv.lines().count(), 4);
-        let columns = csv.lines().map(|line| line.split(',').count()).collect::<Vec<_>>();
-        assert!(columns.iter().all(|count| *count == columns[0]), "{csv}");
-    }
-}

@@ -9,9 +9,13 @@ use maud::{Markup, html};
 
 use super::model::ExplainedPair;
 use super::retrieval::sign;
+use crate::explanation::Evidence;
 use crate::frame::Section;
 use crate::number::{Fixed, Share};
 use crate::pictures::{Picture, PictureStore};
+
+/// Patches along a side that are shown; finer grids are summed.
+const MAX_GRID: usize = 16;
 
 pub(super) fn section<'a>(explanations: &'a [ExplainedPair], pictures: &mut PictureStore<'a>) -> Option<Section> {
     let mode = |name: &str, mode: &str, on: bool| {
@@ -94,4 +98,79 @@ fn signed_bytes(parts: &[f32], scale: f32) -> Vec<u8> {
 fn relative(shares: &[f32]) -> impl Iterator<Item = f32> + '_ {
     let largest = shares.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     shares.iter().map(move |share| (share / largest).clamp(0.0, 1.0))
+}
+
+impl ExplainedPair {
+    /// A query and its answer, on a grid coarse enough for a page.
+    pub fn new([query, answer]: [Picture; 2], evidence: &Evidence, prompt_share: f64, correct: bool) -> Self {
+        let coarse = Coarse::of(evidence.grid);
+        Self {
+            query,
+            answer,
+            correct,
+            similarity: evidence.similarity,
+            rest: evidence.rest,
+            grid: coarse.grid,
+            evidence: coarse.pairs(&evidence.patches),
+            from_query: coarse.sums(&evidence.by_patch[0]),
+            from_answer: coarse.sums(&evidence.by_patch[1]),
+            attention_query: coarse.sums(&evidence.attention[0]),
+            attention_answer: coarse.sums(&evidence.attention[1]),
+            prompt_share,
+        }
+    }
+}
+
+/// Sums neighboring patches, so that a fine grid does not make a large page. Parts of a similarity add up.
+struct Coarse {
+    fine: usize,
+    grid: usize,
+}
+
+impl Coarse {
+    fn of(fine: usize) -> Self {
+        let factor = fine.div_ceil(MAX_GRID).max(1);
+        Self { fine, grid: fine.div_ceil(factor) }
+    }
+
+    fn cell(&self, patch: usize) -> usize {
+        let factor = self.fine.div_ceil(self.grid.max(1)).max(1);
+        patch / self.fine / factor * self.grid + patch % self.fine / factor
+    }
+
+    fn sums(&self, parts: &[f32]) -> Vec<f32> {
+        let mut sums = vec![0.0; self.grid * self.grid];
+        parts.iter().enumerate().for_each(|(patch, part)| sums[self.cell(patch)] += part);
+        sums
+    }
+
+    fn pairs(&self, parts: &[f32]) -> Vec<f32> {
+        let (fine, cells) = (self.fine * self.fine, self.grid * self.grid);
+        let mut sums = vec![0.0; cells * cells];
+        for (place, part) in parts.iter().enumerate() {
+            sums[self.cell(place / fine) * cells + self.cell(place % fine)] += part;
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Coarse, MAX_GRID};
+
+    #[test]
+    fn fine_grids_are_summed_and_coarse_ones_kept() {
+        let kept = Coarse::of(14);
+        let parts: Vec<f32> = (0..196).map(|part| part as f32).collect();
+        assert_eq!((kept.grid, kept.sums(&parts)), (14, parts));
+        for fine in [17, 32, 37] {
+            let coarse = Coarse::of(fine);
+            assert!(coarse.grid <= MAX_GRID, "{fine}");
+            let parts = vec![1.0; fine * fine];
+            assert_eq!(coarse.sums(&parts).iter().sum::<f32>(), (fine * fine) as f32);
+        }
+        let coarse = Coarse { fine: 4, grid: 2 };
+        let pairs = coarse.pairs(&[1.0; 256]);
+        assert_eq!(pairs, [16.0; 16]);
+    }
 }

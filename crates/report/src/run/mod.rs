@@ -18,9 +18,6 @@ pub mod samples;
 mod similarities;
 mod summary;
 
-#[cfg(test)]
-mod tests;
-
 use crate::chart;
 use crate::frame;
 use crate::pictures::PictureStore;

@@ -6,6 +6,7 @@ use kinsight_model::explain::{Trace, trace};
 use kinsight_model::{Encoder, ModelError};
 
 use kinsight_report::Picture;
+use kinsight_report::explanation::Evidence;
 use kinsight_report::run::ExplainedPair;
 use kinsight_report::run::samples::{Rankings, Samples};
 
@@ -14,8 +15,6 @@ use crate::error::TrainError;
 
 /// Pairs of each end.
 const ENDS: usize = 3;
-/// Patches along a side that are shown; finer grids are summed.
-const MAX_GRID: usize = 16;
 const SIDE_PX: u32 = 224;
 
 pub(super) fn explain(
@@ -66,76 +65,17 @@ fn open(
 }
 
 fn pair(query: Seen, answer: Seen, correct: bool) -> ExplainedPair {
-    let evidence = query.trace.evidence(&answer.trace);
-    let coarse = Coarse::of(evidence.grid);
+    let found = query.trace.evidence(&answer.trace);
     let attention = |trace: &Trace| trace.last_attention().map(|map| map.patches.clone()).unwrap_or_default();
-    let prompts = query.trace.last_attention().map_or(0.0, |map| map.prompts.iter().sum::<f32>());
-    ExplainedPair {
-        correct,
-        similarity: evidence.similarity,
-        rest: evidence.rest,
-        grid: coarse.grid,
-        evidence: coarse.pairs(&evidence.patches),
-        from_query: coarse.sums(&evidence.from_first),
-        from_answer: coarse.sums(&evidence.from_second),
-        attention_query: coarse.sums(&attention(&query.trace)),
-        attention_answer: coarse.sums(&attention(&answer.trace)),
-        prompt_share: f64::from(prompts),
-        query: query.picture,
-        answer: answer.picture,
-    }
-}
-
-/// Sums neighboring patches, so that a fine grid does not make a large page. Parts of a similarity add up.
-struct Coarse {
-    fine: usize,
-    grid: usize,
-}
-
-impl Coarse {
-    fn of(fine: usize) -> Self {
-        let factor = fine.div_ceil(MAX_GRID).max(1);
-        Self { fine, grid: fine.div_ceil(factor) }
-    }
-
-    fn cell(&self, patch: usize) -> usize {
-        let factor = self.fine.div_ceil(self.grid.max(1)).max(1);
-        patch / self.fine / factor * self.grid + patch % self.fine / factor
-    }
-
-    fn sums(&self, parts: &[f32]) -> Vec<f32> {
-        let mut sums = vec![0.0; self.grid * self.grid];
-        parts.iter().enumerate().for_each(|(patch, part)| sums[self.cell(patch)] += part);
-        sums
-    }
-
-    fn pairs(&self, parts: &[f32]) -> Vec<f32> {
-        let (fine, cells) = (self.fine * self.fine, self.grid * self.grid);
-        let mut sums = vec![0.0; cells * cells];
-        for (place, part) in parts.iter().enumerate() {
-            sums[self.cell(place / fine) * cells + self.cell(place % fine)] += part;
-        }
-        sums
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fine_grids_are_summed_and_coarse_ones_kept() {
-        let kept = Coarse::of(14);
-        let parts: Vec<f32> = (0..196).map(|part| part as f32).collect();
-        assert_eq!((kept.grid, kept.sums(&parts)), (14, parts));
-        for fine in [17, 32, 37] {
-            let coarse = Coarse::of(fine);
-            assert!(coarse.grid <= MAX_GRID, "{fine}");
-            let parts = vec![1.0; fine * fine];
-            assert_eq!(coarse.sums(&parts).iter().sum::<f32>(), (fine * fine) as f32);
-        }
-        let coarse = Coarse { fine: 4, grid: 2 };
-        let pairs = coarse.pairs(&[1.0; 256]);
-        assert_eq!(pairs, [16.0; 16]);
-    }
+    let prompt_share = query.trace.last_attention().map_or(0.0, |map| map.prompts.iter().sum::<f32>());
+    let evidence = Evidence {
+        similarity: found.similarity,
+        rest: found.rest,
+        grid: found.grid,
+        patches: found.patches,
+        by_patch: [found.from_first, found.from_second],
+        attention: [attention(&query.trace), attention(&answer.trace)],
+        prompts: Default::default(),
+    };
+    ExplainedPair::new([query.picture, answer.picture], &evidence, prompt_share.into(), correct)
 }

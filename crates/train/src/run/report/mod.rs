@@ -182,7 +182,7 @@ impl RunReport<'_> {
     /// What the figures are of, and which of them may be quoted.
     fn notes(&self, run: &ReportedRun<'_>) -> Vec<String> {
         let story = RunStory(run.training);
-        let mut notes = vec![story.overlap(), format!("Measured {}.", story.search())];
+        let mut notes = vec![story.overlap(), format!("Measured with {}.", story.search())];
         notes.extend(story.groups());
         match run.measured.unreadable.len() {
             0 => {}

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::*;
-use crate::pictures::Picture;
+use kinsight_report::run::*;
+use kinsight_report::{Picture, Report};
 
 /// Tries to leave every place that a string can be in: an element, an attribute, a script, a comment, a style.
 const HOSTILE: &str =
