@@ -1,5 +1,7 @@
 //! How a failure is told: what, why, and what to do.
 
+use std::process::ExitCode;
+
 use kinsight_data::DataError;
 use kinsight_index::IndexError;
 use kinsight_model::ModelError;
@@ -7,8 +9,14 @@ use kinsight_retrieval::RetrievalError;
 use kinsight_server::ServerError;
 use kinsight_train::TrainError;
 
-/// Prints `error:`, its causes and a `hint:` to standard error.
-pub fn report(error: &anyhow::Error) {
+use crate::interrupt::{self, Stopped};
+
+/// Prints `error:`, its causes and a `hint:` to standard error; the exit code. A stopped command has no error.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        eprintln!("{stopped}");
+        return ExitCode::from(interrupt::EXIT_CODE);
+    }
     eprintln!("error: {error}");
     let mut last = error.to_string();
     for cause in error.chain().skip(1) {
@@ -22,6 +30,7 @@ pub fn report(error: &anyhow::Error) {
     if let Some(hint) = error.chain().find_map(hint_of) {
         eprintln!("hint: {hint}");
     }
+    ExitCode::FAILURE
 }
 
 fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {

@@ -133,7 +133,7 @@ impl IndexError {
             Self::Occupied { .. } => "name another folder with --index",
             Self::FormatVersion { .. } => "index the images again into a new folder, or use the version that wrote it",
             Self::OtherModel { differences, .. } if differences.iter().all(|d| d.what == Difference::PRECISION) => {
-                "leave out --precision to compute as the index was made, or embed it again with `kinsight index migrate`"
+                "leave out --precision, --engine and --device to compute as the index was made, or embed it again with `kinsight index migrate`"
             }
             Self::OtherModel { .. } => {
                 "search with the model the index was made with, or move the index to this one with `kinsight index migrate`"

@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -46,7 +47,7 @@ pub struct ComputeChoice {
 #[derive(Debug)]
 pub struct ModelDescription {
     /// The backbone.
-    pub backbone: Backbone,
+    pub backbone: Arc<Backbone>,
     /// What the fine-tuning says about itself; `None` for a bare backbone.
     pub info: Option<FineTuningInfo>,
     /// Where it was found, in absolute paths.
@@ -98,12 +99,8 @@ impl ModelRef {
         let Some(run) = &self.run else {
             let name = self.backbone.as_deref().ok_or(ModelError::NoModel)?;
             let source = ModelSource { run: None, backbone: absolute_if_path(name)? };
-            return Ok(ModelDescription {
-                backbone: Backbone::open(name, None)?,
-                info: None,
-                source,
-                fine_tuning: None,
-            });
+            let backbone = Backbone::open(name, None)?.into();
+            return Ok(ModelDescription { backbone, info: None, source, fine_tuning: None });
         };
         let file = run.join(MODEL_FILE);
         if !file.is_file() {
@@ -125,7 +122,7 @@ impl ModelRef {
             backbone: absolute_if_path(name)?,
         };
         let hash = WeightFile::open(&file)?.fingerprint();
-        Ok(ModelDescription { backbone, info: Some(info), source, fine_tuning: Some((file, hash)) })
+        Ok(ModelDescription { backbone: backbone.into(), info: Some(info), source, fine_tuning: Some((file, hash)) })
     }
 }
 

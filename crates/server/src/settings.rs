@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kinsight_model::Compute;
+use kinsight_model::ComputeChoice;
 
 use crate::guard::Keys;
 
@@ -21,8 +21,8 @@ pub struct ServerSettings {
     pub log: LogFormat,
     /// Folder in which clients make collections, each in a folder of its name; `None` lets them make none.
     pub collections: Option<PathBuf>,
-    /// How the models of the collections in that folder compute.
-    pub compute: Compute,
+    /// How the models of the collections in that folder are asked to compute.
+    pub compute: ComputeChoice,
 }
 
 /// How the log is written.

@@ -2,57 +2,50 @@
 
 use std::path::Path;
 
-use anyhow::Result;
-use clap::CommandFactory;
-use clap::error::ErrorKind;
+use anyhow::{Context, Result};
 use kinsight_model::TrainingFacts;
 use kinsight_train::evaluation::Measured;
 use kinsight_train::run::{ReportedRun, RunFolder, RunReport, RunStory};
 use kinsight_train::trainer::{Outcome, Trainer};
 
-use super::settings::{train_config, use_threads};
-use crate::arguments::{Cli, TrainArgs};
+use super::settings::require_images;
+use crate::arguments::TrainArgs;
+use crate::commands::eval;
+use crate::interrupt::{stop_flag, stopped};
 use crate::progress::TrainProgress;
-use crate::{commands::eval, interrupt};
 
 /// Trains, and prints the final metrics.
-pub fn run(arguments: &TrainArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
-    let config = train_config(arguments)?;
-    if arguments.print_config {
+pub fn run(arguments: TrainArgs) -> Result<()> {
+    let TrainArgs { settings, out, resume, print_config } = arguments;
+    let (config, context) = settings.resolve()?;
+    if print_config {
         print!("{}", config.to_toml()?);
         return Ok(());
     }
-    let Some(out) = &arguments.out else {
-        // Not for clap to require: `kinsight plan` takes the same arguments and has no use for it.
-        let message = "the run folder is missing: --out RUN\n";
-        Cli::command().error(ErrorKind::MissingRequiredArgument, message).exit()
-    };
-    if config.data.path.as_os_str().is_empty() {
-        anyhow::bail!("no images given: --data DIR, or data.path in the configuration");
-    }
-    let device = arguments.compute.device.open()?;
-    let trainer = Trainer::new(config, &device)?;
-    let stop = interrupt::stop_flag()?;
+    require_images(&config)?;
+    // Clap asks for --out wherever the settings are not only printed.
+    let out = &out.context("the run folder is missing: --out RUN")?;
+    let trainer = Trainer::new(config, &context.device)?;
     let mut progress = TrainProgress::new("training");
-    let outcome = trainer.run(out, arguments.resume, &stop, &mut |event| progress.on(&event));
+    let outcome = trainer.run(out, resume, stop_flag()?, &mut |event| progress.on(&event));
     progress.finish();
     let outcome = outcome?;
-    if let (Some(measured), Some(training)) = (&outcome.measured, &outcome.training) {
-        println!("{} on {}", trainer.config().method, RunStory(training).measured_on());
-        eval::print_metrics(&measured.evaluation);
-        write_report(&trainer, out, &outcome, measured, training)?;
-        eprintln!(
-            "trained in {:.0} s; see {}, measure again with `kinsight eval --run {}`",
-            outcome.seconds,
-            out.join("report.html").display(),
-            out.display()
-        );
-    }
+    let (Some(measured), Some(training)) = (&outcome.measured, &outcome.training) else {
+        return stopped("a checkpoint is saved, and the same command with --resume goes on from it");
+    };
+    println!("{} on {}", trainer.config().method, RunStory(training).measured_on());
+    eval::print_metrics(&measured.evaluation);
+    write_report(&trainer, out, &outcome, measured, training)?;
+    eprintln!(
+        "trained in {:.0} s; see {}, measure again with `kinsight eval --run {}`",
+        outcome.seconds,
+        out.join("report.html").display(),
+        out.display()
+    );
     Ok(())
 }
 
-/// Writes the run's `report.html`, with the bare backbone's figures to compare with.
+/// Writes the run's `report.html`, with the bare backbone's figures for comparison.
 fn write_report(
     trainer: &Trainer,
     out: &Path,

@@ -282,3 +282,39 @@ fn two_pictures_are_explained() {
     assert!(!json["proxies"].as_array().unwrap().is_empty());
     assert_says(&fail(&mut explain(&["--out", "why.docx"])), &["why.docx", ".html or .png"]);
 }
+
+/// Images of the classes that a run was trained on, with the class that `kinsight explain` finds them nearest to.
+fn named_proxies(fixture: &Fixture, run: &str) -> Vec<(String, String)> {
+    let info = kinsight_model::finetuned::read_info(&fixture.path(run).join("model.safetensors")).unwrap();
+    let mut found = Vec::new();
+    for class in info.training.unwrap().class_names {
+        let mut images: Vec<_> =
+            std::fs::read_dir(fixture.images().join(&class)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        images.sort();
+        for image in &images[..2] {
+            let mut command = kinsight();
+            command.arg("explain").args([image, image]).arg("--json").arg("--run").arg(fixture.path(run));
+            let json: serde_json::Value = serde_json::from_str(&succeed(&mut command)).unwrap();
+            let nearest = json["proxies"][0]["class"].as_str().unwrap_or_default().to_owned();
+            found.push((class.clone(), nearest));
+        }
+    }
+    found
+}
+
+#[test]
+fn proxies_have_the_names_of_their_classes() {
+    let fixture = Fixture::new();
+    let settings = ["--method", "bitfit", "--epochs", "30", "--validation-share", "0.25", "--lr", "0.01"];
+    succeed(&mut fixture.train("carved", &settings));
+    let soft_triple =
+        [&settings[..], &["--set", "loss.kind=soft-triple", "--set", "loss.soft_triple.centers=3"]].concat();
+    succeed(&mut fixture.train("centers", &soft_triple));
+    for run in ["carved", "centers"] {
+        let found = named_proxies(&fixture, run);
+        assert_eq!(found.len(), 6, "three classes are left to train on");
+        let right = found.iter().filter(|(class, nearest)| nearest.starts_with(class.as_str())).count();
+        assert!(right >= 5, "{run}: {found:?}");
+    }
+    assert!(named_proxies(&fixture, "centers").iter().all(|(_, nearest)| nearest.contains(", center ")));
+}

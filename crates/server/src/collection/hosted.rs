@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use axum::http::StatusCode;
 use kinsight_index::{Index, ModelSource};
-use kinsight_model::Compute;
+use kinsight_model::ComputeChoice;
 
 use super::open::is_plain_name;
 use super::{Collection, CollectionSpec};
@@ -147,7 +147,7 @@ fn there_are(open: &BTreeMap<String, Arc<Collection>>) -> String {
 }
 
 /// The collections that were made in `folder` before, which is made if it is missing.
-pub(crate) fn made_before(folder: &Path, compute: Compute) -> Result<Vec<CollectionSpec>, ServerError> {
+pub(crate) fn made_before(folder: &Path, compute: ComputeChoice) -> Result<Vec<CollectionSpec>, ServerError> {
     let failed = |source| ServerError::Folder { path: folder.to_owned(), source };
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut specs = Vec::new();

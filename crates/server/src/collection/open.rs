@@ -1,21 +1,16 @@
 //! Opening collections, and noticing that one was migrated.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::Device;
 use kinsight_index::{Fingerprint, Index};
-use kinsight_model::finetuned::read_info;
 use kinsight_model::hosting::SharedBackbone;
-use kinsight_model::weights::WeightFile;
-use kinsight_model::{Backbone, Compute};
+use kinsight_model::{Backbone, Compute, ComputeChoice, ModelRef};
 
 use super::Collection;
 use crate::error::ServerError;
 use crate::inference::HostedModel;
-
-/// The fine-tuning in a run's folder.
-const MODEL_FILE: &str = "model.safetensors";
 
 /// A collection to serve.
 #[derive(Clone, Debug)]
@@ -28,8 +23,8 @@ pub struct CollectionSpec {
     pub run: Option<PathBuf>,
     /// The backbone, in place of the one that the run or the index names.
     pub backbone: Option<String>,
-    /// How the model computes.
-    pub compute: Compute,
+    /// How the model is asked to compute; in the index's precision unless another is asked for.
+    pub compute: ComputeChoice,
 }
 
 /// Opens models, each backbone once.
@@ -70,10 +65,10 @@ impl Opener {
 
     /// A collection over an open index: its model is loaded, or taken from what is loaded already.
     pub fn with_index(&mut self, spec: &CollectionSpec, index: Index) -> Result<Collection, ServerError> {
-        let source = index.manifest().model.clone();
-        let run = spec.run.clone().or(source.run);
-        let backbone = spec.backbone.clone().unwrap_or(source.backbone);
-        let (model, fingerprint, model_name) = self.model(run.as_deref(), &backbone, spec)?;
+        let manifest = index.manifest();
+        let named = ModelRef { run: spec.run.clone(), backbone: spec.backbone.clone() };
+        let choice = spec.compute.or_as(&manifest.fingerprint);
+        let (model, fingerprint, model_name) = self.model(&named.or_of(&manifest.model), choice)?;
         index.require_model(&fingerprint)?;
         Ok(Collection {
             spec: spec.clone(),
@@ -87,60 +82,33 @@ impl Opener {
 }
 
 impl Opener {
-    /// The model of a run over `backbone`, or the bare backbone; with its identity and its name.
+    /// The model that `named` is, with its identity and its name.
     pub fn model(
         &mut self,
-        run: Option<&Path>,
-        backbone: &str,
-        spec: &CollectionSpec,
+        named: &ModelRef,
+        choice: ComputeChoice,
     ) -> Result<(Arc<HostedModel>, Fingerprint, String), ServerError> {
-        let file = run.map(|run| run.join(MODEL_FILE));
-        let info = file.as_deref().map(read_info).transpose()?;
-        let name = match (&info, &spec.backbone) {
-            (Some(info), None) => info.backbone.clone(),
-            _ => backbone.to_string(),
-        };
-        let side = info.as_ref().map(|info| info.preprocess.input_size_px as usize);
-        let shared = self.backbone(Backbone::open(&name, side)?, spec.compute)?;
-        let (identity, run_name) = match (&file, run) {
-            (Some(file), Some(run)) => (
-                Some(WeightFile::open(file)?.fingerprint()),
-                run.file_name().map(|name| name.to_string_lossy().into_owned()),
-            ),
-            _ => (None, None),
-        };
-        let label = match run_name {
-            Some(run) => format!("{run} on {}", shared.backbone().name),
-            None => shared.backbone().name.clone(),
-        };
+        let description = named.resolve()?;
+        let compute = choice.over(description.compute());
+        let shared = self.backbone(&description.backbone, compute)?;
+        let identity = description.fine_tuning().map(str::to_owned);
         let known =
             self.models.iter().find(|(known, model)| *known == identity && Arc::ptr_eq(&model.backbone, &shared));
         let model = match known {
             Some((_, model)) => model.clone(),
             None => {
-                let encoder = match &file {
-                    Some(file) => shared.attach(file)?,
-                    None => shared.bare(None)?,
-                };
-                let model = Arc::new(HostedModel { backbone: shared.clone(), encoder });
-                self.models.push((identity.clone(), model.clone()));
+                let encoder = description.attach(&shared)?;
+                let model = Arc::new(HostedModel { backbone: shared, encoder });
+                self.models.push((identity, model.clone()));
                 model
             }
         };
-        let fingerprint = Fingerprint {
-            backbone: shared.backbone().fingerprint.clone(),
-            fine_tuning: identity,
-            preprocess: serde_json::to_string(model.encoder.preprocess()).unwrap_or_default(),
-            embedding: model.encoder.embedding_size(),
-            library: Fingerprint::LIBRARY.into(),
-            precision: None,
-            pooling: None,
-        };
-        Ok((model, fingerprint, label))
+        let fingerprint = description.fingerprint(model.encoder.encoder())?;
+        Ok((model, fingerprint, description.name()))
     }
 
     /// The shared tensors of `backbone`, loaded if no collection has needed them yet.
-    fn backbone(&mut self, backbone: Backbone, compute: Compute) -> Result<Arc<SharedBackbone>, ServerError> {
+    fn backbone(&mut self, backbone: &Arc<Backbone>, compute: Compute) -> Result<Arc<SharedBackbone>, ServerError> {
         let known = self.backbones.iter().find(|(computes, shared)| {
             let other = shared.backbone();
             *computes == compute
@@ -151,7 +119,7 @@ impl Opener {
         if let Some((_, shared)) = known {
             return Ok(shared.clone());
         }
-        let shared = Arc::new(SharedBackbone::load(backbone, compute, &Device::flex())?);
+        let shared = Arc::new(SharedBackbone::load(backbone.clone(), compute, &Device::flex())?);
         self.backbones.push((compute, shared.clone()));
         Ok(shared)
     }

@@ -18,7 +18,7 @@ use kinsight_model::hosting::HostedImages;
 use kinsight_model::parameters::{RandomInit, named_tensors};
 use kinsight_model::prompts::PromptSchedule;
 use kinsight_model::weights::write_safetensors;
-use kinsight_model::{Backbone, Compute, Encoder, Tuning, VisionTransformer, VitConfig};
+use kinsight_model::{Backbone, ComputeChoice, Encoder, ModelRef, Tuning, VisionTransformer, VitConfig};
 use kinsight_synthetic::{Film, SyntheticSpec, write_folder};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -103,7 +103,7 @@ impl Fixture {
             limits,
             log: LogFormat::Off,
             collections: Some(root.join("made")),
-            compute: Compute::default(),
+            compute: ComputeChoice::default(),
         };
         let app = crate::server::app(settings, open_all(&specs, &mut Opener::default()).unwrap()).unwrap();
         Self { folder, router: router(app.clone()), app }
@@ -224,7 +224,13 @@ fn write_run(root: &Path, name: &str) {
 }
 
 pub fn spec_of(root: &Path, name: &str) -> CollectionSpec {
-    CollectionSpec { name: name.into(), index: root.join(name), run: None, backbone: None, compute: Compute::default() }
+    CollectionSpec {
+        name: name.into(),
+        index: root.join(name),
+        run: None,
+        backbone: None,
+        compute: ComputeChoice::default(),
+    }
 }
 
 fn id_of(images: &Path, file: &Path) -> PointId {
@@ -236,8 +242,8 @@ fn id_of(images: &Path, file: &Path) -> PointId {
 fn build_index(root: &Path, name: &str, run: Option<&str>) {
     let backbone = root.join("backbone.safetensors").display().to_string();
     let run = run.map(|run| root.join(run));
-    let spec = spec_of(root, name);
-    let (model, fingerprint, _) = Opener::default().model(run.as_deref(), &backbone, &spec).unwrap();
+    let named = ModelRef { run: run.clone(), backbone: Some(backbone.clone()) };
+    let (model, fingerprint, _) = Opener::default().model(&named, ComputeChoice::default()).unwrap();
     let images = root.join("images");
     let dataset = Dataset::from_folder(&images).unwrap();
     let points: Vec<Point> = dataset

@@ -7,7 +7,7 @@ mod method;
 mod selection;
 mod variant;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kinsight_data::Interpolation;
 use kinsight_data::SplitRule;
@@ -110,6 +110,14 @@ impl Default for DataConfig {
             workers: 0,
             cache_gb: 1.0,
         }
+    }
+}
+
+impl DataConfig {
+    /// Whether `path`, however it is written, is where these images are.
+    pub fn are_at(&self, path: &Path) -> bool {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        self.path == path || real(path).is_some_and(|path| real(&self.path) == Some(path))
     }
 }
 

@@ -12,8 +12,9 @@ use kinsight_audit::{AuditSettings, FindingKind, Findings, Images};
 use kinsight_data::inspect::{DuplicateConfig, inspect};
 use kinsight_data::{DecodeLimits, SplitRule};
 
-use super::settings::{split_rule, use_threads};
-use crate::arguments::{ComputeArgs, SplitArg};
+use super::settings::split_rule;
+use crate::arguments::SplitArg;
+use crate::context::ComputeArgs;
 use crate::progress::counting_bar;
 
 const EXAMPLES: &str = "\
@@ -66,7 +67,7 @@ pub struct AuditArgs {
     /// The most findings of each kind on the page; the CSV always has all
     #[arg(long, default_value_t = 60)]
     pub max_shown: usize,
-    /// Images a forward pass
+    /// Batch size
     #[arg(long, default_value_t = 32)]
     pub batch_size: usize,
     /// Print the findings as JSON
@@ -110,15 +111,15 @@ impl FailOn {
 }
 
 /// Looks, writes the page and the CSV, prints, and fails if asked to.
-pub fn run(arguments: &AuditArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
+pub fn run(arguments: AuditArgs) -> Result<()> {
+    let arguments = &arguments;
     anyhow::ensure!(
         (0.0..=1.0).contains(&arguments.min_correlation),
         "--min-correlation is {}, expected a number from 0 to 1",
         arguments.min_correlation
     );
     let judge = judge::Judge::load(arguments)?;
-    let of_run = judge.config().filter(|config| config.data.path == arguments.dir);
+    let of_run = judge.config().filter(|config| config.data.are_at(&arguments.dir));
     let of_run = of_run.map(|config| config.data.split.unwrap_or_else(|| SplitRule::detect(&arguments.dir)));
     let asked = arguments.split.map(|split| split_rule(split, arguments.seed)).or(of_run);
     let images = Images::load(&arguments.dir, asked)?;
@@ -138,7 +139,8 @@ pub fn run(arguments: &AuditArgs) -> Result<()> {
     kinsight_files::create_dir_all(&arguments.out)?;
     let (csv, html) = (arguments.out.join("audit.csv"), arguments.out.join("audit.html"));
     kinsight_files::write(&csv, &kinsight_audit::to_csv(&findings, &images)?)?;
-    let page = kinsight_audit::page(&findings, &images, &inspections, &arguments.dir, &judge.name, arguments.max_shown);
+    let page =
+        kinsight_audit::page(&findings, &images, &inspections, &arguments.dir, &judge.model.name, arguments.max_shown);
     kinsight_files::write(&html, page.to_html().as_bytes())?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&kinsight_audit::to_json(&findings, &images, &inspections))?);
