@@ -17,11 +17,8 @@ pub use page::page;
 /// An audit that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The images cannot be listed.
-    #[error(transparent)]
-    Data(#[from] kinsight_data::DataError),
     /// Embeddings cannot be compared.
-    #[error(transparent)]
+    #[error("cannot compare the embedded images")]
     Retrieval(#[from] kinsight_retrieval::RetrievalError),
     /// A row of the CSV cannot be written.
     #[error("cannot write the findings as CSV")]

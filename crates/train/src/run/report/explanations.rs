@@ -4,7 +4,6 @@ use kinsight_data::thumbnail::thumbnail;
 use kinsight_data::{DecodeLimits, EvalTransform, Scratch, decode_file};
 use kinsight_model::explain::{Trace, trace};
 use kinsight_model::{Encoder, ModelError};
-
 use kinsight_report::Picture;
 use kinsight_report::explanation::Evidence;
 use kinsight_report::run::ExplainedPair;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use kinsight_data::{Dataset, Preprocess};
 use kinsight_model::{Encoder, TrainingFacts};
 use kinsight_report::Report;
-use kinsight_report::run::samples::{MethodResult, Rankings, Samples};
+use kinsight_report::run::samples::{Rankings, Samples};
 use kinsight_report::run::{
     Chart, Curve, DataFacts, DataPart, MethodRole, MethodRow, NextStep, Quantity, ReferenceLine, Setting, Warning,
 };
