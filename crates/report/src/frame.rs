@@ -5,7 +5,7 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::pictures::PictureStore;
 
-/// Forbids the page every access to the network: what is not in the file cannot be loaded, whatever slipped into it.
+/// Forbids the page every access to the network: what is not in the file cannot be loaded, even if a reference slipped into it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
                       base-uri 'none'; form-action 'none'";
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -4,11 +4,11 @@
 //! content security policy forbids every network access. They are made from plain structs that serialize, so that a page can be
 //! made, tested and kept without a model: this crate knows neither the tensor engine nor a server.
 //!
-//! HTML is written with `maud`, which escapes every string by construction; [`frame`] replaces, once and for the whole page, the
+//! HTML is written with `maud`, which escapes every string by construction; `frame` replaces, once and for the whole page, the
 //! characters that escaping does not make harmless.
 //!
 //! Map: [`run`] the report of a run, [`audit`] what is wrong with a data set, [`comparison`] methods over seeds, [`explanation`] why
-//! two pictures are similar, [`search`] what was found, [`calibration`] what a score means. They share [`frame`] (head, bar, sections, foot), `chart`, [`number`] and
+//! two pictures are similar, [`search`] what was found, [`calibration`] what a score means. They share `frame` (head, bar, sections, foot), `chart`, [`number`] and
 //! [`pictures`] (each picture stored once; thumbnails within a budget).
 
 pub mod audit;

@@ -87,7 +87,7 @@
     chart.addEventListener("pointerleave", () => show(null));
   }
 
-  // The enlarged view: a query beside one of its answers, with the arrow keys from answer to answer.
+  // The enlarged view: a query next to one of its answers, with the arrow keys from answer to answer.
   const dialog = document.getElementById("compare");
   const pair = dialog.querySelector(".pair");
   const verdict = dialog.querySelector(".verdict");

@@ -4,6 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use kinsight_data::SplitRule;
+use kinsight_model::{TestFacts, TrainingFacts};
+use kinsight_train::run::RunStory;
+
 use crate::fixture::{Fixture, assert_says, succeed};
 
 /// The images of each class, copied to file names that tell class and place.
@@ -86,4 +90,64 @@ fn queries_and_gallery_are_told_and_shown_as_they_are_measured() {
     assert!(!asked.is_empty() && asked.is_subset(&queries), "{asked:?}");
     let found = captions("<button class=\"hit");
     assert!(!found.is_empty() && found.is_disjoint(&queries), "{found:?}");
+}
+
+fn facts() -> TrainingFacts {
+    TrainingFacts {
+        method: "linear".into(),
+        precision: Default::default(),
+        data: "photos".into(),
+        split: SplitRule::FirstHalf,
+        class_names: vec!["ant".into(), "bee".into()],
+        centers_per_class: 1,
+        train_images: 20,
+        validation_classes: 0,
+        test: TestFacts { images: 30, classes: 3, queries: 30, gallery: 30, ..TestFacts::default() },
+        epochs: 10,
+        epochs_asked: 10,
+        steps: 50,
+        kept_step: 50,
+    }
+}
+
+#[test]
+fn a_plain_run() {
+    let facts = facts();
+    let story = RunStory(&facts);
+    assert_eq!(story.duration(), "for 10 epochs");
+    assert_eq!(story.trained_on(), "20 images of 2 classes");
+    assert_eq!(story.measured_on(), "3 classes that training never saw");
+    assert!(story.overlap().starts_with("No class is in both parts"));
+    assert_eq!(story.search(), "every image searching among the others");
+    assert_eq!(story.state(), "after the last step");
+    assert_eq!(story.groups(), None);
+}
+
+#[test]
+fn a_run_that_stopped_early_in_an_earlier_state() {
+    let facts = TrainingFacts { epochs: 1, steps: 7, kept_step: 5, validation_classes: 1, ..facts() };
+    assert_eq!(RunStory(&facts).duration(), "for 1 of 10 epochs (stopped early, after 7 steps)");
+    assert_eq!(RunStory(&facts).state(), "in the state after step 5, the best on the validation classes,");
+}
+
+#[test]
+fn overlapping_classes_are_never_said_to_be_unseen() {
+    let overlap = |seen_classes, validation_classes| TrainingFacts {
+        test: TestFacts { seen_classes, ..facts().test },
+        validation_classes,
+        ..facts()
+    };
+    assert_eq!(RunStory(&overlap(2, 0)).measured_on(), "3 classes, 2 of them also trained on");
+    assert_eq!(RunStory(&overlap(3, 1)).measured_on(), "3 classes, all of them also trained or selected on");
+    let sentence = RunStory(&overlap(2, 0)).overlap();
+    assert_eq!(sentence, "2 of the 3 test classes were also trained on: the figures say less about new classes.");
+}
+
+#[test]
+fn roles_distractors_and_groups_are_told() {
+    let test = TestFacts { queries: 10, gallery: 20, distractors: 4, groups: 2, ..facts().test };
+    let facts = TrainingFacts { test, ..facts() };
+    let story = RunStory(&facts);
+    assert_eq!(story.search(), "10 queries searching among 20 gallery images, 4 of them distractors without a class");
+    assert!(story.groups().is_some_and(|sentence| sentence.contains("all 2 groups")));
 }

@@ -52,7 +52,7 @@ impl Axis {
     /// The places to mark.
     pub(super) fn ticks(&self) -> impl Iterator<Item = f64> + '_ {
         let first = (self.min / self.step - 1e-9).ceil();
-        // The step divides the range into at most a dozen parts; the bound holds whatever rounding does to it.
+        // The step divides the range into at most a dozen parts; the bound holds despite rounding.
         (0_u8..32)
             .map(move |index| (first + f64::from(index)) * self.step)
             .take_while(|tick| *tick <= self.max + self.step * 1e-9)

@@ -28,7 +28,7 @@ const LINE_HEIGHT: f64 = 13.0;
 /// The radius of a point's sign.
 const POINT_RADIUS: f64 = 2.4;
 
-/// The most labels that fit beside the plot; more series than that are told apart by the legend alone.
+/// The most labels that fit next to the plot; more series than that are told apart by the legend alone.
 const MAX_LABELS: usize = 13;
 
 /// The longest label at the end of a line, in characters; the legend has the whole name.

@@ -9,7 +9,7 @@ use kinsight_data::Preprocess;
 use serde::{Deserialize, Serialize};
 
 pub use draw::{DrawError, draw_png};
-pub use page::explanation_page;
+pub use page::{ProxyShare, explanation_page};
 
 /// Pairs of patches that are picked out.
 const PAIRS: usize = 8;

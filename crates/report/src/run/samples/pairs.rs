@@ -47,7 +47,7 @@ fn of_pairs(name: &str, pairs: PairScores) -> SimilarityDistribution {
         method: name.to_string(),
         pairs: (pairs.genuine, pairs.impostor),
         histogram: pairs.histogram,
-        // A rate below one pair in all has no threshold of its own.
+        // A rate of less than one pair has no threshold.
         thresholds: pairs.operating_points.into_iter().filter(|point| point.fmr > 0.0).map(threshold).collect(),
         equal_error_rate: pairs.equal_error_rate,
         area_under_roc: pairs.area_under_roc,
