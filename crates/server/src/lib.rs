@@ -15,7 +15,7 @@ mod api;
 mod collection;
 mod connection;
 mod error;
-pub mod explanation;
+mod explanation;
 mod guard;
 mod inference;
 mod log;

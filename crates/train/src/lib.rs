@@ -17,7 +17,6 @@ pub mod miner;
 pub mod optim;
 pub mod prompt_spread;
 pub mod proxies;
-pub mod report;
 pub mod run;
 pub mod sampler;
 pub mod trainer;

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use kinsight_index::{Calibration, CalibrationRates, GraphSettings, Index, Listing, Samples};
 use kinsight_model::EmbeddingModel;
-use kinsight_train::report::{Chart, Curve, Quantity, Report};
+use kinsight_report::calibration::CalibrationPage;
+use kinsight_report::run::{Chart, Curve, Quantity};
 
 use super::index::sync;
 use crate::context::IndexModelArgs;
@@ -75,7 +76,7 @@ pub fn run(arguments: CalibrateArgs) -> Result<()> {
     index.writer()?.set_calibration(Some(calibration.clone()))?;
     if let Some(path) = &html {
         let text = page(&calibration, &index.path().display().to_string()).to_html();
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        kinsight_files::write(path, text.as_bytes())?;
         eprintln!("wrote {}", path.display());
     }
     if json {
@@ -138,7 +139,7 @@ fn print(calibration: &Calibration) {
     }
 }
 
-fn page(calibration: &Calibration, index: &str) -> Report {
+fn page(calibration: &Calibration, index: &str) -> CalibrationPage {
     let curve = |name: &str, value: fn(&kinsight_index::calibration::CurvePoint) -> f64| Curve {
         name: name.to_owned(),
         points: calibration.curve.iter().rev().map(|point| (point.threshold, value(point))).collect(),
@@ -153,7 +154,7 @@ fn page(calibration: &Calibration, index: &str) -> Report {
         ],
         ..Chart::default()
     };
-    Report {
+    CalibrationPage {
         title: "What a score means".into(),
         subtitle: format!(
             "{index}: duplicate from {:.4}, same from {:.4}, similar from {:.4}; measured on {} images of {} labels, {} pairs",
@@ -166,6 +167,5 @@ fn page(calibration: &Calibration, index: &str) -> Report {
         ),
         created: format!("kinsight {}", env!("CARGO_PKG_VERSION")),
         charts: vec![rates],
-        ..Report::default()
     }
 }

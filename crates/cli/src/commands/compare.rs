@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use kinsight_report::comparison::Comparison;
 use kinsight_train::TrainConfig;
-use kinsight_train::compare::{CompareFolder, CompareSpec, Comparison, PlannedRun, RunFigures, ZeroShot};
+use kinsight_train::compare::{CompareFolder, CompareSpec, PlannedRun, RunFigures, ZeroShot, comparison};
 use kinsight_train::config::{Overrides, parse_assignment};
 use kinsight_train::run::{RunCost, RunFolder};
 use kinsight_train::trainer::Trainer;
@@ -101,7 +102,7 @@ pub fn run(arguments: &CompareArgs) -> Result<()> {
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&comparison)?);
     } else {
-        print!("{}", std::fs::read_to_string(&written[0]).context("cannot read the table back")?);
+        print!("{}", comparison.to_markdown());
     }
     for path in &written {
         eprintln!("wrote {}", path.display());
@@ -240,5 +241,5 @@ fn gather(
         ("seeds".to_string(), seeds),
         ("program".to_string(), format!("kinsight {}", env!("CARGO_PKG_VERSION"))),
     ];
-    Ok(Comparison::new(&spec.title, facts, zero_shot, entries, missing))
+    Ok(comparison(&spec.title, facts, zero_shot, entries, missing))
 }

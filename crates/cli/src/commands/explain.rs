@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 use kinsight_data::{DecodeLimits, EvalTransform, Preprocess, RgbImage, Scratch, decode_file};
-use kinsight_model::EmbeddingModel;
-use kinsight_model::weights::write_atomically;
-use kinsight_server::explanation::{Explanation, ProxyShare, draw_png, explanation_page};
+use kinsight_model::explain::{Trace, prompt_attention, trace};
+use kinsight_model::{EmbeddingModel, Encoder};
+use kinsight_report::explanation::{Evidence, Explanation, ProxyShare, draw_png, explanation_page};
 use kinsight_train::run::RunFolder;
 
 use crate::context::{ComputeArgs, ModelArgs};
@@ -60,7 +60,7 @@ pub fn run(arguments: ExplainArgs) -> Result<()> {
     let (first, second) = (first?, second?);
     let EmbeddingModel { encoder, preprocess, .. } = &model;
     let prepared = [prepare(&first, *preprocess)?, prepare(&second, *preprocess)?];
-    let explanation = Explanation::of(encoder, preprocess, [&first, &second], [&prepared[0], &prepared[1]])?;
+    let explanation = explain(encoder, preprocess, [&first, &second], [&prepared[0], &prepared[1]])?;
     let proxies = match &run {
         Some(run) => proxy_shares(&RunFolder::at(run), &model, &prepared)?,
         None => Vec::new(),
@@ -99,6 +99,28 @@ pub fn run(arguments: ExplainArgs) -> Result<()> {
     Ok(())
 }
 
+/// Why the model finds two pictures similar; `prepared` are the pictures as `preprocess` makes them.
+fn explain(
+    encoder: &Encoder,
+    preprocess: &Preprocess,
+    pictures: [&RgbImage; 2],
+    prepared: [&[f32]; 2],
+) -> Result<Explanation> {
+    let traces = [trace(encoder, prepared[0])?, trace(encoder, prepared[1])?];
+    let found = traces[0].evidence(&traces[1]);
+    let attention = |trace: &Trace| trace.last_attention().map(|map| map.patches.clone()).unwrap_or_default();
+    let evidence = Evidence {
+        similarity: found.similarity,
+        rest: found.rest,
+        grid: found.grid,
+        patches: found.patches,
+        by_patch: [found.from_first, found.from_second],
+        attention: traces.each_ref().map(attention),
+        prompts: [prompt_attention(encoder, prepared[0])?, prompt_attention(encoder, prepared[1])?],
+    };
+    Ok(Explanation::new(evidence, pictures.map(|picture| (picture.width(), picture.height())), preprocess))
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
     Html,
@@ -128,7 +150,7 @@ fn write(
             explanation_page(explanation, pictures, [&names[0], &names[1]], proxies)?.into_bytes()
         }
     };
-    Ok(write_atomically(out, &bytes)?)
+    Ok(kinsight_files::write(out, &bytes)?)
 }
 
 fn prepare(picture: &RgbImage, preprocess: Preprocess) -> Result<Vec<f32>> {

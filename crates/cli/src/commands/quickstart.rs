@@ -7,7 +7,7 @@ use kinsight_data::SplitRule;
 use kinsight_model::backbone::registry::BUILT_IN;
 use kinsight_synthetic::{Film, SyntheticSpec, write_folder};
 use kinsight_train::config::{Overrides, TrainConfig};
-use kinsight_train::run::{ReportedRun, RunFolder, RunReport};
+use kinsight_train::run::{ReportedRun, RunFolder, RunReport, RunStory};
 use kinsight_train::trainer::{Outcome, Trainer};
 use toml::Value;
 
@@ -43,18 +43,19 @@ pub fn run(arguments: QuickstartArgs) -> Result<()> {
     ]
     .into_iter()
     .filter_map(|(name, note, folder, outcome)| {
-        let measured = outcome.measured.as_ref()?;
-        Some(ReportedRun { name, note, folder, facts: &outcome.facts, measured, seconds: outcome.seconds })
+        let (measured, training) = (outcome.measured.as_ref()?, outcome.training.as_ref()?);
+        Some(ReportedRun { name, note, folder, facts: &outcome.facts, training, measured, seconds: outcome.seconds })
     })
     .collect();
     print_table(&zero_shot, &runs);
+    let Some(story) = runs.last().map(|run| RunStory(run.training)) else { return Ok(()) };
 
     let report = RunReport {
         title: "Butterflies by species".into(),
         subtitle: format!(
-            "{BUILT_IN} taught with {} drawn butterflies of {TRAIN_SPECIES} species, as photographic negatives, which it does \
-             not know, and measured on {TRAIN_SPECIES} species that it never saw",
-            TRAIN_SPECIES * IMAGES_PER_SPECIES
+            "{BUILT_IN} taught with drawn butterflies, as photographic negatives: {}; measured on {}",
+            story.trained_on(),
+            story.measured_on()
         ),
         config: method.config(),
         zero_shot: &zero_shot,
@@ -162,5 +163,7 @@ fn print_table(zero_shot: &kinsight_train::evaluation::Measured, runs: &[Reporte
             run.seconds
         );
     }
-    println!("measured on {} images of species that no training saw", zero_shot.labels.len());
+    if let Some(run) = runs.last() {
+        println!("measured on {} images of {}", zero_shot.labels.len(), RunStory(run.training).measured_on());
+    }
 }

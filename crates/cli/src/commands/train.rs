@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use kinsight_model::TrainingFacts;
 use kinsight_train::evaluation::Measured;
-use kinsight_train::run::{ReportedRun, RunFolder, RunReport};
+use kinsight_train::run::{ReportedRun, RunFolder, RunReport, RunStory};
 use kinsight_train::trainer::{Outcome, Trainer};
 
 use super::settings::require_images;
@@ -29,12 +30,12 @@ pub fn run(arguments: TrainArgs) -> Result<()> {
     let outcome = trainer.run(out, resume, stop_flag()?, &mut |event| progress.on(&event));
     progress.finish();
     let outcome = outcome?;
-    let Some(measured) = &outcome.measured else {
+    let (Some(measured), Some(training)) = (&outcome.measured, &outcome.training) else {
         return stopped("a checkpoint is saved, and the same command with --resume goes on from it");
     };
-    println!("{} on {} unseen classes", trainer.config().method, outcome.facts.test.1);
+    println!("{} on {}", trainer.config().method, RunStory(training).measured_on());
     eval::print_metrics(&measured.evaluation);
-    write_report(&trainer, out, &outcome, measured)?;
+    write_report(&trainer, out, &outcome, measured, training)?;
     eprintln!(
         "trained in {:.0} s; see {}, measure again with `kinsight eval --run {}`",
         outcome.seconds,
@@ -45,18 +46,25 @@ pub fn run(arguments: TrainArgs) -> Result<()> {
 }
 
 /// Writes the run's `report.html`, with the bare backbone's figures for comparison.
-fn write_report(trainer: &Trainer, out: &Path, outcome: &Outcome, measured: &Measured) -> Result<()> {
+fn write_report(
+    trainer: &Trainer,
+    out: &Path,
+    outcome: &Outcome,
+    measured: &Measured,
+    training: &TrainingFacts,
+) -> Result<()> {
     let folder = RunFolder::at(out);
     let zero_shot = trainer.measure_zero_shot()?;
     let config = trainer.config();
     let data = config.data.path.file_name().unwrap_or_default().to_string_lossy().to_string();
-    let (images, classes) = outcome.facts.train;
+    let story = RunStory(training);
     let report = RunReport {
         title: format!("{} on {data}", config.method),
         subtitle: format!(
-            "{} taught with {images} images of {classes} classes, measured on {} classes it never saw",
+            "{} taught with {}, measured on {}",
             trainer.backbone().name,
-            outcome.facts.test.1
+            story.trained_on(),
+            story.measured_on()
         ),
         config,
         zero_shot: &zero_shot,
@@ -65,6 +73,7 @@ fn write_report(trainer: &Trainer, out: &Path, outcome: &Outcome, measured: &Mea
             note: "",
             folder: &folder,
             facts: &outcome.facts,
+            training,
             measured,
             seconds: outcome.seconds,
         }],

@@ -19,4 +19,5 @@ mod quickstart;
 mod resuming;
 mod serving;
 mod stopping;
+mod telling;
 mod training;

@@ -110,6 +110,9 @@ fn final_selected_and_best_on_test_are_kept_apart() {
     for file in ["README.md", "report.html"] {
         assert_says(&read(file), &["Selected on validation classes", "not to be quoted"]);
     }
+    let card = read("README.md");
+    assert_says(&card, &["of 30 epochs (stopped early, after", "the best on the validation classes, on"]);
+    assert!(!card.contains("Trained for 30 epochs") && !card.contains("measured after the last step"), "{card}");
 }
 
 #[test]

@@ -6,11 +6,12 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use kinsight_report::explanation::draw_png;
 
 use super::form::Form;
 use super::search::parse_id;
 use super::{App, Failure};
-use crate::explanation::{Explanation, draw_png};
+use crate::explanation;
 use crate::picture::{Crop, prepare};
 
 /// `POST /v1/collections/{collection}/explain`: `image` or `id` is the query, `against` the stored image to compare with.
@@ -48,7 +49,7 @@ pub(super) async fn explain(
         let encoder = &model.encoder;
         let values = [prepare(&first, encoder.preprocess())?, prepare(&second, encoder.preprocess())?];
         let explanation =
-            Explanation::of(encoder.encoder(), encoder.preprocess(), [&first, &second], [&values[0], &values[1]])
+            explanation::explain(encoder.encoder(), encoder.preprocess(), [&first, &second], [&values[0], &values[1]])
                 .map_err(|error| Failure::internal(&error.to_string()))?;
         let answer = if as_png {
             let png =

@@ -2,126 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use kinsight_retrieval::{PairedDifference, paired_bootstrap};
-use serde::Serialize;
+use kinsight_report::comparison::{Comparison, ComparisonRow, Difference, MeanDeviation};
+use kinsight_retrieval::paired_bootstrap;
 
 use super::RunFigures;
 
 const RESAMPLES: usize = 2000;
 const CONFIDENCE: f64 = 0.95;
 
-/// A mean over seeds with the sample's standard deviation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct MeanDeviation {
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation with n - 1; none for a single value.
-    pub deviation: Option<f64>,
-}
-
-impl MeanDeviation {
-    /// Of `values`; none if there are none.
-    pub fn of(values: &[f64]) -> Option<Self> {
-        let count = values.len() as f64;
-        if values.is_empty() {
-            return None;
-        }
-        let mean = values.iter().sum::<f64>() / count;
-        let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-        Some(Self { mean, deviation: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()) })
-    }
-}
-
-/// One row: the bare backbone, or an entry over its seeds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ComparisonRow {
-    /// Name.
-    pub name: String,
-    /// Seeds that are finished; 0 for the bare backbone.
-    pub seeds: usize,
-    /// Metrics by name, fractions in [0, 1].
-    pub metrics: BTreeMap<String, MeanDeviation>,
-    /// Scalars that train.
-    pub trainable: usize,
-    /// Their share of all.
-    pub trainable_share: f64,
-    /// Images trained on a second.
-    pub images_per_second: Option<MeanDeviation>,
-    /// Seconds of training.
-    pub seconds: Option<MeanDeviation>,
-    /// Largest resident size over the seeds, in bytes.
-    pub peak_memory_bytes: Option<u64>,
-}
-
-/// The difference of two rows in one metric.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Difference {
-    /// `recall@1` or `map@r`.
-    pub metric: &'static str,
-    /// Place of the row that is subtracted from.
-    pub row: usize,
-    /// Place of the row that is subtracted.
-    pub minus: usize,
-    /// Mean over queries of the difference of the seeds' means, with its interval.
-    #[serde(flatten)]
-    pub difference: PairedDifference,
-    /// Whether the interval leaves out zero.
-    pub is_real: bool,
-}
-
-/// Everything a comparison shows.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Comparison {
-    /// Heading.
-    pub title: String,
-    /// On what and with what, one `(what, value)` a line.
-    pub facts: Vec<(String, String)>,
-    /// The bare backbone, then the entries in their order.
-    pub rows: Vec<ComparisonRow>,
-    /// Of every row with every other, in Recall@1 and MAP@R.
-    pub differences: Vec<Difference>,
-    /// Runs that are missing, with the reason.
-    pub missing: Vec<(String, String)>,
-}
-
-impl Comparison {
-    /// Puts together the bare backbone's figures and those of each entry's finished seeds.
-    pub fn new(
-        title: &str,
-        facts: Vec<(String, String)>,
-        zero_shot: RunFigures,
-        entries: Vec<(String, Vec<RunFigures>)>,
-        missing: Vec<(String, String)>,
-    ) -> Self {
-        let mut groups = vec![("zero-shot".to_string(), vec![zero_shot])];
-        groups.extend(entries.into_iter().filter(|(_, runs)| !runs.is_empty()));
-        let mut rows: Vec<ComparisonRow> = groups.iter().map(|(name, runs)| row(name, runs)).collect();
-        rows[0].seeds = 0;
-        let mut differences = Vec::new();
-        for metric in ["recall@1", "map@r"] {
-            let scores: Vec<BTreeMap<usize, f64>> = groups.iter().map(|(_, runs)| mean_scores(runs, metric)).collect();
-            for (row, of_row) in scores.iter().enumerate() {
-                for (minus, of_minus) in scores.iter().enumerate().take(row) {
-                    let pairs: Vec<f64> =
-                        of_row.iter().filter_map(|(query, score)| Some(score - of_minus.get(query)?)).collect();
-                    let difference = paired_bootstrap(&pairs, RESAMPLES, CONFIDENCE, 0);
-                    differences.push(Difference { metric, row, minus, difference, is_real: difference.is_real() });
-                }
+/// Puts together the bare backbone's figures and those of each entry's finished seeds.
+pub fn comparison(
+    title: &str,
+    facts: Vec<(String, String)>,
+    zero_shot: RunFigures,
+    entries: Vec<(String, Vec<RunFigures>)>,
+    missing: Vec<(String, String)>,
+) -> Comparison {
+    let mut groups = vec![("zero-shot".to_string(), vec![zero_shot])];
+    groups.extend(entries.into_iter().filter(|(_, runs)| !runs.is_empty()));
+    let mut rows: Vec<ComparisonRow> = groups.iter().map(|(name, runs)| row(name, runs)).collect();
+    rows[0].seeds = 0;
+    let mut differences = Vec::new();
+    for metric in ["recall@1", "map@r"] {
+        let scores: Vec<BTreeMap<usize, f64>> = groups.iter().map(|(_, runs)| mean_scores(runs, metric)).collect();
+        for (row, of_row) in scores.iter().enumerate() {
+            for (minus, of_minus) in scores.iter().enumerate().take(row) {
+                let pairs: Vec<f64> =
+                    of_row.iter().filter_map(|(query, score)| Some(score - of_minus.get(query)?)).collect();
+                let found = paired_bootstrap(&pairs, RESAMPLES, CONFIDENCE, 0);
+                let (mean, interval, excludes_zero) = (found.mean, Some(found.interval), found.is_real());
+                differences.push(Difference { metric, row, minus, mean, interval, excludes_zero });
             }
         }
-        Self { title: title.to_string(), facts, rows, differences, missing }
     }
-
-    /// The difference of two rows, whichever way round it is kept.
-    pub fn difference(&self, metric: &str, row: usize, minus: usize) -> Option<(f64, bool)> {
-        self.differences.iter().filter(|found| found.metric == metric).find_map(|found| {
-            match (found.row, found.minus) {
-                places if places == (row, minus) => Some((found.difference.mean, found.is_real)),
-                places if places == (minus, row) => Some((-found.difference.mean, found.is_real)),
-                _ => None,
-            }
-        })
-    }
+    let notes = vec![
+        "A mark means that the 95 % interval of a paired bootstrap over queries, each query's score averaged over seeds, leaves \
+         out zero. It says whether other photos of these classes would show the difference, not whether other seeds or other \
+         classes would."
+            .into(),
+    ];
+    Comparison { title: title.to_string(), facts, rows, differences, notes, missing }
 }
 
 /// Each query's mean score over the seeds.
@@ -159,14 +79,14 @@ fn row(name: &str, runs: &[RunFigures]) -> ComparisonRow {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use kinsight_retrieval::QueryScore;
 
     use super::*;
     use crate::run::{RunCost, RunQueries};
 
     /// A run in which query i scores `score(i)`.
-    pub fn run(score: impl Fn(usize) -> f64, trainable: usize) -> RunFigures {
+    fn run(score: impl Fn(usize) -> f64, trainable: usize) -> RunFigures {
         let scores: Vec<QueryScore> =
             (0..100).map(|i| QueryScore { recall_at_1: score(i), map_at_r: Some(score(i) / 2.0) }).collect();
         let recall = scores.iter().map(|s| s.recall_at_1).sum::<f64>() / 100.0;
@@ -177,7 +97,7 @@ pub(super) mod tests {
         }
     }
 
-    pub fn example() -> Comparison {
+    fn example() -> Comparison {
         let half = |i: usize| f64::from(u8::from(i.is_multiple_of(2)));
         let most = |i: usize| f64::from(u8::from(i < 90));
         let entries = vec![
@@ -185,7 +105,7 @@ pub(super) mod tests {
             ("VPT <b>".to_string(), vec![run(most, 200), run(most, 200), run(|i| f64::from(u8::from(i < 93)), 200)]),
         ];
         let missing = vec![("Full, seed 2".to_string(), "stopped".to_string())];
-        Comparison::new("Methods", vec![("images".into(), "100".into())], run(half, 0), entries, missing)
+        comparison("Methods", vec![("images".into(), "100".into())], run(half, 0), entries, missing)
     }
 
     #[test]

@@ -4,15 +4,14 @@
 //! needs a process of its own for its memory to be measured.
 
 mod figures;
-mod page;
 mod spec;
-mod tables;
 
 use std::path::{Path, PathBuf};
 
+use kinsight_report::comparison::Comparison;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub use figures::{Comparison, ComparisonRow, Difference, MeanDeviation};
+pub use figures::comparison;
 pub use spec::{CompareEntry, CompareSpec, PlannedRun};
 
 use crate::error::TrainError;
@@ -100,10 +99,10 @@ impl CompareFolder {
     pub fn write(&self, comparison: &Comparison) -> Result<Vec<PathBuf>, TrainError> {
         let json = serde_json::to_string_pretty(comparison).unwrap_or_default();
         let files = [
-            ("compare.md", tables::markdown(comparison)),
-            ("compare.csv", tables::csv(comparison)),
+            ("compare.md", comparison.to_markdown()),
+            ("compare.csv", comparison.to_csv()),
             ("compare.json", json),
-            ("compare.html", page::html(comparison)),
+            ("compare.html", comparison.to_html()),
         ];
         let mut written = Vec::new();
         for (name, text) in files {

@@ -17,6 +17,7 @@ mod log;
 mod proxies;
 mod report;
 mod selection;
+mod story;
 mod tensorboard;
 
 use std::fs;
@@ -34,6 +35,7 @@ pub use log::{LogRecord, RunLog, read as read_log};
 pub use proxies::ClassProxies;
 pub use report::{ReportedRun, RunReport};
 pub use selection::{Figures, Moment, SelectionState};
+pub use story::RunStory;
 pub use tensorboard::EventFile;
 
 /// Paths of a run folder.

@@ -101,11 +101,11 @@ impl SelectionState {
     pub fn sentences(&self) -> Vec<String> {
         let figures = |moment: &Moment| {
             format!(
-                "Recall@1 {:.1} %, MAP@R {:.1} % (step {}, {} epochs)",
+                "Recall@1 {:.1} %, MAP@R {:.1} % (step {}, {} finished)",
                 100.0 * moment.test.recall_at_1,
                 100.0 * moment.test.map_at_r,
                 moment.step,
-                moment.epochs
+                if moment.epochs == 1 { "1 epoch".to_owned() } else { format!("{} epochs", moment.epochs) }
             )
         };
         let mut lines = Vec::new();

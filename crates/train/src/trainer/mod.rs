@@ -285,6 +285,7 @@ impl Trainer {
         }
     }
 
+    /// What happened in the run.
     fn training_facts(&self, epochs: usize, steps: u64, kept_step: u64) -> TrainingFacts {
         let TrainConfig { method, data, loss, compute, epochs: epochs_asked, .. } = &self.config;
         let count = |has: &dyn Fn(usize) -> bool| (0..self.test.len()).filter(|image| has(*image)).count();

@@ -300,10 +300,12 @@ impl Run<'_> {
 
     /// Writes what a finished run leaves behind.
     pub fn finish(mut self, facts: RunFacts, finished: bool) -> Result<Outcome, TrainError> {
-        for (path, reason) in self.loader.unreadable().files {
+        let unreadable = self.loader.unreadable().files;
+        for (path, reason) in &unreadable {
             self.warn(&format!("skipped {}: {reason}", path.display()))?;
         }
         let mut encoder = self.state.encoder().valid();
+        let mut training = None;
         if finished {
             let selection = self.progress.selection;
             let mut kept_step = self.progress.step;
@@ -330,12 +332,14 @@ impl Run<'_> {
             save_fine_tuning(&self.folder.model(), &encoder, &info)?;
             let json = serde_json::to_string_pretty(&measured.evaluation).unwrap_or_default();
             self.folder.write(&self.folder.metrics(), json.as_bytes())?;
+            let happened = self.trainer.training_facts(self.progress.epoch, self.progress.step, kept_step);
             let card = ModelCard {
-                config: &self.trainer.config,
                 info: &info,
+                facts: &happened,
+                seed: self.trainer.config.seed,
                 evaluation: &measured.evaluation,
                 trainable: facts.kept,
-                sizes: [facts.train, facts.test],
+                unreadable: [unreadable.len(), measured.unreadable.len()],
                 selection: &selection,
             };
             self.folder.write(&self.folder.card(), card.to_markdown().as_bytes())?;
@@ -344,9 +348,10 @@ impl Run<'_> {
             let cost = self.cost(&facts);
             self.folder.write(&self.folder.cost(), &serde_json::to_vec_pretty(&cost).unwrap_or_default())?;
             self.measured = Some(measured);
+            training = Some(happened);
         }
         // An evaluation on the way is not the result of a run that was stopped.
         let measured = self.measured.filter(|_| finished);
-        Ok(Outcome { facts, measured, encoder, seconds: self.progress.seconds })
+        Ok(Outcome { facts, training, measured, encoder, seconds: self.progress.seconds })
     }
 }

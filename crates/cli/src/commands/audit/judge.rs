@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
+use kinsight_audit::{Embedded, Images};
 use kinsight_data::Dataset;
 use kinsight_data::inspect::Inspection;
 use kinsight_model::backbone::registry::BUILT_IN;
@@ -14,7 +15,6 @@ use kinsight_train::TrainConfig;
 use kinsight_train::run::RunFolder;
 
 use super::AuditArgs;
-use super::images::Images;
 use crate::progress::counting_bar;
 
 /// A model, and the run it is from if it is from one.
@@ -22,14 +22,6 @@ pub struct Judge {
     /// The model.
     pub model: EmbeddingModel,
     run: Option<(RunFolder, TrainConfig)>,
-}
-
-/// Embeddings of the images that could be read.
-pub struct Judged {
-    /// Unit rows.
-    pub embeddings: UnitEmbeddings,
-    /// Which image each row is.
-    pub images: Vec<usize>,
 }
 
 impl Judge {
@@ -51,7 +43,12 @@ impl Judge {
     }
 
     /// Embeds what can be read; none with fewer than two images.
-    pub fn embed(&self, images: &Images, inspections: &[Inspection], arguments: &AuditArgs) -> Result<Option<Judged>> {
+    pub fn embed(
+        &self,
+        images: &Images,
+        inspections: &[Inspection],
+        arguments: &AuditArgs,
+    ) -> Result<Option<Embedded>> {
         let readable: Vec<usize> =
             (0..images.items.len()).filter(|index| inspections[*index].picture.is_ok()).collect();
         if readable.len() < 2 {
@@ -70,7 +67,7 @@ impl Judge {
         });
         bar.finish_and_clear();
         let embedded = embedded?;
-        Ok(Some(Judged {
+        Ok(Some(Embedded {
             embeddings: UnitEmbeddings::new(embedded.values, embedded.dim)?,
             images: embedded.indices.into_iter().map(|index| readable[index]).collect(),
         }))

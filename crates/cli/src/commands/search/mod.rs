@@ -155,7 +155,8 @@ pub fn run(arguments: SearchArgs) -> Result<()> {
     }
     if let Some(path) = html.or_else(|| open.then(|| PathBuf::from("kinsight-search.html"))) {
         let paths: Vec<&Path> = queries.iter().map(|query| query.path.as_path()).collect();
-        page::write(&path, &paths, condition.as_deref(), &hits, index.manifest().calibration.as_ref())?;
+        let page = page::page(&paths, condition.as_deref(), &hits, index.manifest().calibration.as_ref());
+        kinsight_files::write(&path, page.to_html().as_bytes())?;
         eprintln!("wrote {}", path.display());
         if open {
             page::open(&path);
