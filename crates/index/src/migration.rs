@@ -182,11 +182,14 @@ impl Generation {
         let index = writer.index();
         let manifest = Manifest { generation: manifest.generation + 1, ..manifest };
         let folder = index.generation_folder(manifest.generation);
-        if !resumable(&folder, mark) {
+        let open = || LocalStore::open(&folder, index.path(), manifest.graph.clone());
+        let of_this_index = |store: LocalStore| store.identity() == manifest.identity.as_deref();
+        if !resumable(&folder, mark) || !open().is_ok_and(of_this_index) {
             begin(&folder, index, &manifest, mark)?;
         }
-        let store = LocalStore::open(&folder, index.path(), manifest.graph.clone())?;
-        let writer = StoreWriter::open(&folder, index.path())?;
+        let (store, writer) = (open()?, StoreWriter::open(&folder, index.path())?);
+        // Images name their roots by number.
+        writer.take_roots(&index.local().roots()?)?;
         Ok(Self { folder, manifest, store, writer })
     }
 
@@ -199,9 +202,13 @@ impl Generation {
         let index = writer.index();
         let old = index.require_in_place()?;
         refuse_rotten(&self.store, index.path())?;
-        self.manifest.write(index.path())?;
+        let Self { folder, manifest, store, writer: own } = self;
+        // The writer last, so that its catalog is left in one file.
+        drop(store);
+        drop(own);
+        manifest.write(index.path())?;
         // From here on it is done; what follows is tidying up, which the next writer does if it fails or is interrupted.
-        let _ = kinsight_files::remove_file(&self.folder.join(MARK));
+        let _ = kinsight_files::remove_file(&folder.join(MARK));
         let _ = kinsight_files::remove_dir_all(&index.generation_folder(old.generation));
         Index::open(index.path())
     }
@@ -234,7 +241,6 @@ fn begin(folder: &Path, index: &Index, manifest: &Manifest, mark: &Mark) -> Resu
     let identity = manifest.identity.as_deref().unwrap_or_default();
     // Its revisions go on from the old one's: whoever remembers something by revision notices the new generation.
     StoreWriter::create(folder, manifest.fingerprint.embedding, identity, index.store().revision()? + 1)?;
-    StoreWriter::open(folder, index.path())?.take_roots(&index.local().roots()?)?;
     let path = folder.join(MARK);
     let text = serde_json::to_string(mark).map_err(|error| IndexError::corrupt(&path, error.to_string()))?;
     Ok(kinsight_files::write(&path, text.as_bytes())?)

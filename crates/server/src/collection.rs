@@ -120,7 +120,8 @@ impl Collection {
         limit: usize,
         filter: Option<&Filter>,
     ) -> Result<(Vec<Point>, Option<u64>), Failure> {
-        let (points, next) = self.index.store().scroll(kinsight_index::Cursor(start), limit, filter, &kinsight_index::Cancel::new())?;
+        let (points, next) =
+            self.index.store().scroll(kinsight_index::Cursor(start), limit, filter, &kinsight_index::Cancel::new())?;
         Ok((points, next.map(|cursor| cursor.0)))
     }
 

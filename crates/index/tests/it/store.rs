@@ -57,8 +57,14 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
     let long = Point { vector: vec![2.0, 0.0, 0.0], ..point("long", &[1.0, 0.0, 0.0]) };
-    assert!(matches!(store.writer().unwrap().upsert(&[point("a", &[1.0, 0.0, 0.0]), long]), Err(IndexError::Setting { .. })));
-    assert!(matches!(store.writer().unwrap().upsert(&[point("wide", &[1.0; 4])]), Err(IndexError::Width { found: 4, expected: 3, .. })));
+    assert!(matches!(
+        store.writer().unwrap().upsert(&[point("a", &[1.0, 0.0, 0.0]), long]),
+        Err(IndexError::Setting { .. })
+    ));
+    assert!(matches!(
+        store.writer().unwrap().upsert(&[point("wide", &[1.0; 4])]),
+        Err(IndexError::Width { found: 4, expected: 3, .. })
+    ));
     assert!(store.store().search(&VectorQuery::new(vec![1.0; 4], 1)).is_err());
     assert!(store.store().search(&VectorQuery::new(vec![1.0, 0.0, 0.0], 0)).is_err());
     assert_eq!(store.store().len().unwrap(), 0);
@@ -67,7 +73,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
 #[test]
 fn a_flipped_bit_is_found_by_the_check() {
     let folder = tempfile::tempdir().unwrap();
-    upsert(&store(&folder), &[point("a", &[1.0, 0.0, 0.0]), point("b", &[0.0, 1.0, 0.0])]).unwrap();
+    upsert(&store(&folder), &[point("a", &[1.0, 0.0, 0.0]), point("b", &[0.0, 1.0, 0.0])]);
     let rows = stored_file(folder.path(), "vectors.bin");
     let mut bytes = std::fs::read(&rows).unwrap();
     let last = bytes.len() - 1;

@@ -99,8 +99,8 @@ impl CatalogWriter {
                 if let Some(root) = payload.get_mut(fields::ROOT) {
                     *root = numbered(transaction, &mut roots, &root.text(), &index).map_err(failed)?;
                 }
-                let json = serde_json::to_string(&payload)
-                    .map_err(|error| IndexError::corrupt(&path, error.to_string()))?;
+                let json =
+                    serde_json::to_string(&payload).map_err(|error| IndexError::corrupt(&path, error.to_string()))?;
                 insert_point(transaction, row, point.id, &payload, &json, checksum, &mut names).map_err(failed)?;
             }
             let rows = (first + points.len()) as i64;
@@ -131,7 +131,8 @@ impl CatalogWriter {
         self.write(|transaction| {
             // Freed first: one may go where another was.
             for (root, _) in moves {
-                transaction.execute("UPDATE roots SET folder = 'moving ' || number WHERE number = ?1", [root.number])?;
+                transaction
+                    .execute("UPDATE roots SET folder = 'moving ' || number WHERE number = ?1", [root.number])?;
             }
             for (root, folder) in moves {
                 transaction.execute("UPDATE roots SET folder = ?2 WHERE number = ?1", params![root.number, folder])?;
@@ -177,7 +178,7 @@ impl CatalogWriter {
 pub(super) fn fold_log(path: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.pragma_query(None, "wal_checkpoint(TRUNCATE)", |_| Ok(()))
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 /// Lets a double of the file layer see SQLite's commit, which is one step that lasts.
@@ -237,12 +238,7 @@ fn insert_point(
 }
 
 /// The number of the root at `folder`, which is made where there is none.
-fn numbered(
-    transaction: &Transaction<'_>,
-    roots: &mut Roots,
-    folder: &str,
-    index: &Path,
-) -> rusqlite::Result<Value> {
+fn numbered(transaction: &Transaction<'_>, roots: &mut Roots, folder: &str, index: &Path) -> rusqlite::Result<Value> {
     let root = roots.at_or_new(folder, index);
     if roots.at(folder).is_none() {
         let stored = (!root.is_uploads).then_some(&root.folder);
@@ -255,11 +251,12 @@ fn numbered(
 /// Replaces the folders in the payloads of format 1 by the numbers of roots.
 fn number_roots(transaction: &Transaction<'_>, uploads: &Path) -> rusqlite::Result<()> {
     let name = "(SELECT name_id FROM field_names WHERE name = 'root')";
-    let mut statement = transaction.prepare(&format!("SELECT DISTINCT value FROM field_values WHERE name_id = {name}"))?;
+    let mut statement =
+        transaction.prepare(&format!("SELECT DISTINCT value FROM field_values WHERE name_id = {name}"))?;
     let folders = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
     for (number, folder) in (1_i64..).zip(&folders) {
         // The ids of its images were made from its folder, which stays the key.
-        let stored = (!is_uploads_of(folder, uploads)).then_some(folder);
+        let stored = (!is_uploads_of(transaction, folder, uploads)?).then_some(folder);
         transaction.execute("INSERT INTO roots VALUES (?1, ?2, ?3)", params![number, folder, stored])?;
     }
     transaction.execute_batch(&format!(
@@ -270,11 +267,15 @@ fn number_roots(transaction: &Transaction<'_>, uploads: &Path) -> rusqlite::Resu
     ))
 }
 
-/// Whether `folder`, a root of format 1, is the index's own folder of uploads, perhaps before the index was moved.
-fn is_uploads_of(folder: &str, uploads: &Path) -> bool {
-    let folder = Path::new(folder);
-    let moved = folder.file_name() == uploads.file_name() && uploads.is_dir() && !folder.is_dir();
-    folder == uploads || moved
+/// Whether `folder`, a root of format 1, is the index's own folder of uploads, perhaps where the index was before it was moved.
+fn is_uploads_of(transaction: &Transaction<'_>, folder: &str, uploads: &Path) -> rusqlite::Result<bool> {
+    if Path::new(folder) == uploads || Path::new(folder).file_name() != uploads.file_name() {
+        return Ok(Path::new(folder) == uploads);
+    }
+    let sql = "SELECT json_extract(payload, '$.path') FROM points
+        WHERE json_valid(payload) AND json_extract(payload, '$.root') = ?1 LIMIT 1";
+    let path: Option<String> = transaction.query_row(sql, [folder], |row| row.get(0)).optional()?;
+    Ok(path.is_some_and(|path| uploads.join(path).is_file()))
 }
 
 /// Takes the point with this id out, if there is one, leaving a tombstone for its row.

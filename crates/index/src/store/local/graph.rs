@@ -98,7 +98,8 @@ impl Graph {
             graph.checked();
         } else {
             let graph = graph.clone();
-            std::thread::spawn(move || graph.checked());
+            // Where there can be no further thread, it is checked when somebody asks.
+            let _ = std::thread::Builder::new().name("graph check".into()).spawn(move || graph.checked());
         }
         Some(graph)
     }

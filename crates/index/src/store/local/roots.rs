@@ -22,12 +22,12 @@ pub fn uploads_root(index: &Path) -> PathBuf {
 
 /// The roots of an index as of one revision.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Roots {
+pub(crate) struct Roots {
     pub rows: Vec<Root>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Root {
+pub(crate) struct Root {
     pub number: i64,
     /// What ids are made from.
     pub key: String,
