@@ -120,7 +120,8 @@ impl Collection {
         limit: usize,
         filter: Option<&Filter>,
     ) -> Result<(Vec<Point>, Option<u64>), Failure> {
-        let (points, next) = self.index.store().scroll(kinsight_index::Cursor(start), limit, filter)?;
+        let (points, next) =
+            self.index.store().scroll(kinsight_index::Cursor(start), limit, filter, &kinsight_index::Cancel::new())?;
         Ok((points, next.map(|cursor| cursor.0)))
     }
 
@@ -184,7 +185,7 @@ impl Collection {
         // The right to write first: without it nothing is left on the disk.
         let writer = self.index.writer()?;
         let stored = uploads::keep(self.index.path(), &new.bytes)?;
-        let id = PointId::of_path(&stored.root, &stored.path);
+        let id = self.index.upload_id(&stored.path)?;
         payload.insert(fields::ROOT.into(), Value::from(stored.root));
         payload.insert(fields::PATH.into(), Value::from(stored.path));
         payload.insert(fields::WIDTH.into(), Value::from(f64::from(new.picture.width())));
