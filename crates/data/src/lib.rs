@@ -23,7 +23,7 @@ pub mod transform;
 
 pub use dataset::official::Layout;
 pub use dataset::{DISTRACTORS, Dataset, Item, Protocol, Role, Split, SplitRule};
-pub use decode::{DecodeError, DecodeFault, DecodeLimits, decode_bytes, decode_file};
+pub use decode::{DecodeCost, DecodeError, DecodeFault, DecodeLimits, decode_bytes, decode_cost, decode_file};
 pub use error::DataError;
 pub use loader::{Augment, Batch, Batches, Loader, LoaderOptions, Plan, Unreadable, UnreadableReport};
 pub use preprocess::{Interpolation, Preprocess};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use kinsight_model::Compute;
-use kinsight_server::{CollectionSpec, Keys, Limits, LogFormat, Server, ServerSettings};
+use kinsight_server::{CollectionSpec, Keys, Limits, LogFormat, Server, ServerSettings, start_log};
 
 use super::settings::{apply, use_threads};
 use crate::arguments::ComputeArgs;
@@ -102,15 +102,16 @@ pub fn run(arguments: &ServeArgs) -> Result<()> {
         address: arguments.address,
         keys: keys(arguments)?,
         limits: limits(arguments),
-        log: match arguments.log {
-            LogArg::Text => LogFormat::Text,
-            LogArg::Json => LogFormat::Json,
-            LogArg::Off => LogFormat::Off,
-        },
+        public: arguments.public,
         collections: arguments.collections.clone(),
         compute,
     };
-    let server = Server::start(settings, &collections, arguments.public)?;
+    start_log(match arguments.log {
+        LogArg::Text => LogFormat::Text,
+        LogArg::Json => LogFormat::Json,
+        LogArg::Off => LogFormat::Off,
+    });
+    let server = Server::start(settings, &collections)?;
     let (address, stopper) = (server.address()?, server.stopper());
     ctrlc::set_handler(move || stopper.stop()).context("cannot listen for Ctrl-C")?;
     println!("serving {} on http://{address} (stop with Ctrl-C)", server.collections().join(", "));
