@@ -21,6 +21,6 @@ pub trait ImageEmbedder {
     /// `images` `[count, 3, S, S]` with S the preprocessing's input size; the result `[count, embedding]`.
     ///
     /// # Errors
-    /// Whatever the model says.
+    /// The model's error.
     fn embed(&self, images: Vec<f32>, count: usize) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>>;
 }

@@ -1,18 +1,12 @@
-//! What answers look like, field by field: the types that JSON is written from and that the API is described by.
+//! What answers say, field by field: the types that JSON is written from and that the API is described by.
 
 use std::collections::BTreeMap;
 
-use axum::Json;
-use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use kinsight_index::payload::fields;
 use kinsight_index::{Payload, Point, PointId, Value};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::describe::{CREATED, Described, Description};
 use crate::explanation;
 use crate::service::{ClassVote, Collection, Found, Thresholds, classes};
 use crate::settings::Limits;
@@ -90,40 +84,16 @@ pub(super) struct Hit {
     pub verdict: Option<&'static str>,
 }
 
-/// A label among the nearest.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Class {
-    pub label: String,
-    /// Its best score.
-    pub score: f32,
-    /// Its share of the votes.
-    pub share: f64,
-}
-
-/// Scores from which a result counts as more than a neighbor.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Scores {
-    pub duplicate: f64,
-    pub same: f64,
-    pub similar: f64,
-}
-
-impl Scores {
-    pub fn of(collection: &Collection) -> Option<Self> {
-        collection.thresholds().map(|Thresholds { duplicate, same, similar }| Self { duplicate, same, similar })
-    }
-}
-
 /// Results, most similar first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Results {
     pub collection: String,
     pub results: Vec<Hit>,
     /// Labels of the nearest, first the one with most of the votes.
-    pub classes: Vec<Class>,
+    pub classes: Vec<ClassVote>,
     /// What the best score means.
     pub verdict: Option<&'static str>,
-    pub thresholds: Option<Scores>,
+    pub thresholds: Option<Thresholds>,
     pub took_ms: f64,
 }
 
@@ -134,13 +104,12 @@ impl Results {
             score: found.score,
             verdict: collection.verdict(found.score),
         };
-        let class = |ClassVote { label, score, share }| Class { label, score, share };
         Self {
             collection: collection.name().to_owned(),
             results: found.iter().map(hit).collect(),
-            classes: classes(found).into_iter().map(class).collect(),
+            classes: classes(found),
             verdict: found.first().and_then(|best| collection.verdict(best.score)),
-            thresholds: Scores::of(collection),
+            thresholds: collection.thresholds(),
             took_ms,
         }
     }
@@ -194,7 +163,7 @@ pub(super) struct CollectionAnswer {
     pub images: usize,
     /// The most frequent first, 2,000 at most.
     pub labels: Vec<LabelCount>,
-    pub thresholds: Option<Scores>,
+    pub thresholds: Option<Thresholds>,
     pub model: Model,
     /// Made through the server: DELETE removes it.
     pub removable: bool,
@@ -302,130 +271,5 @@ impl From<explanation::Explanation> for Explanation {
             pairs: of.pairs.iter().map(|p| Pair { first: p.first, second: p.second, share: p.share }).collect(),
             links: of.links,
         }
-    }
-}
-
-impl<T: Serialize + ToSchema> Described for Json<T> {
-    fn describe(description: &mut Description) {
-        let schema = description.schema::<T>();
-        description.answers(200, "The answer", &[("application/json", Some(schema))]);
-    }
-}
-
-/// 201, with the place of what is now on the disk.
-pub(super) struct Created<T> {
-    pub place: String,
-    pub body: T,
-}
-
-impl<T: Serialize> IntoResponse for Created<T> {
-    fn into_response(self) -> Response {
-        (StatusCode::CREATED, [(LOCATION, self.place)], Json(self.body)).into_response()
-    }
-}
-
-impl<T: Serialize + ToSchema> Described for Created<T> {
-    fn describe(description: &mut Description) {
-        let schema = description.schema::<T>();
-        description.answers(CREATED, "It is on the disk", &[("application/json", Some(schema))]);
-    }
-}
-
-/// 204: it is gone.
-pub(super) struct Gone;
-
-impl IntoResponse for Gone {
-    fn into_response(self) -> Response {
-        StatusCode::NO_CONTENT.into_response()
-    }
-}
-
-impl Described for Gone {
-    fn describe(description: &mut Description) {
-        description.answers(204, "Gone", &[]);
-    }
-}
-
-/// A small JPEG.
-pub(super) struct Jpeg(pub Bytes);
-
-impl IntoResponse for Jpeg {
-    fn into_response(self) -> Response {
-        ([(CONTENT_TYPE, "image/jpeg"), (CACHE_CONTROL, "private, max-age=300")], self.0).into_response()
-    }
-}
-
-impl Described for Jpeg {
-    fn describe(description: &mut Description) {
-        description.answers(200, "JPEG", &[("image/jpeg", None)]);
-    }
-}
-
-/// An explanation as numbers or as a picture.
-pub(super) enum ExplainAnswer {
-    Numbers(Box<Explanation>),
-    Png(Vec<u8>),
-}
-
-impl IntoResponse for ExplainAnswer {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Numbers(explanation) => Json(explanation).into_response(),
-            Self::Png(png) => ([(CONTENT_TYPE, "image/png")], png).into_response(),
-        }
-    }
-}
-
-impl Described for ExplainAnswer {
-    fn describe(description: &mut Description) {
-        let schema = description.schema::<Explanation>();
-        let content = [("application/json", Some(schema)), ("image/png", None)];
-        description.answers(200, "What each part of both pictures gives", &content);
-    }
-}
-
-/// Text for people and probes.
-pub(super) struct Text(pub &'static str);
-
-impl IntoResponse for Text {
-    fn into_response(self) -> Response {
-        self.0.into_response()
-    }
-}
-
-impl Described for Text {
-    fn describe(description: &mut Description) {
-        description.answers(200, "It answers", &[("text/plain", None)]);
-    }
-}
-
-/// Counters for Prometheus.
-pub(super) struct OpenMetrics(pub String);
-
-impl IntoResponse for OpenMetrics {
-    fn into_response(self) -> Response {
-        ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], self.0).into_response()
-    }
-}
-
-impl Described for OpenMetrics {
-    fn describe(description: &mut Description) {
-        description.answers(200, "Metrics", &[("application/openmetrics-text", None)]);
-    }
-}
-
-/// A file of the web page: its type and its text.
-pub(super) struct Asset(pub &'static str, pub &'static str);
-
-impl IntoResponse for Asset {
-    fn into_response(self) -> Response {
-        // The names do not change with their content, so a browser asks again each time.
-        ([(CONTENT_TYPE, self.0), (CACHE_CONTROL, "no-cache")], self.1).into_response()
-    }
-}
-
-impl Described for Asset {
-    fn describe(description: &mut Description) {
-        description.answers(200, "A file of the web page", &[("*/*", None)]);
     }
 }

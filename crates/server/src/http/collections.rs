@@ -5,9 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 
-use super::answers::{
-    CollectionAnswer, Collections, Created, Fingerprint, Gone, LabelCount, Model, RequestLimits, Scores,
-};
+use super::answers::{CollectionAnswer, Collections, Fingerprint, LabelCount, Model, RequestLimits};
+use super::replies::{Created, Gone};
 use super::requests::{Asked, CollectionPath, MakeQuery};
 use super::{App, Failure};
 use crate::service::{Collection, ServiceError, Work};
@@ -48,7 +47,7 @@ async fn described(app: &Arc<App>, work: &Work, collection: Arc<Collection>) -> 
         images,
         // Of a collection with more labels, filters find the others.
         labels: labels.iter().take(MAX_LABELS).map(count).collect(),
-        thresholds: Scores::of(&collection),
+        thresholds: collection.thresholds(),
         model: Model {
             name: collection.model_name().to_owned(),
             embedding_size: encoder.embedding_size(),

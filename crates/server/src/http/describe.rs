@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::handler::Handler;
-use axum::http::StatusCode;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, ParameterIn, PathItem, PathsBuilder};
 use utoipa::openapi::response::ResponseBuilder;
@@ -192,6 +191,3 @@ pub(super) fn openapi(routes: Vec<Route>) -> OpenApi {
         .components(Some(components.security_scheme("bearer", bearer).security_scheme("header", header).build()))
         .build()
 }
-
-/// A status as a number, for [`Description::answers`].
-pub(super) const CREATED: u16 = StatusCode::CREATED.as_u16();

@@ -8,8 +8,9 @@ use axum::extract::{Path, State};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::answers::{Created, Gone, Image, ImagePage, Jpeg};
+use super::answers::{Image, ImagePage};
 use super::form::{Form, Upload};
+use super::replies::{Created, Gone, Jpeg};
 use super::requests::{Asked, CollectionPath, ImagePath, ListQuery, ThumbnailQuery, filter_of, id_of};
 use super::{App, Failure};
 use crate::service::ServiceError;

@@ -10,6 +10,7 @@ mod images;
 mod observe;
 mod origin;
 mod pages;
+mod replies;
 mod requests;
 mod search;
 

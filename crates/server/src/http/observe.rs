@@ -14,8 +14,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use tower_http::request_id::{MakeRequestId, RequestId};
 use tracing::info;
 
-use super::answers::{OpenMetrics, Text};
 use super::failure::FailureNote;
+use super::replies::{OpenMetrics, Text};
 use super::{App, Failure};
 use crate::service::ServiceError;
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Path, State};
 
-use super::answers::Asset;
+use super::replies::Asset;
 use super::requests::AssetPath;
 use super::{App, Failure, describe, routes};
 

@@ -10,8 +10,9 @@ use kinsight_index::payload::fields;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::answers::{Embeddings, ExplainAnswer, Fingerprint, Results};
+use super::answers::{Embeddings, Fingerprint, Results};
 use super::form::{Form, Upload};
+use super::replies::ExplainAnswer;
 use super::requests::{CollectionPath, filter_of, id_of};
 use super::{App, Failure};
 use crate::service::{Crop, ExplainQuery, Explained, Query, Question, ServiceError, Source};
@@ -84,6 +85,7 @@ pub(super) struct ExplainForm {
     format: Format,
 }
 
+/// Numbers or a picture
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Format {

@@ -56,7 +56,7 @@ fn own_fields(given: impl IntoIterator<Item = (String, String)>) -> Result<Paylo
         if !plain || reserved {
             let name: String = name.chars().take(64).collect();
             let what =
-                if reserved { "set by the server" } else { "not a name made of letters, digits, spaces and _ - ." };
+                if reserved { "set by the server" } else { "not made only of letters, digits, spaces, dots, _ and -" };
             return Err(ServiceError::BadField(format!("the field {name:?} is {what}")));
         }
         if text.len() > MAX_OWN_FIELD_BYTES || text.chars().any(char::is_control) {

@@ -1,8 +1,9 @@
 //! Upkeep of the collections, by one thread that has time: it follows what other programs do to an index, counts labels
 //! before they are asked for, builds and extends graphs, and compacts.
 //!
-//! Only what the store's revision shows to have changed is looked at, whoever wrote it. The heavy part waits until a
-//! collection has not been written to for a while, uses half of the cores, and stops when the server does.
+//! Only what the store's revision shows to have changed is looked at, whichever program wrote it. The heavy part waits until
+//! a collection has not been written to for a while, and uses half of the cores. A server that stops does not wait for it: an
+//! index survives being left in the middle.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -164,8 +165,8 @@ impl Keeper {
     fn upkeep(&self, collection: &Collection) -> Result<(), IndexError> {
         let index = collection.index();
         let stats = index.store().stats()?;
-        let rows = stats.points + stats.dead_rows;
-        if stats.dead_rows >= self.tombstones.0.max(1) && stats.dead_rows as f64 >= self.tombstones.1 * rows as f64 {
+        let rows = stats.points + stats.tombstones;
+        if stats.tombstones >= self.tombstones.0.max(1) && stats.tombstones as f64 >= self.tombstones.1 * rows as f64 {
             // The new index is found by the next look, as one that another program made.
             return compact(index, &|_, _| ()).map(|_| ());
         }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use kinsight_index::payload::fields;
 use kinsight_index::{Filter, Payload, PointId, combine_queries};
+use serde::Serialize;
 use tokio::task::JoinSet;
+use utoipa::ToSchema;
 
 use super::{Collection, Crop, Held, Service, ServiceError, Source, Work, prepare};
 
@@ -32,7 +34,7 @@ pub(crate) struct Found {
 }
 
 /// A label among the results.
-#[derive(Debug)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ClassVote {
     pub label: String,
     /// Its best score.

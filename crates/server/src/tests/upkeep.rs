@@ -79,7 +79,7 @@ async fn graphs_are_built_and_removed_rows_are_left_behind() {
     let ids: Vec<PointId> = points(300, 16).iter().map(|point| point.id).collect();
     other.writer().unwrap().remove(&ids).unwrap();
     (0..4).for_each(|_| keeper.look(&fixture.app.service));
-    assert_eq!((stats().points, stats().dead_rows), (116, 0));
+    assert_eq!((stats().points, stats().tombstones), (116, 0));
     let image = fixture.image(2);
     assert_eq!(fixture.search(&[Part::File("image", &image)]).await.ids()[0], fixture.id(2));
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use kinsight_index::{GraphSettings, ImageEmbedder, Index, Listing, SyncReport};
 use kinsight_model::Compute;
 
+use super::relocate::warn_of_missing;
 use super::{AddArgs, UpdateArgs, sync};
 use crate::commands::settings::use_threads;
 use crate::interrupt;
@@ -28,6 +29,7 @@ pub(super) fn run(arguments: &UpdateArgs) -> Result<()> {
     let (index, model) =
         open_or_create(index, arguments.run.as_deref(), arguments.backbone.as_deref(), arguments.exact_up_to, &choice)?;
     let report = update(&index, &[listing], &model, arguments.batch_size, &stop)?;
+    warn_of_missing(&index)?;
     print(&index, &report, arguments.json, stop.load(Ordering::Relaxed))
 }
 
@@ -129,7 +131,7 @@ fn print(index: &Index, report: &SyncReport, json: bool, stopped: bool) -> Resul
         if let Some(graph) = index.store().stats()?.graph {
             println!(
                 "graph over {} images: recall@10 {:.3} against exact search at ef {}",
-                graph.rows, graph.recall_at_10, graph.expansion_search
+                graph.rows, graph.recall_at_10, graph.ef
             );
         }
     }

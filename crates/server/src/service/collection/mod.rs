@@ -18,6 +18,9 @@ use kinsight_index::{
     Cancel, Cursor, Filter, Fingerprint, Index, Payload, Point, PointId, Value, VectorQuery, content_hash,
 };
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 pub use open::CollectionSpec;
 pub(crate) use open::{Opener, is_plain_name, open_all};
 
@@ -53,7 +56,7 @@ pub(crate) struct NewImage {
 }
 
 /// Scores from which a result counts as more than a neighbor.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Thresholds {
     pub duplicate: f64,
     pub same: f64,
@@ -198,7 +201,7 @@ impl Collection {
         // The right to write first: without it nothing is left on the disk.
         let writer = self.index.writer()?;
         let stored = uploads::keep(self.index.path(), &new.bytes)?;
-        let id = PointId::of_path(&stored.root, &stored.path);
+        let id = self.index.upload_id(&stored.path)?;
         payload.insert(fields::ROOT.into(), Value::from(stored.root));
         payload.insert(fields::PATH.into(), Value::from(stored.path));
         payload.insert(fields::WIDTH.into(), Value::from(f64::from(new.width)));

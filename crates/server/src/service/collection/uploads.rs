@@ -3,11 +3,9 @@
 use std::path::{Component, Path, PathBuf};
 
 use kinsight_files::FileError;
+use kinsight_index::uploads_root;
 
 use crate::service::ServiceError;
-
-/// The folder of added images in an index.
-const FOLDER: &str = "uploads";
 
 /// An image on the disk.
 #[derive(Debug)]
@@ -21,16 +19,14 @@ pub(super) fn keep(index: &Path, bytes: &[u8]) -> Result<Stored, ServiceError> {
     let hash = blake3::hash(bytes).to_hex();
     // Two levels, so that no folder grows without bound; the name holds nothing that the client chose.
     let path = format!("{}/{}.{}", &hash[..2], &hash[2..34], extension(bytes));
-    let root = index.join(FOLDER);
-    write(&root.join(&path), bytes).map_err(failed)?;
-    let root = root.canonicalize().map_err(FileError::at("read", &root)).map_err(failed)?;
-    Ok(Stored { root: root.to_string_lossy().into_owned(), path })
+    write(&uploads_root(index).join(&path), bytes).map_err(failed)?;
+    // Canonical from now on, since the folder exists.
+    Ok(Stored { root: uploads_root(index).to_string_lossy().into_owned(), path })
 }
 
 /// Removes an image that [`keep`] wrote, and nothing else.
 pub(super) fn forget(index: &Path, (root, path): &(PathBuf, PathBuf)) {
-    let ours = index.join(FOLDER).canonicalize().is_ok_and(|folder| folder == *root);
-    if ours && path.components().all(|part| matches!(part, Component::Normal(_))) {
+    if uploads_root(index) == *root && path.components().all(|part| matches!(part, Component::Normal(_))) {
         // Best effort: if it cannot be removed we leak its space, nothing else.
         let _ = kinsight_files::remove_file(&root.join(path));
     }
