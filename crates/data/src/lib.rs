@@ -27,7 +27,7 @@ pub mod transform;
 pub use crop_box::CropBox;
 pub use dataset::official::Layout;
 pub use dataset::{DISTRACTORS, Dataset, Item, Protocol, Role, Split, SplitRule};
-pub use decode::{DecodeError, DecodeFault, DecodeLimits, decode_bytes, decode_file};
+pub use decode::{DecodeCost, DecodeError, DecodeFault, DecodeLimits, decode_bytes, decode_cost, decode_file};
 pub use embedder::ImageEmbedder;
 pub use error::DataError;
 pub use fingerprint::{Difference, Fingerprint, ModelSource};
