@@ -14,8 +14,8 @@ use kinsight_model::{Encoder, Tuning, VisionTransformer, VitConfig};
 use rand_chacha::ChaCha8Rng;
 
 use crate::accumulator::Accumulator;
+use crate::da_vpt::DaVpt;
 use crate::loss::{Chosen, LossConfig, ProxyRange};
-use crate::prompt_spread::PromptSpread;
 use crate::proxies::{ProxyConfig, ProxySource, TowerPrompts};
 
 /// The trained model of a run: encoder, proxy tower, learned proxies.
@@ -33,9 +33,9 @@ pub struct Learner {
     /// Number of training classes C.
     #[module(skip)]
     pub classes: usize,
-    /// The term that spreads prompts over the classes, with the prompt of each class.
+    /// The DA-VPT term, with the prompt of each class.
     #[module(skip)]
-    pub prompt_spread: Option<PromptSpread>,
+    pub da_vpt: Option<DaVpt>,
 }
 
 /// Head, class prompts and accumulator of the second pass.
@@ -45,7 +45,7 @@ pub struct ProxyTower {
     pub prompts: Option<PromptTables>,
     /// The tower's own head; absent with the source `samples`, which has no second pass.
     pub head: Option<EmbeddingHead>,
-    /// What folds the tower's outputs into the container.
+    /// What folds the tower's outputs into the proxy memory.
     pub accumulator: Accumulator,
     /// The backbone as it was before training, for the source `fixed-encoder`; it shares the memory of what is frozen.
     #[module(skip)]
@@ -87,8 +87,8 @@ pub struct StepOutput {
     pub proxies: Option<Tensor<2>>,
     /// Unit proxies of the batch's classes, `[G * K, E]`, with a proxy tower.
     pub batch_proxies: Option<Tensor<2>>,
-    /// The new container, out of the graph, with a proxy tower.
-    pub container: Option<Tensor<2>>,
+    /// The new proxy memory, out of the graph, with a proxy tower.
+    pub proxy_memory: Option<Tensor<2>>,
 }
 
 impl Learner {
@@ -123,11 +123,11 @@ impl Learner {
             }
         });
         let has_proxies = loss.compares_proxies() || proxy_tower.is_some();
-        let rows = classes * loss.centers();
+        let rows = classes * loss.centers_per_class();
         let proxies = has_proxies.then(|| source.parameter("proxies", [rows, embedding]));
         let learned = loss.learned(classes);
         let loss_parameters = (learned > 0).then(|| source.parameter("loss_parameters", [learned]));
-        Self { encoder, proxy_tower, proxies, loss_parameters, classes, prompt_spread: None }
+        Self { encoder, proxy_tower, proxies, loss_parameters, classes, da_vpt: None }
     }
 
     /// Makes exactly the declared parameters require gradients.
@@ -138,11 +138,11 @@ impl Learner {
 
     /// One forward pass of both towers and the loss.
     ///
-    /// Pure: the container changes only when the caller takes the one returned. `random` serves dropout and miners.
+    /// Pure: the proxy memory changes only when the caller takes the one returned. `random` serves dropout and miners.
     pub fn forward(
         &self,
         batch: TrainBatch,
-        container: &Tensor<2>,
+        proxy_memory: &Tensor<2>,
         proxies: &ProxyConfig,
         loss: &LossConfig,
         random: &mut ChaCha8Rng,
@@ -151,13 +151,13 @@ impl Learner {
         let pixels = (proxies.source == ProxySource::FixedEncoder).then(|| batch.images.clone());
         // Patch projection and positions are the same for both towers and computed once.
         let tokens = self.encoder.embed_tokens(batch.images);
-        let mut spread = self.prompt_spread.as_ref().map(|spread| spread.watch(&batch.labels));
+        let mut da_vpt = self.da_vpt.as_ref().map(|da_vpt| da_vpt.watch(&batch.labels));
         let embeddings = self.encoder.encode_watching(tokens.clone(), |block, tokens| {
-            if let Some(spread) = &mut spread {
-                spread.see(block, tokens, &self.encoder);
+            if let Some(da_vpt) = &mut da_vpt {
+                da_vpt.see(block, tokens, &self.encoder);
             }
         });
-        let (mixed, container) = match (&self.proxy_tower, &self.proxies) {
+        let (mixed, proxy_memory) = match (&self.proxy_tower, &self.proxies) {
             (Some(tower), Some(learned)) => {
                 let samples = match (&tower.head, pixels) {
                     (None, _) => embeddings.clone().detach(),
@@ -168,19 +168,19 @@ impl Learner {
                         tower.encode(head, &self.encoder, tokens, prompts, proxies)
                     }
                 };
-                let new = tower.accumulator.accumulate(container.clone(), &classes, samples, random);
-                let mixed = mix(learned.val(), new.states, new.container.clone(), &classes, proxies);
-                (Some(mixed), Some(new.container.without_autodiff()))
+                let new = tower.accumulator.accumulate(proxy_memory.clone(), &classes, samples, random);
+                let mixed = mix(learned.val(), new.states, new.proxy_memory.clone(), &classes, proxies);
+                (Some(mixed), Some(new.proxy_memory.without_autodiff()))
             }
             (_, learned) => (learned.as_ref().map(|learned| Mixed { all: learned.val(), of_batch: None }), None),
         };
         let value = self.loss(&embeddings, mixed.as_ref(), batch.labels, &classes, loss, random);
-        let value = match spread.and_then(|spread| spread.loss()) {
+        let value = match da_vpt.and_then(|da_vpt| da_vpt.loss()) {
             Some(term) => value + term,
             None => value,
         };
         let (all, of_batch) = mixed.map_or((None, None), |mixed| (Some(mixed.all), mixed.of_batch));
-        StepOutput { loss: value, embeddings, proxies: all, batch_proxies: of_batch, container }
+        StepOutput { loss: value, embeddings, proxies: all, batch_proxies: of_batch, proxy_memory }
     }
 
     fn loss(
@@ -234,14 +234,20 @@ struct Mixed {
 }
 
 /// `share * O + (1 - share) * Z`, for all classes and for those of the batch; each of a class's K proxies with the same Z.
-fn mix(learned: Tensor<2>, states: Tensor<2>, container: Tensor<2>, classes: &[usize], config: &ProxyConfig) -> Mixed {
-    let share = config.learned_share;
+fn mix(
+    learned: Tensor<2>,
+    states: Tensor<2>,
+    proxy_memory: Tensor<2>,
+    classes: &[usize],
+    config: &ProxyConfig,
+) -> Mixed {
+    let share = config.proxy_bias_ratio;
     let learned = if config.normalize_learned { l2_normalize(learned) } else { learned };
-    let centers = learned.dims()[0] / container.dims()[0];
+    let centers = learned.dims()[0] / proxy_memory.dims()[0];
     let both =
         |learned: Tensor<2>, semantic: Tensor<2>| learned * share + repeat_rows(semantic, centers) * (1.0 - share);
     let of_batch = l2_normalize(both(rows_of_classes(&learned, classes, centers), states));
-    Mixed { all: both(learned, container), of_batch: Some(of_batch) }
+    Mixed { all: both(learned, proxy_memory), of_batch: Some(of_batch) }
 }
 
 /// Each row `times` times, side by side.

@@ -77,10 +77,11 @@ pub struct ProxyConfig {
     pub class_prompt_position: PromptPosition,
     /// Prompts of the proxy tower besides the class prompts.
     pub tower_prompts: TowerPrompts,
-    /// Share of the learned proxies O in the mix with the container Z (`proxy_bias_ratio`).
-    pub learned_share: f64,
+    /// Share of the learned proxies O in the mix with the proxy memory Z; the authors' name.
+    #[serde(alias = "learned_share")]
+    pub proxy_bias_ratio: f64,
     /// Normalize O before it is mixed. The authors do not: O starts with rows of length 0.16 beside unit rows of Z, and its
-    /// effective share is far below `learned_share`.
+    /// effective share is far below `proxy_bias_ratio`.
     #[serde(alias = "normalise_learned")]
     pub normalize_learned: bool,
     /// What turns the tower's outputs into proxies.
@@ -99,7 +100,7 @@ impl Default for ProxyConfig {
             class_prompts: PromptSchedule { count: 3, depth: 12, step: 0 },
             class_prompt_position: PromptPosition::default(),
             tower_prompts: TowerPrompts::None,
-            learned_share: 0.5,
+            proxy_bias_ratio: 0.5,
             normalize_learned: false,
             accumulator: AccumulatorConfig::default(),
             memory_bank: false,

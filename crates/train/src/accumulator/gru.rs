@@ -28,7 +28,7 @@ pub enum GruActivation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GruGate {
-    /// `(1 - z) * n + z * h`; only the container is normalized.
+    /// `(1 - z) * n + z * h`; only the proxy memory is normalized.
     #[default]
     Reference,
     /// `normalize((1 - z) * h + z * n)`.

@@ -4,7 +4,7 @@
 //! i, f, o = sigmoid(p W_i* + h W_h* + b_*)     g = tanh(p W_ig + h W_hg + b_g)
 //! c' = f * c + i * g                           h' = o * tanh(c')
 //! ```
-//! The container holds one vector a class, so the cell is not carried from batch to batch: c starts as h.
+//! The proxy memory holds one vector a class, so the cell is not carried from batch to batch: c starts as h.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation};

@@ -1,6 +1,6 @@
 //! How the proxy tower's outputs become the semantic proxies of classes.
 //!
-//! The container Z `[C, E]` is state, not a parameter: it is passed in, the new one is returned, and no gradient
+//! The proxy memory Z `[C, E]` is state, not a parameter: it is passed in, the new one is returned, and no gradient
 //! crosses from batch to batch.
 
 mod cross_attention;
@@ -90,13 +90,13 @@ pub struct Accumulator {
     pub config: AccumulatorConfig,
 }
 
-/// What one batch makes of the container.
+/// What one batch makes of the proxy memory.
 #[derive(Debug)]
 pub struct Accumulated {
     /// New states of the batch's classes before normalization, `[G, E]`.
     pub states: Tensor<2>,
-    /// The whole container with the new states, rows normalized, `[C, E]`; still in the graph.
-    pub container: Tensor<2>,
+    /// The whole proxy memory with the new states, rows normalized, `[C, E]`; still in the graph.
+    pub proxy_memory: Tensor<2>,
 }
 
 impl Accumulator {
@@ -122,13 +122,13 @@ impl Accumulator {
         Self { gru, rnn, lstm, attention, config: config.clone() }
     }
 
-    /// Folds the batch's samples into the container.
+    /// Folds the batch's samples into the proxy memory.
     ///
     /// # Shapes
-    /// `container` `[C, E]`; `classes` names the G classes of the batch; `samples` `[G * k, E]`, grouped by class.
+    /// `proxy_memory` `[C, E]`; `classes` names the G classes of the batch; `samples` `[G * k, E]`, grouped by class.
     pub fn accumulate(
         &self,
-        container: Tensor<2>,
+        proxy_memory: Tensor<2>,
         classes: &[usize],
         samples: Tensor<2>,
         dropout: &mut ChaCha8Rng,
@@ -136,11 +136,11 @@ impl Accumulator {
         let [rows, embedding] = samples.dims();
         let groups = classes.len();
         let samples = samples.reshape([groups, rows / groups, embedding]);
-        let index = class_index(classes, &container);
-        let old = container.clone().select(0, index.clone());
+        let index = class_index(classes, &proxy_memory);
+        let old = proxy_memory.clone().select(0, index.clone());
         let states = self.states(old, samples, dropout);
-        let replaced = replace_rows(container, classes, &index, states.clone());
-        Accumulated { states, container: l2_normalize(replaced) }
+        let replaced = replace_rows(proxy_memory, classes, &index, states.clone());
+        Accumulated { states, proxy_memory: l2_normalize(replaced) }
     }
 
     /// New states `[G, E]` from old ones and `samples` `[G, k, E]`.
@@ -162,15 +162,15 @@ fn class_index(classes: &[usize], like: &Tensor<2>) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(values, [classes.len()]), &like.device())
 }
 
-/// `container` with the rows `classes` set to `states`.
-fn replace_rows(container: Tensor<2>, classes: &[usize], index: &Tensor<1, Int>, states: Tensor<2>) -> Tensor<2> {
-    let [total, embedding] = container.dims();
+/// `proxy_memory` with the rows `classes` set to `states`.
+fn replace_rows(proxy_memory: Tensor<2>, classes: &[usize], index: &Tensor<1, Int>, states: Tensor<2>) -> Tensor<2> {
+    let [total, embedding] = proxy_memory.dims();
     let mut keep = vec![1.0f32; total];
     for class in classes {
         keep[*class] = 0.0;
     }
-    let keep = Tensor::<1>::from_data(TensorData::new(keep, [total]), &container.device());
-    let scattered = Tensor::zeros([total, embedding], &container.device()).autodiff();
+    let keep = Tensor::<1>::from_data(TensorData::new(keep, [total]), &proxy_memory.device());
+    let scattered = Tensor::zeros([total, embedding], &proxy_memory.device()).autodiff();
     let scattered = scattered.select_assign(0, index.clone(), states, burn::tensor::IndexingUpdateOp::Add);
-    container * keep.unsqueeze_dim(1) + scattered
+    proxy_memory * keep.unsqueeze_dim(1) + scattered
 }

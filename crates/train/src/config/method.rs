@@ -111,12 +111,12 @@ pub const METHODS: &[MethodPart] = &[
     },
     MethodPart {
         name: "da-vpt",
-        about: "vpt with prompts drawn to the classes they stand for inside deep layers (prompt_spread)",
+        about: "vpt with prompts drawn to the classes they stand for inside deep layers (settings under da_vpt)",
         engine: Fused,
         preset: || {
             toml! {
                 tuning.prompts = { count = 10, depth = 12 }
-                prompt_spread.weight = 0.1
+                da_vpt.weight = 0.1
             }
         },
     },

@@ -14,11 +14,11 @@ use kinsight_data::SplitRule;
 use kinsight_model::{Compute, Pooling, Tuning, VitConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::da_vpt::DaVptConfig;
 use crate::error::TrainError;
 use crate::loss::LossConfig;
 use crate::miner::MinerKind;
 use crate::optim::OptimizerConfig;
-use crate::prompt_spread::PromptSpreadConfig;
 use crate::proxies::{ProxyConfig, ProxySource};
 use crate::sampler::SamplingConfig;
 
@@ -63,7 +63,8 @@ pub struct TrainConfig {
     /// Loss.
     pub loss: LossConfig,
     /// Drawing prompts to the classes they stand for (DA-VPT).
-    pub prompt_spread: PromptSpreadConfig,
+    #[serde(alias = "prompt_spread")]
+    pub da_vpt: DaVptConfig,
     /// Optimizer and schedule.
     pub optimizer: OptimizerConfig,
     /// Batch make-up.
@@ -130,7 +131,7 @@ impl Default for TrainConfig {
             tuning: Tuning::default(),
             proxies: ProxyConfig::default(),
             loss: LossConfig::default(),
-            prompt_spread: PromptSpreadConfig::default(),
+            da_vpt: DaVptConfig::default(),
             optimizer: OptimizerConfig::default(),
             sampling: SamplingConfig::default(),
             compute: Compute::default(),
@@ -186,11 +187,11 @@ impl TrainConfig {
             let message = format!("loss.miner chooses pairs, and the loss {} has none", self.loss.kind.name());
             return fail(&message, "set loss.miner.kind = \"none\", or take a loss between samples such as triplet");
         }
-        if self.loss.soft_triple.centers == 0 {
-            return fail("loss.soft_triple.centers is 0", "the paper uses 10");
+        if self.loss.soft_triple.centers_per_class == 0 {
+            return fail("loss.soft_triple.centers_per_class is 0", "the paper uses 10");
         }
-        if !(0.0..=1.0).contains(&self.proxies.learned_share) {
-            return fail("proxies.learned_share is outside 0 to 1", "");
+        if !(0.0..=1.0).contains(&self.proxies.proxy_bias_ratio) {
+            return fail("proxies.proxy_bias_ratio is outside 0 to 1", "");
         }
         SelectionConfig::check(&self)?;
         if !(0.0..1.0).contains(&self.proxies.accumulator.dropout) {
@@ -232,8 +233,8 @@ impl TrainConfig {
                 return fail(message, "use method vpt, whose prompts every block adds anew");
             }
         }
-        if self.prompt_spread.weight != 0.0 && (self.tuning.prompts.is_none() || self.tuning.shallow_prompts) {
-            return fail("prompt_spread needs prompts inside the blocks".into(), "use method da-vpt, or vpt with it");
+        if self.da_vpt.weight != 0.0 && (self.tuning.prompts.is_none() || self.tuning.shallow_prompts) {
+            return fail("da_vpt needs prompts inside the blocks".into(), "use method da-vpt, or vpt with it");
         }
         if !(self.optimizer.layer_decay > 0.0 && self.optimizer.layer_decay <= 1.0) {
             let message = format!("optimizer.layer_decay is {}, expected above 0 to 1", self.optimizer.layer_decay);

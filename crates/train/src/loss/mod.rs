@@ -23,7 +23,7 @@ pub use selection::Selection;
 /// A loss of samples against proxies.
 pub trait ProxyLoss {
     /// Proxies that each class has, K.
-    fn centers(&self) -> usize {
+    fn centers_per_class(&self) -> usize {
         1
     }
 
@@ -160,9 +160,9 @@ impl LossConfig {
     }
 
     /// Proxies of each class, K.
-    pub fn centers(&self) -> usize {
+    pub fn centers_per_class(&self) -> usize {
         match self.chosen() {
-            Chosen::Proxies(loss) => loss.centers().max(1),
+            Chosen::Proxies(loss) => loss.centers_per_class().max(1),
             Chosen::Samples(_) => 1,
         }
     }

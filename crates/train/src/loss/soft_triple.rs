@@ -17,7 +17,8 @@ use super::{ProxyLoss, membership, reduce};
 #[serde(deny_unknown_fields, default)]
 pub struct SoftTripleConfig {
     /// Centers of each class, K.
-    pub centers: usize,
+    #[serde(alias = "centers")]
+    pub centers_per_class: usize,
     /// Factor of the similarities.
     pub la: f64,
     /// Temperature of the softmax over the centers of a class.
@@ -29,18 +30,18 @@ pub struct SoftTripleConfig {
 impl Default for SoftTripleConfig {
     /// The source's.
     fn default() -> Self {
-        Self { centers: 10, la: 20.0, gamma: 0.1, margin: 0.01 }
+        Self { centers_per_class: 10, la: 20.0, gamma: 0.1, margin: 0.01 }
     }
 }
 
 impl ProxyLoss for SoftTripleConfig {
-    fn centers(&self) -> usize {
-        self.centers
+    fn centers_per_class(&self) -> usize {
+        self.centers_per_class
     }
 
     fn value(&self, embeddings: Tensor<2>, proxies: Tensor<2>, labels: &[usize]) -> Tensor<1> {
         let (batch, rows) = (embeddings.dims()[0], proxies.dims()[0]);
-        let centers = self.centers.max(1);
+        let centers = self.centers_per_class.max(1);
         let to_centers = embeddings.matmul(proxies.transpose()).reshape([batch, rows / centers, centers]);
         let share = activation::softmax(to_centers.clone().div_scalar(self.gamma), 2);
         let to_classes = (share * to_centers).sum_dim(2).squeeze_dim::<2>(2);

@@ -31,7 +31,7 @@ pub use checkpoint::{Progress, TrainingState};
 pub use cost::{RunCost, RunQueries};
 pub use log::{LogRecord, RunLog, read as read_log};
 pub use report::{ReportedRun, RunReport};
-pub use selection::{Figures, Moment, SelectionState};
+pub use selection::{EvalPoint, Figures, SelectionState};
 pub use tensorboard::EventFile;
 
 /// Paths of a run folder.

@@ -10,7 +10,7 @@ impl RunFolder {
     /// The unit proxy of each training class, in the order of the training set's class names, from the last checkpoint.
     ///
     /// ```text
-    /// normalize(share * O + (1 - share) * Z)    O learned, Z the container; O alone without a proxy tower
+    /// normalize(share * O + (1 - share) * Z)    O learned, Z the proxy memory; O alone without a proxy tower
     /// ```
     /// `None` if the checkpoint was removed, or the loss had no proxies.
     ///
@@ -24,11 +24,11 @@ impl RunFolder {
         let (tensors, _) = read_tensors(&path)?;
         let Some(learned) = rows(&tensors, "parameter:proxies") else { return Ok(None) };
         let accumulates = config.proxies.source.accumulates();
-        let container = accumulates.then(|| rows(&tensors, "state:container")).flatten();
-        let share = if container.is_some() { config.proxies.learned_share as f32 } else { 1.0 };
+        let proxy_memory = accumulates.then(|| rows(&tensors, "state:container")).flatten();
+        let share = if proxy_memory.is_some() { config.proxies.proxy_bias_ratio as f32 } else { 1.0 };
         let mixed = learned.into_iter().enumerate().map(|(class, row)| {
             let of_container = |column: usize| {
-                container.as_ref().and_then(|rows| rows.get(class)?.get(column).copied()).unwrap_or(0.0)
+                proxy_memory.as_ref().and_then(|rows| rows.get(class)?.get(column).copied()).unwrap_or(0.0)
             };
             let mixed =
                 row.iter().enumerate().map(|(column, value)| share * value + (1.0 - share) * of_container(column));

@@ -20,12 +20,12 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::bank::{BankStorage, PromptBank};
 use crate::config::{DataConfig, TrainConfig};
+use crate::da_vpt::{ClassSums, DaVpt};
 use crate::error::TrainError;
 use crate::evaluation::{Measured, measure};
-use crate::init::{FreshLearner, bank_values, initial_container};
+use crate::init::{FreshLearner, bank_values, initial_proxy_memory};
 use crate::learner::Learner;
 use crate::optim::{MovingAverage, OptimizerState};
-use crate::prompt_spread::{ClassSums, PromptSpread};
 use crate::proxies::ProxySource;
 use crate::run::{EventFile, Progress, RunFolder, RunLog, SelectionState, TrainingState};
 use crate::sampler::Sampler;
@@ -199,7 +199,7 @@ impl Trainer {
         let mut learner = Learner::from_source(&mut source, &self.backbone.config, tuning, proxies, loss, classes);
         weights.finish()?;
         learner.encoder.backbone.compute = self.config.compute;
-        let container = initial_container(&mut rng, classes, embedding, &self.device);
+        let proxy_memory = initial_proxy_memory(&mut rng, classes, embedding, &self.device);
         let has_bank = proxies.memory_bank && proxies.source == ProxySource::Semantic;
         let (width, schedule, moments) =
             (self.backbone.config.width, proxies.class_prompts, self.config.optimizer.moments());
@@ -211,19 +211,19 @@ impl Trainer {
             BankStorage::Disk => Some(PromptBank::create(&folder.bank(), classes, width, schedule, moments, values)?),
         };
         let mut learner = learner.with_trainable(tuning);
-        learner.prompt_spread = self.prompt_spread(resuming)?;
-        let class_sums = learner.prompt_spread.as_ref().map(|_| ClassSums::new(classes, embedding));
+        learner.da_vpt = self.da_vpt(resuming)?;
+        let class_sums = learner.da_vpt.as_ref().map(|_| ClassSums::new(classes, embedding));
         let decay = self.config.optimizer.ema_decay;
         let average = (decay > 0.0).then(|| MovingAverage::new(decay, &learner.encoder));
-        Ok(TrainingState { learner, container, optimizer: OptimizerState::default(), bank, average, class_sums })
+        Ok(TrainingState { learner, proxy_memory, optimizer: OptimizerState::default(), bank, average, class_sums })
     }
 
     /// The prompt of each class, from the embeddings of the untrained backbone; when resuming, the checkpoint knows it.
-    fn prompt_spread(&self, resuming: bool) -> Result<Option<PromptSpread>, TrainError> {
-        let config = &self.config.prompt_spread;
+    fn da_vpt(&self, resuming: bool) -> Result<Option<DaVpt>, TrainError> {
+        let config = &self.config.da_vpt;
         let Some(prompts) = self.config.tuning.prompts.filter(|_| config.weight != 0.0) else { return Ok(None) };
         let classes = self.train.num_classes();
-        let mut spread = PromptSpread::new(config, classes, prompts.count);
+        let mut da_vpt = DaVpt::new(config, classes, prompts.count);
         if !resuming {
             let mut encoder = Encoder::bare(&self.backbone, self.config.tuning.pooling, &self.device)?;
             encoder.backbone.compute = self.config.compute;
@@ -232,9 +232,9 @@ impl Trainer {
             let found = embed_dataset(&encoder, &self.train, self.preprocess, options, &self.device, |_| {})?;
             let mut sums = ClassSums::new(classes, found.values.len() / found.labels.len().max(1));
             sums.add(&found.values, found.labels.iter().map(|label| *label as usize));
-            spread.reassign(&sums)?;
+            da_vpt.reassign(&sums)?;
         }
-        Ok(Some(spread))
+        Ok(Some(da_vpt))
     }
 
     fn facts(&self, state: &TrainingState, sampler: &Sampler, resumed_at: u64) -> RunFacts {

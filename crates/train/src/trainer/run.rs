@@ -42,7 +42,7 @@ struct Backward {
     classes: Vec<usize>,
     /// Class prompts that the memory bank lent.
     lent: Option<PromptTables>,
-    container: Option<Tensor<2>>,
+    proxy_memory: Option<Tensor<2>>,
 }
 
 impl Run<'_> {
@@ -95,7 +95,7 @@ impl Run<'_> {
             }
             self.progress.epoch += 1;
             self.progress.batch = 0;
-            self.spread_prompts()?;
+            self.regroup_classes()?;
             self.evaluate_if_due()?;
             self.save_checkpoint()?;
         }
@@ -106,10 +106,10 @@ impl Run<'_> {
     }
 
     /// Groups the classes anew over the prompts, by the embeddings of the epoch that is done.
-    fn spread_prompts(&mut self) -> Result<(), TrainError> {
+    fn regroup_classes(&mut self) -> Result<(), TrainError> {
         let TrainingState { learner, class_sums, .. } = &mut self.state;
-        if let (Some(spread), Some(sums)) = (&mut learner.prompt_spread, class_sums) {
-            spread.reassign(sums)?;
+        if let (Some(da_vpt), Some(sums)) = (&mut learner.da_vpt, class_sums) {
+            da_vpt.reassign(sums)?;
             sums.clear();
         }
         Ok(())
@@ -141,8 +141,8 @@ impl Run<'_> {
             if let (Some(bank), Some(lent)) = (&mut state.bank, &backward.lent) {
                 bank.take_back(&backward.classes, lent, &mut backward.gradients, &config.optimizer, rates.base);
             }
-            if let Some(container) = backward.container {
-                state.container = container;
+            if let Some(proxy_memory) = backward.proxy_memory {
+                state.proxy_memory = proxy_memory;
             }
         }
         let state = &mut self.state;
@@ -179,7 +179,7 @@ impl Run<'_> {
             device.seed(config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number);
         }
         let state = &self.state;
-        let output = state.learner.forward(input, &state.container, &config.proxies, &config.loss, &mut random);
+        let output = state.learner.forward(input, &state.proxy_memory, &config.proxies, &config.loss, &mut random);
         let gradients = output.loss.backward();
         let loss = output.loss.into_scalar::<f64>();
         if let Some(sums) = &mut self.state.class_sums {
@@ -190,7 +190,7 @@ impl Run<'_> {
             );
         }
         let warning = health.check(self.progress.step, loss, output.embeddings)?;
-        Ok((loss, warning, Backward { gradients, classes, lent, container: output.container }))
+        Ok((loss, warning, Backward { gradients, classes, lent, proxy_memory: output.proxy_memory }))
     }
 
     fn report_step(&mut self, loss: f64, total: u64, images_per_second: f64) -> Result<(), TrainError> {
@@ -227,7 +227,7 @@ impl Run<'_> {
         let config = &self.trainer.config;
         let (done, every) = (self.progress.epoch, config.eval_every.unwrap_or(0));
         let by_epoch = config.eval_every_steps == 0 && every > 0 && done.is_multiple_of(every);
-        let measured_already = self.progress.selection.last.is_some_and(|moment| moment.step == self.progress.step);
+        let measured_already = self.progress.selection.last.is_some_and(|point| point.step == self.progress.step);
         if by_epoch || done == config.epochs && !measured_already {
             return self.evaluate(done);
         }

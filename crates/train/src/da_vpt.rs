@@ -26,7 +26,7 @@ use crate::loss::{ProxyAnchorConfig, ProxyLoss};
 /// Options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct PromptSpreadConfig {
+pub struct DaVptConfig {
     /// Weight of the term in the loss; 0 leaves it out.
     pub weight: f64,
     /// How many of the last blocks are watched.
@@ -37,7 +37,7 @@ pub struct PromptSpreadConfig {
     pub delta: f64,
 }
 
-impl Default for PromptSpreadConfig {
+impl Default for DaVptConfig {
     /// Left out; the second half of a ViT with twelve blocks, and Proxy-Anchor's own scale and margin.
     fn default() -> Self {
         Self { weight: 0.0, blocks: 6, alpha: 32.0, delta: 0.1 }
@@ -82,15 +82,15 @@ impl ClassSums {
 
 /// The term of one run.
 #[derive(Clone, Debug)]
-pub struct PromptSpread {
-    config: PromptSpreadConfig,
+pub struct DaVpt {
+    config: DaVptConfig,
     prompts: usize,
     prompt_of_class: Arc<Vec<usize>>,
 }
 
-impl PromptSpread {
+impl DaVpt {
     /// Gives each of `classes` classes one of `prompts` prompts in turn, until [`reassign`](Self::reassign) knows better.
-    pub fn new(config: &PromptSpreadConfig, classes: usize, prompts: usize) -> Self {
+    pub fn new(config: &DaVptConfig, classes: usize, prompts: usize) -> Self {
         let prompt_of_class = Arc::new((0..classes).map(|class| class % prompts.max(1)).collect());
         Self { config: config.clone(), prompts, prompt_of_class }
     }
@@ -134,13 +134,11 @@ impl PromptSpread {
     pub fn restore(&mut self, sums: &mut ClassSums, tensors: &TensorMap) -> Result<(), String> {
         let values = |name: &str, expected: usize| {
             let found = tensors.get(name).and_then(|data| data.try_to_vec::<f32>().ok());
-            found
-                .filter(|values| values.len() == expected)
-                .ok_or_else(|| format!("prompt_spread has no {expected} {name}"))
+            found.filter(|values| values.len() == expected).ok_or_else(|| format!("da_vpt has no {expected} {name}"))
         };
         let prompts = values("prompt_of_class", self.prompt_of_class.len())?;
         if let Some(prompt) = prompts.iter().find(|prompt| **prompt as usize >= self.prompts.max(1)) {
-            return Err(format!("prompt_spread names prompt {prompt} of {}", self.prompts));
+            return Err(format!("da_vpt names prompt {prompt} of {}", self.prompts));
         }
         self.prompt_of_class = Arc::new(prompts.into_iter().map(|prompt| prompt as usize).collect());
         sums.values = values("sums", sums.values.len())?;
@@ -156,7 +154,7 @@ impl PromptSpread {
 /// What one forward pass has shown.
 #[derive(Debug)]
 pub struct Watch<'a> {
-    of: &'a PromptSpread,
+    of: &'a DaVpt,
     labels: Vec<usize>,
     terms: Vec<Tensor<1>>,
 }
@@ -225,24 +223,24 @@ mod tests {
     fn classes_that_look_alike_share_a_prompt() {
         let rows = [[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.95], [1.0, 0.05], [0.05, 1.0]];
         let alike = sums(&rows, &[0, 0, 1, 1, 2, 3], 4);
-        let mut spread = PromptSpread::new(&PromptSpreadConfig::default(), 4, 2);
-        spread.reassign(&alike).unwrap();
-        let of = spread.prompt_of_class.clone();
+        let mut term = DaVpt::new(&DaVptConfig::default(), 4, 2);
+        term.reassign(&alike).unwrap();
+        let of = term.prompt_of_class.clone();
         assert!(of[0] == of[2] && of[1] == of[3] && of[0] != of[1], "{of:?}");
-        let mut enough = PromptSpread::new(&PromptSpreadConfig::default(), 4, 10);
+        let mut enough = DaVpt::new(&DaVptConfig::default(), 4, 10);
         enough.reassign(&alike).unwrap();
         assert_eq!(*enough.prompt_of_class, [0, 1, 2, 3]);
     }
 
     #[test]
     fn a_new_grouping_keeps_the_prompts_of_the_old_one() {
-        let mut spread = PromptSpread::new(&PromptSpreadConfig::default(), 7, 2);
+        let mut term = DaVpt::new(&DaVptConfig::default(), 7, 2);
         let (x, y) = ([1.0, 0.0], [0.0, 1.0]);
-        spread.reassign(&sums(&[x, x, x, y, y, y, x], &[0, 1, 2, 3, 4, 5, 6], 7)).unwrap();
-        let before = spread.prompt_of_class.clone();
+        term.reassign(&sums(&[x, x, x, y, y, y, x], &[0, 1, 2, 3, 4, 5, 6], 7)).unwrap();
+        let before = term.prompt_of_class.clone();
         // Class 2 has moved over to the others; nothing was seen of class 6.
-        spread.reassign(&sums(&[x, x, y, y, y, y], &[0, 1, 2, 3, 4, 5], 7)).unwrap();
-        let moved = spread.prompt_of_class.clone();
+        term.reassign(&sums(&[x, x, y, y, y, y], &[0, 1, 2, 3, 4, 5], 7)).unwrap();
+        let moved = term.prompt_of_class.clone();
         assert_eq!(moved[2], before[3]);
         for class in [0, 1, 3, 4, 5, 6] {
             assert_eq!(moved[class], before[class], "class {class}: {before:?}, {moved:?}");
@@ -252,13 +250,13 @@ mod tests {
     #[test]
     fn a_checkpoint_brings_the_grouping_back() {
         let seen = sums(&[[1.0, 0.0], [0.0, 1.0], [0.8, 0.6]], &[0, 1, 2], 3);
-        let mut spread = PromptSpread::new(&PromptSpreadConfig::default(), 3, 2);
-        spread.reassign(&seen).unwrap();
-        let tensors = spread.to_tensors(&seen);
-        let (mut again, mut empty) = (PromptSpread::new(&PromptSpreadConfig::default(), 3, 2), ClassSums::new(3, 2));
+        let mut term = DaVpt::new(&DaVptConfig::default(), 3, 2);
+        term.reassign(&seen).unwrap();
+        let tensors = term.to_tensors(&seen);
+        let (mut again, mut empty) = (DaVpt::new(&DaVptConfig::default(), 3, 2), ClassSums::new(3, 2));
         again.restore(&mut empty, &tensors).unwrap();
-        assert_eq!((again.prompt_of_class, empty), (spread.prompt_of_class, seen));
-        let mut of_another = PromptSpread::new(&PromptSpreadConfig::default(), 4, 2);
+        assert_eq!((again.prompt_of_class, empty), (term.prompt_of_class, seen));
+        let mut of_another = DaVpt::new(&DaVptConfig::default(), 4, 2);
         assert!(of_another.restore(&mut ClassSums::new(4, 2), &tensors).is_err());
     }
 }
