@@ -45,7 +45,7 @@ fn embed(groups: &[Vec<Job>]) -> Result<Vec<Vec<f32>>, InferenceError> {
         })
         .collect();
     // A defect in the model must cost these requests, not the server.
-    match catch_unwind(AssertUnwindSafe(|| first.model.backbone.embed(&images))) {
+    match catch_unwind(AssertUnwindSafe(|| first.model.backbone.embed(images))) {
         Ok(Ok(embeddings)) => Ok(embeddings),
         Ok(Err(error)) => Err(InferenceError::Failed(error.to_string())),
         Err(_) => Err(InferenceError::Failed("the model failed on this batch".into())),
