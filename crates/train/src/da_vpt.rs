@@ -19,28 +19,20 @@ use kinsight_model::head::l2_normalize;
 use kinsight_model::prompts::PromptRows;
 use kinsight_model::weights::TensorMap;
 use kinsight_retrieval::{KMeansConfig, RetrievalError, UnitEmbeddings, kmeans};
-use serde::{Deserialize, Serialize};
 
 use crate::loss::{ProxyAnchorConfig, ProxyLoss};
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DaVptConfig {
-    /// Weight of the term in the loss; 0 leaves it out.
-    pub weight: f64,
-    /// How many of the last blocks are watched.
-    pub blocks: usize,
-    /// Scale of Proxy-Anchor.
-    pub alpha: f64,
-    /// Margin of Proxy-Anchor.
-    pub delta: f64,
-}
-
-impl Default for DaVptConfig {
-    /// Left out; the second half of a ViT with twelve blocks, and Proxy-Anchor's own scale and margin.
-    fn default() -> Self {
-        Self { weight: 0.0, blocks: 6, alpha: 32.0, delta: 0.1 }
+settings! {
+    /// Options. Defaults: left out; the second half of a ViT with twelve blocks, and Proxy-Anchor's own scale and margin.
+    DaVptConfig {
+        /// Weight of the term in the loss; 0 leaves it out.
+        weight: f64 = 0.0,
+        /// How many of the last blocks are watched.
+        blocks: usize = 6,
+        /// Scale of Proxy-Anchor.
+        alpha: f64 = 32.0,
+        /// Margin of Proxy-Anchor.
+        delta: f64 = 0.1,
     }
 }
 
@@ -145,49 +137,41 @@ impl DaVpt {
         Ok(())
     }
 
-    /// A watch over one forward pass of images with `labels`.
-    pub fn watch(&self, labels: &[usize]) -> Watch<'_> {
-        Watch { of: self, labels: labels.iter().map(|label| self.prompt_of_class[*label]).collect(), terms: Vec::new() }
-    }
-}
-
-/// What one forward pass has shown.
-#[derive(Debug)]
-pub struct Watch<'a> {
-    of: &'a DaVpt,
-    labels: Vec<usize>,
-    terms: Vec<Tensor<1>>,
-}
-
-impl Watch<'_> {
-    /// Takes in the tokens that enter `block`.
-    pub fn see(&mut self, block: usize, tokens: &Tensor<3>, encoder: &Encoder) {
-        let config = &self.of.config;
+    /// Embeds images with `labels` as [`Encoder::encode_tokens`] does; and the term, if a watched block has prompts.
+    ///
+    /// # Shapes
+    /// `[B, N, D]` to `[B, E]` and `[1]`
+    pub fn encode(&self, encoder: &Encoder, tokens: Tensor<3>, labels: &[usize]) -> (Tensor<2>, Option<Tensor<1>>) {
         let depth = encoder.backbone.blocks.len();
-        if block + config.blocks < depth {
-            return;
+        let prompts: Vec<usize> = labels.iter().map(|label| self.prompt_of_class[*label]).collect();
+        let (mut tokens, appended) = encoder.append_shallow_prompts(tokens);
+        let mut terms = Vec::new();
+        for block in 0..depth {
+            if block + self.config.blocks >= depth {
+                terms.extend(self.term(encoder, block, &tokens, &prompts));
+            }
+            tokens = encoder.run_block(block, tokens, appended);
         }
-        let prompts = encoder.prompts.as_ref().and_then(|prompts| prompts.shared_in(block));
-        let Some(PromptRows::Shared(prompts)) = prompts else { return };
+        let weight = self.config.weight / terms.len() as f64;
+        let sum = terms.into_iter().reduce(|a, b| a + b);
+        (encoder.embedding_of(tokens), sum.map(|sum| sum.mul_scalar(weight)))
+    }
+
+    /// Proxy-Anchor of the class tokens that enter `block`, each of which belongs to one of its prompts.
+    fn term(&self, encoder: &Encoder, block: usize, tokens: &Tensor<3>, prompt_of: &[usize]) -> Option<Tensor<1>> {
+        let PromptRows::Shared(prompts) = encoder.prompts.as_ref()?.shared_in(block)? else { return None };
         // A schedule that decreases may have no prompt left for some classes.
         let count = prompts.dims()[0];
-        let labels: Vec<usize> = self.labels.iter().map(|label| label % count).collect();
+        let labels: Vec<usize> = prompt_of.iter().map(|prompt| prompt % count).collect();
         let class_tokens = tokens.clone().narrow(1, 0, 1).squeeze_dim::<2>(1);
         let anchor = ProxyAnchorConfig {
-            positive_alpha: config.alpha,
-            negative_alpha: config.alpha,
-            positive_delta: config.delta,
-            negative_delta: -config.delta,
+            positive_alpha: self.config.alpha,
+            negative_alpha: self.config.alpha,
+            positive_delta: self.config.delta,
+            negative_delta: -self.config.delta,
             ..ProxyAnchorConfig::default()
         };
-        self.terms.push(anchor.value(l2_normalize(class_tokens), l2_normalize(prompts), &labels));
-    }
-
-    /// The term, if any watched block had prompts.
-    pub fn loss(self) -> Option<Tensor<1>> {
-        let count = self.terms.len();
-        let sum = self.terms.into_iter().reduce(|a, b| a + b)?;
-        Some(sum.mul_scalar(self.of.config.weight / count as f64))
+        Some(anchor.value(l2_normalize(class_tokens), l2_normalize(prompts), &labels))
     }
 }
 

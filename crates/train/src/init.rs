@@ -28,7 +28,7 @@ impl<S: ParameterSource> ParameterSource for FreshLearner<'_, S> {
             return FreshTuning::new(self.backbone, self.tuning, self.rng).values(inner, shape);
         }
         match (name, shape) {
-            // Learned proxies: Xavier uniform / 8, so that O starts small beside the unit rows of Z.
+            // Learned proxies: Xavier uniform / 8, so that O starts small against the unit rows of Z.
             ("proxies", [rows, columns]) => {
                 xavier_uniform(self.rng, *rows, *columns).into_iter().map(|v| v / 8.0).collect()
             }

@@ -133,7 +133,8 @@ impl Learner {
     /// Makes exactly the declared parameters require gradients.
     #[must_use]
     pub fn with_trainable(self, tuning: &Tuning) -> Self {
-        set_trainable(self, |name| name.strip_prefix("encoder.").is_none_or(|inner| tuning.trains(inner)))
+        let all = set_trainable(self, |_| true);
+        Self { encoder: all.encoder.with_trainable(tuning), ..all }
     }
 
     /// One forward pass of both towers and the loss.
@@ -151,12 +152,10 @@ impl Learner {
         let pixels = (proxies.source == ProxySource::FixedEncoder).then(|| batch.images.clone());
         // Patch projection and positions are the same for both towers and computed once.
         let tokens = self.encoder.embed_tokens(batch.images);
-        let mut da_vpt = self.da_vpt.as_ref().map(|da_vpt| da_vpt.watch(&batch.labels));
-        let embeddings = self.encoder.encode_watching(tokens.clone(), |block, tokens| {
-            if let Some(da_vpt) = &mut da_vpt {
-                da_vpt.see(block, tokens, &self.encoder);
-            }
-        });
+        let (embeddings, of_prompts) = match &self.da_vpt {
+            None => (self.encoder.encode_tokens(tokens.clone()), None),
+            Some(da_vpt) => da_vpt.encode(&self.encoder, tokens.clone(), &batch.labels),
+        };
         let (mixed, proxy_memory) = match (&self.proxy_tower, &self.proxies) {
             (Some(tower), Some(learned)) => {
                 let samples = match (&tower.head, pixels) {
@@ -175,7 +174,7 @@ impl Learner {
             (_, learned) => (learned.as_ref().map(|learned| Mixed { all: learned.val(), of_batch: None }), None),
         };
         let value = self.loss(&embeddings, mixed.as_ref(), batch.labels, &classes, loss, random);
-        let value = match da_vpt.and_then(|da_vpt| da_vpt.loss()) {
+        let value = match of_prompts {
             Some(term) => value + term,
             None => value,
         };
@@ -219,8 +218,9 @@ impl Learner {
                 let learned = self.loss_parameters.as_ref().map(|parameters| parameters.val());
                 config.between_samples(loss, samples, &labels, proxies, learned, random)
             }
-            // A learner that was built for a loss between samples has no proxies to compare with.
-            (Chosen::Proxies(_), None) => embeddings.clone().sum().mul_scalar(0.0),
+            (Chosen::Proxies(_), None) => {
+                unreachable!("a learner has proxies if the loss it was built for compares them")
+            }
         }
     }
 }
@@ -300,7 +300,7 @@ impl ProxyTower {
     ) -> Tensor<2> {
         let shallow = uses_encoder_prompts(config);
         let (tokens, appended) = if shallow { encoder.append_shallow_prompts(tokens) } else { (tokens, 0) };
-        let pooled = encoder.backbone.features_beside(tokens, appended, prompts, encoder.pooling, |_, _| ());
+        let pooled = encoder.backbone.features(tokens, appended, prompts, encoder.pooling);
         l2_normalize(head.forward(pooled))
     }
 
@@ -310,7 +310,7 @@ impl ProxyTower {
         let backbone = self.fixed.as_deref().unwrap_or(&encoder.backbone);
         let backbone = VisionTransformer { compute: encoder.backbone.compute, ..backbone.clone() };
         let tokens = backbone.embed(pixels);
-        l2_normalize(head.forward(backbone.features(tokens, Vec::new(), encoder.pooling)))
+        l2_normalize(head.forward(backbone.features(tokens, 0, Vec::new(), encoder.pooling)))
     }
 }
 
@@ -324,7 +324,7 @@ fn bare(backbone: &VisionTransformer) -> VisionTransformer {
     let mut bare = backbone.clone();
     for block in &mut bare.blocks {
         block.adapter = None;
-        for layer in [&mut block.attn.qkv, &mut block.attn.proj, &mut block.mlp.fc1, &mut block.mlp.fc2] {
+        for layer in block.layers_mut() {
             (layer.lora, layer.ssf, layer.bias_offset) = (None, None, None);
         }
         (block.norm1.ssf, block.norm2.ssf) = (None, None);

@@ -2,6 +2,9 @@
 //!
 //! Like `kinsight-model` this crate names the tensor engine; command lines and servers are elsewhere.
 
+#[macro_use]
+mod settings;
+
 pub mod accumulator;
 pub mod bank;
 pub mod compare;
@@ -13,7 +16,6 @@ mod health;
 pub mod init;
 pub mod learner;
 pub mod loss;
-pub mod memory;
 pub mod miner;
 pub mod optim;
 pub mod proxies;

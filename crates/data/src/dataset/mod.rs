@@ -74,8 +74,7 @@ impl Dataset {
         classes
     }
 
-    /// Names of the classes with a single picture. They can be trained on, but as queries they have nothing to find;
-    /// worth a warning.
+    /// Names of the classes with a single image: as queries they have nothing to find.
     pub fn classes_with_one_image(&self) -> Vec<&str> {
         let classes = self.items_by_class();
         let single = |(name, items): (_, &Vec<usize>)| (items.len() == 1).then_some(name);

@@ -113,8 +113,6 @@ struct Shared {
     eval: EvalTransform,
     cache: ImageCache,
     ledger: Mutex<Ledger>,
-    /// Image buffers given back by [`Loader::recycle`].
-    spare_buffers: Mutex<Vec<Vec<f32>>>,
 }
 
 impl Loader {
@@ -138,7 +136,6 @@ impl Loader {
                 eval: EvalTransform::new(preprocess)?,
                 cache: ImageCache::new(dataset.len(), options.cache_bytes),
                 ledger: Mutex::new(Ledger::new(dataset.len(), allowed)),
-                spare_buffers: Mutex::new(Vec::new()),
                 dataset,
                 options,
             }),
@@ -174,14 +171,6 @@ impl Loader {
     pub fn unreadable(&self) -> UnreadableReport {
         let ledger = self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         ledger.report(&self.shared.dataset)
-    }
-
-    /// Gives a batch's pixel buffer back for a later batch, which saves the system's clearing of fresh memory.
-    pub fn recycle(&self, images: Vec<f32>) {
-        let mut spare = self.shared.spare_buffers.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < self.shared.workers() {
-            spare.push(images);
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The making of one batch, on whichever thread.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 
 use super::plan::Plan;
 use super::report::Fault;
@@ -30,7 +30,8 @@ pub(super) fn load(
     let mut faults = Vec::new();
     let mut batch = Batch {
         number,
-        images: take_buffer(shared, wanted.len() * row_len),
+        // Zeroed memory comes from the system untouched, which is cheaper than growing a buffer.
+        images: vec![0.0; wanted.len() * row_len],
         labels: Vec::with_capacity(wanted.len()),
         indices: Vec::with_capacity(wanted.len()),
         side_px: shared.eval.preprocess().input_size_px,
@@ -100,17 +101,4 @@ fn readable(
     }
     let class = shared.dataset.class_names.get(label).cloned().unwrap_or_default();
     Err(DataError::NoReadableImage { class })
-}
-
-/// A buffer of `len` numbers, used before if there is one. Its content is arbitrary; every row is overwritten.
-fn take_buffer(shared: &Shared, len: usize) -> Vec<f32> {
-    let spare = shared.spare_buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    match spare {
-        Some(mut buffer) => {
-            buffer.resize(len, 0.0);
-            buffer
-        }
-        // Zeroed memory comes from the system untouched, which is cheaper than growing a buffer.
-        None => vec![0.0; len],
-    }
 }

@@ -53,8 +53,8 @@ impl Overrides {
         let of_assignments = self.assignments.iter().rev().find_map(method::name_in);
         let method = of_assignments.or_else(|| of_file.clone()).unwrap_or_else(|| TrainConfig::default().method);
         let presets = method::parse_method(&method)?;
-        let mut settings = Table::try_from(TrainConfig::default())
-            .map_err(|error| TrainError::Config { message: error.to_string(), hint: String::new() })?;
+        let mut settings =
+            Table::try_from(TrainConfig::default()).map_err(|error| TrainError::config(error.to_string(), ""))?;
         if of_file.is_some_and(|name| name != method) {
             method::forget_method(&mut above, &presets, &settings);
         }
@@ -78,10 +78,10 @@ impl Overrides {
 }
 
 fn invalid(name: &str, error: &toml::de::Error) -> TrainError {
-    TrainError::Config {
-        message: format!("{name}: {}", error.to_string().trim_end()),
-        hint: "`kinsight train --print-config` shows every setting with its value".into(),
-    }
+    TrainError::config(
+        format!("{name}: {}", error.to_string().trim_end()),
+        "`kinsight train --print-config` shows every setting with its value",
+    )
 }
 
 /// Reads `key.path=value`; the value is TOML, and what is not TOML is taken as a string.
@@ -89,10 +89,9 @@ fn invalid(name: &str, error: &toml::de::Error) -> TrainError {
 /// # Errors
 /// [`TrainError::Config`] if there is no `=`.
 pub fn parse_assignment(text: &str) -> Result<Table, TrainError> {
-    let (key, value) = text.split_once('=').ok_or_else(|| TrainError::Config {
-        message: format!("{text} is not an assignment"),
-        hint: "write --set optimizer.lr=0.001".into(),
-    })?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| TrainError::config(format!("{text} is not an assignment"), "write --set optimizer.lr=0.001"))?;
     let (key, value) = (key.trim(), value.trim());
     let parsed: Option<Table> = format!("value = {value}").parse().ok();
     let value = parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(value.to_string()));

@@ -8,29 +8,21 @@
 //! its regularizer, as in pytorch-metric-learning. With semantic proxies each center is mixed with that of its class.
 
 use burn::tensor::{Tensor, activation};
-use serde::{Deserialize, Serialize};
 
 use super::{ProxyLoss, membership, reduce};
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SoftTripleConfig {
-    /// Centers of each class, K.
-    #[serde(alias = "centers")]
-    pub centers_per_class: usize,
-    /// Factor of the similarities.
-    pub la: f64,
-    /// Temperature of the softmax over the centers of a class.
-    pub gamma: f64,
-    /// Margin m.
-    pub margin: f64,
-}
-
-impl Default for SoftTripleConfig {
-    /// The source's.
-    fn default() -> Self {
-        Self { centers_per_class: 10, la: 20.0, gamma: 0.1, margin: 0.01 }
+settings! {
+    /// Options. Defaults: the source's.
+    SoftTripleConfig {
+        /// Centers of each class, K.
+        #[serde(alias = "centers")]
+        centers_per_class: usize = 10,
+        /// Factor of the similarities.
+        la: f64 = 20.0,
+        /// Temperature of the softmax over the centers of a class.
+        gamma: f64 = 0.1,
+        /// Margin m.
+        margin: f64 = 0.01,
     }
 }
 

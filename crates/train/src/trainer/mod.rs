@@ -12,7 +12,7 @@ use burn::tensor::Device;
 use kinsight_data::{Dataset, Loader, LoaderOptions, Preprocess, Protocol, Split, Unreadable};
 use kinsight_model::embedder::{EmbedOptions, embed_dataset};
 use kinsight_model::finetuned::FineTuningInfo;
-use kinsight_model::parameters::inventory;
+use kinsight_model::parameters::{ParameterInfo, inventory};
 use kinsight_model::{Backbone, Encoder};
 use kinsight_retrieval::{BootstrapConfig, EvalConfig};
 use rand_chacha::ChaCha8Rng;
@@ -51,7 +51,7 @@ impl Trainer {
     /// Opens backbone and data, and resolves `config` against them.
     ///
     /// # Errors
-    /// [`TrainError`] for whatever does not fit, before any work is done.
+    /// [`TrainError`] if settings, backbone and data do not fit together, before any work is done.
     pub fn new(config: TrainConfig, device: &Device) -> Result<Self, TrainError> {
         let split = Split::load(&config.data.path, config.data.split, config.data.allow_overlap)?;
         Self::with_split(config, split, device)
@@ -60,7 +60,7 @@ impl Trainer {
     /// As [`Self::new`] with a split that is already loaded.
     ///
     /// # Errors
-    /// [`TrainError`] for whatever does not fit.
+    /// [`TrainError`] if settings, backbone and data do not fit together.
     pub fn with_split(config: TrainConfig, mut split: Split, device: &Device) -> Result<Self, TrainError> {
         let backbone = Backbone::open(&config.backbone, config.data.image_size)?;
         let config = config.resolve(&backbone.config, backbone.pooling)?;
@@ -98,16 +98,6 @@ impl Trainer {
         &self.test
     }
 
-    /// The images that a model is selected on, where there are any.
-    pub fn validation_set(&self) -> Option<&Arc<Dataset>> {
-        self.validation.as_ref()
-    }
-
-    /// The images trained on.
-    pub fn train_set(&self) -> &Arc<Dataset> {
-        &self.train
-    }
-
     /// How images are prepared.
     pub fn preprocess(&self) -> Preprocess {
         self.preprocess
@@ -129,15 +119,7 @@ impl Trainer {
         let sampler = Sampler::new(self.train.items_by_class(), self.config.sampling, self.config.seed)?;
         let folder = RunFolder::prepare(out, &self.config, resume)?;
         let loader = Loader::new(self.train.clone(), self.preprocess, self.loader_options(LoaderOptions::train()))?;
-        let fresh = Progress {
-            step: 0,
-            epoch: 0,
-            batch: 0,
-            seconds: 0.0,
-            backbone_fingerprint: self.backbone.fingerprint.clone(),
-            data_fingerprint: self.train.fingerprint(),
-            selection: SelectionState::default(),
-        };
+        let fresh = self.fresh_progress();
         let resuming = resume && folder.latest_checkpoint().is_file();
         let state = self.initial_state(&folder, resuming)?;
         let (state, progress) = match resuming {
@@ -166,6 +148,19 @@ impl Trainer {
         let mut encoder = Encoder::bare(&self.backbone, self.config.tuning.pooling, &self.device)?;
         encoder.backbone.compute = self.config.compute;
         self.measure(&encoder)
+    }
+
+    /// Nothing done yet.
+    fn fresh_progress(&self) -> Progress {
+        Progress {
+            step: 0,
+            epoch: 0,
+            batch: 0,
+            seconds: 0.0,
+            backbone_fingerprint: self.backbone.fingerprint.clone(),
+            data_fingerprint: self.train.fingerprint(),
+            selection: SelectionState::default(),
+        }
     }
 
     fn measure(&self, encoder: &Encoder) -> Result<Measured, TrainError> {
@@ -239,8 +234,8 @@ impl Trainer {
 
     fn facts(&self, state: &TrainingState, sampler: &Sampler, resumed_at: u64) -> RunFacts {
         let parameters = inventory(&state.learner);
-        let count = |keep: &dyn Fn(&str, bool) -> bool| {
-            parameters.iter().filter(|p| keep(&p.name, p.trains)).map(|p| p.count()).sum::<usize>()
+        let count = |parameters: &[ParameterInfo], trained: bool| {
+            parameters.iter().filter(|p| p.trains || !trained).map(|p| p.count()).sum::<usize>()
         };
         let schedule = self.config.proxies.class_prompts;
         let width = self.backbone.config.width;
@@ -249,9 +244,9 @@ impl Trainer {
         RunFacts {
             train: (self.train.len(), self.train.num_classes()),
             test: (self.test.len(), self.test.num_classes()),
-            parameters: count(&|_, _| true) + banked,
-            trainable: count(&|_, trains| trains) + banked,
-            kept: count(&|name, trains| trains && name.starts_with("encoder.")),
+            parameters: count(&parameters, false) + banked,
+            trainable: count(&parameters, true) + banked,
+            kept: count(&inventory(&state.learner.encoder), true),
             bank: state.bank.as_ref().map(|_| {
                 let moments = self.config.optimizer.moments();
                 PromptBank::cost(self.train.num_classes(), width, schedule, moments, self.config.proxies.bank_storage)

@@ -7,6 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Gradients, Tensor, TensorData};
 use kinsight_data::{Augment, Batch, Loader, Plan};
 use kinsight_model::finetuned::{load_fine_tuned, save_fine_tuning};
+use kinsight_model::parameters::to_vec;
 use kinsight_model::prompts::PromptTables;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -17,9 +18,10 @@ use crate::error::TrainError;
 use crate::evaluation::Measured;
 use crate::health::Health;
 use crate::learner::TrainBatch;
-use crate::memory::peak_memory_bytes;
 use crate::optim::GradientSum;
-use crate::run::{EventFile, Figures, LogRecord, ModelCard, Progress, RunCost, RunFolder, RunLog, TrainingState};
+use crate::run::{
+    EventFile, Figures, LogRecord, ModelCard, Progress, RunCost, RunFolder, RunLog, TrainingState, peak_memory_bytes,
+};
 use crate::sampler::Sampler;
 
 /// Everything a run holds while it trains.
@@ -183,11 +185,7 @@ impl Run<'_> {
         let gradients = output.loss.backward();
         let loss = output.loss.into_scalar::<f64>();
         if let Some(sums) = &mut self.state.class_sums {
-            let embeddings = output.embeddings.clone().into_data();
-            sums.add(
-                &embeddings.try_to_vec::<f32>().unwrap_or_default(),
-                batch.labels.iter().map(|label| *label as usize),
-            );
+            sums.add(&to_vec(output.embeddings.clone()), batch.labels.iter().map(|label| *label as usize));
         }
         let warning = health.check(self.progress.step, loss, output.embeddings)?;
         Ok((loss, warning, Backward { gradients, classes, lent, proxy_memory: output.proxy_memory }))
@@ -213,6 +211,13 @@ impl Run<'_> {
             self.warn(
                 "the backbone does not say how its images were normalized; ImageNet's mean and deviation are used",
             )?;
+        }
+        let alone = self.trainer.test.classes_with_one_image().len();
+        if alone > 0 && self.trainer.protocol.is_self_search() {
+            let (verb, their) = if alone == 1 { ("class has", "its") } else { ("classes have", "their") };
+            self.warn(&format!(
+                "{alone} test {verb} one image, which finds no other of {their} class: no metric counts it as a query"
+            ))?;
         }
         let k = self.trainer.config.sampling.images_per_class;
         let short = self.trainer.train.items_by_class().iter().filter(|images| images.len() < k).count();
@@ -246,13 +251,10 @@ impl Run<'_> {
             // Written before the checkpoint that says so: a run killed in between writes the same bytes again.
             save_fine_tuning(&self.folder.best_model(), &encoder.valid(), &self.trainer.fine_tuning_info())?;
         }
-        self.record(&LogRecord::Evaluation {
-            step,
-            epochs,
-            recall_at_1: measured.evaluation.recall_at(1).unwrap_or_default(),
-            map_at_r: measured.evaluation.map_at_r(),
-            validation: judged.map(Figures::of),
-        })?;
+        let Figures { recall_at_1, map_at_r } = Figures::of(&measured.evaluation);
+        let of_validation = judged.map(Figures::of);
+        let record = LogRecord::Evaluation { step, epochs, recall_at_1, map_at_r, validation: of_validation };
+        self.record(&record)?;
         (self.observer)(Event::Evaluated { epochs, measured: &measured, validation: validation.as_ref() });
         self.measured = Some(measured);
         Ok(())
@@ -305,12 +307,10 @@ impl Run<'_> {
                 Some(measured) => measured,
                 None => self.trainer.measure(&encoder)?, // resumed after the last epoch, or another state is kept
             };
-            let json = serde_json::to_string_pretty(&selection).unwrap_or_default();
-            self.folder.write(&self.folder.selection(), json.as_bytes())?;
+            self.folder.write(&self.folder.selection(), &serde_json::to_vec_pretty(&selection)?)?;
             let info = self.trainer.fine_tuning_info();
             save_fine_tuning(&self.folder.model(), &encoder, &info)?;
-            let json = serde_json::to_string_pretty(&measured.evaluation).unwrap_or_default();
-            self.folder.write(&self.folder.metrics(), json.as_bytes())?;
+            self.folder.write(&self.folder.metrics(), &serde_json::to_vec_pretty(&measured.evaluation)?)?;
             let card = ModelCard {
                 config: &self.trainer.config,
                 info: &info,
@@ -321,9 +321,8 @@ impl Run<'_> {
             };
             self.folder.write(&self.folder.card(), card.to_markdown().as_bytes())?;
             let queries = measured.query_scores()?;
-            self.folder.write(&self.folder.queries(), &serde_json::to_vec(&queries).unwrap_or_default())?;
-            let cost = self.cost(&facts);
-            self.folder.write(&self.folder.cost(), &serde_json::to_vec_pretty(&cost).unwrap_or_default())?;
+            self.folder.write(&self.folder.queries(), &serde_json::to_vec(&queries)?)?;
+            self.folder.write(&self.folder.cost(), &serde_json::to_vec_pretty(&self.cost(&facts))?)?;
             self.measured = Some(measured);
         }
         // An evaluation on the way is not the result of a run that was stopped.
