@@ -21,6 +21,7 @@ use crate::error::{Result, RetrievalError};
 use crate::kmeans::{KMeansConfig, kmeans};
 use crate::metrics::{self, OperatingPoint};
 use crate::pair_histogram::pair_histogram;
+use crate::paired::QueryScore;
 use crate::per_class::{ClassScores, per_class};
 use crate::rank_block::{Depth, RankTask};
 use crate::rankings::map_rankings;
@@ -100,6 +101,9 @@ pub struct Evaluation {
     pub pairs: Option<PairScores>,
     /// Each class of the queries, in order of label.
     pub classes: Vec<ClassScores>,
+    /// Each query, in order: what the means above are means of.
+    #[serde(skip)]
+    pub query_scores: Vec<QueryScore>,
 }
 
 /// How well a clustering matches the labels.
@@ -385,6 +389,12 @@ impl<'a> Judge<'a> {
             cmc: metrics::cmc(&first_ranks, self.config.cmc_depth),
             clustering: None,
             pairs: None,
+            query_scores: (scores.iter().zip(&judged))
+                .map(|(scores, judged)| {
+                    let score = |name| place(name).map_or(0.0, |place| scores[place]);
+                    QueryScore { recall_at_1: score(RECALL_AT_1), map_at_r: judged.then(|| score(MAP_AT_R)) }
+                })
+                .collect(),
             classes: per_class(query_labels, &judged, &scores, place(RECALL_AT_1), place(MAP_AT_R)),
         })
     }

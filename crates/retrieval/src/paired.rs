@@ -8,49 +8,15 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::UnitEmbeddings;
 use crate::bootstrap::Interval;
-use crate::error::{Result, RetrievalError};
-use crate::knn::{KnnConfig, search_self};
 
-/// What one query scores when it searches the other items.
+/// What one query scores when it searches the gallery.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct QueryScore {
-    /// 1 if the nearest item is of the query's class, else 0.
+    /// 1 if the nearest gallery item is of the query's class, else 0.
     pub recall_at_1: f64,
-    /// MAP@R; none if the query is alone in its class.
+    /// MAP@R; none if the gallery holds nothing of the query's class.
     pub map_at_r: Option<f64>,
-}
-
-/// The scores of every item as a query among the others, in order.
-///
-/// # Errors
-/// If there are fewer than two items, or labels and rows differ in number.
-pub fn query_scores(embeddings: &UnitEmbeddings, labels: &[i64], max_memory_bytes: usize) -> Result<Vec<QueryScore>> {
-    if labels.len() != embeddings.len() {
-        return Err(RetrievalError::LabelCount { what: "queries", rows: embeddings.len(), labels: labels.len() });
-    }
-    let mut sizes = std::collections::BTreeMap::new();
-    for label in labels {
-        *sizes.entry(*label).or_insert(0usize) += 1;
-    }
-    let largest = sizes.values().copied().max().unwrap_or(1);
-    let config = KnnConfig { k: (largest - 1).max(1), max_memory_bytes };
-    let neighbors = search_self(embeddings, &config)?;
-    let score = |(query, found): (usize, &[crate::Neighbor])| {
-        let relevant = sizes.get(&labels[query]).map_or(0, |size| size - 1);
-        let hits: Vec<bool> = found.iter().map(|n| labels[n.index() as usize] == labels[query]).collect();
-        let mut right = 0.0;
-        let precisions = hits.iter().take(relevant).enumerate().map(|(rank, hit)| {
-            right += f64::from(u8::from(*hit));
-            if *hit { right / (rank + 1) as f64 } else { 0.0 }
-        });
-        QueryScore {
-            recall_at_1: f64::from(u8::from(hits.first().copied().unwrap_or(false))),
-            map_at_r: (relevant > 0).then(|| precisions.sum::<f64>() / relevant as f64),
-        }
-    };
-    Ok(neighbors.rows().enumerate().map(score).collect())
 }
 
 /// A difference of two means over the same queries.
@@ -96,7 +62,7 @@ pub fn paired_bootstrap(differences: &[f64], resamples: usize, confidence: f64, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EvalConfig, evaluate_self};
+    use crate::{EvalConfig, UnitEmbeddings, evaluate_roles};
 
     #[test]
     fn means_of_query_scores_are_the_metrics() {
@@ -104,13 +70,19 @@ mod tests {
         let values: Vec<f32> = (0..40 * 6).map(|_| rng.random::<f32>() - 0.5).collect();
         let labels: Vec<i64> = (0..40).map(|i| if i == 39 { 99 } else { i % 5 }).collect();
         let embeddings = UnitEmbeddings::new(values, 6).unwrap();
-        let scores = query_scores(&embeddings, &labels, 64 << 20).unwrap();
-        let evaluation = evaluate_self(&embeddings, &labels, &EvalConfig::default()).unwrap();
-        let recall = scores.iter().map(|s| s.recall_at_1).sum::<f64>() / 40.0;
-        assert!((recall - evaluation.recall_at(1).unwrap()).abs() < 1e-12);
-        let maps: Vec<f64> = scores.iter().filter_map(|s| s.map_at_r).collect();
-        assert_eq!(maps.len(), 39, "one item is alone in its class");
-        assert!((maps.iter().sum::<f64>() / 39.0 - evaluation.map_at_r()).abs() < 1e-12);
+        let everything: Vec<usize> = (0..40).collect();
+        // Every item searches the others; queries and gallery apart; a query that is in the gallery, too.
+        for (queries, gallery) in [(0..40, 0..40), (0..12, 12..40), (0..30, 8..40)] {
+            let (queries, gallery) = (&everything[queries], &everything[gallery]);
+            let found = evaluate_roles(&embeddings, &labels, queries, gallery, &EvalConfig::default()).unwrap();
+            let scores = &found.query_scores;
+            assert_eq!(scores.len(), queries.len());
+            let recall = scores.iter().map(|s| s.recall_at_1).sum::<f64>() / queries.len() as f64;
+            assert!((recall - found.recall_at(1).unwrap()).abs() < 1e-12);
+            let maps: Vec<f64> = scores.iter().filter_map(|s| s.map_at_r).collect();
+            assert_eq!(maps.len(), queries.len() - found.queries_without_reference);
+            assert!((maps.iter().sum::<f64>() / maps.len() as f64 - found.map_at_r()).abs() < 1e-12);
+        }
     }
 
     #[test]

@@ -320,7 +320,7 @@ impl Run<'_> {
                 selection: &selection,
             };
             self.folder.write(&self.folder.card(), card.to_markdown().as_bytes())?;
-            let queries = measured.query_scores()?;
+            let queries = measured.query_scores();
             self.folder.write(&self.folder.queries(), &serde_json::to_vec(&queries).unwrap_or_default())?;
             let cost = self.cost(&facts);
             self.folder.write(&self.folder.cost(), &serde_json::to_vec_pretty(&cost).unwrap_or_default())?;
