@@ -36,7 +36,7 @@ pub enum Command {
     Data(DataArgs),
     /// Look for duplicates, leakage, wrong labels and broken files in a data set
     Audit(crate::commands::audit::AuditArgs),
-    /// Train several methods with several seeds and tell which differences are real
+    /// Train several methods with several seeds; mark the differences that other classes and seeds should show, too
     Compare(crate::commands::compare::CompareArgs),
     /// Tell what a run will take, from a few steps of it: parameters, memory, disk, time
     Plan(crate::commands::plan::PlanArgs),
@@ -124,7 +124,7 @@ pub struct TrainArgs {
     /// Passes over the training images
     #[arg(long)]
     pub epochs: Option<usize>,
-    /// Seed of every random choice; same seed, same result, whatever the number of threads
+    /// Seed of every random choice; same seed, same result, with any number of threads
     #[arg(long)]
     pub seed: Option<u64>,
     /// Images a batch

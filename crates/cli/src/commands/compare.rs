@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use kinsight_train::TrainConfig;
-use kinsight_train::compare::{CompareFolder, CompareSpec, Comparison, PlannedRun, RunFigures, ZeroShot};
+use kinsight_train::compare::{CompareFolder, CompareSpec, Comparison, PlannedRun, RunFigures, ZeroShot, markdown};
 use kinsight_train::config::{Overrides, parse_assignment};
 use kinsight_train::run::{RunCost, RunFolder};
 use kinsight_train::trainer::Trainer;
@@ -35,7 +35,7 @@ pub struct CompareArgs {
     /// Methods to compare, in place of a TOML
     #[arg(long, value_delimiter = ',', value_name = "METHOD,..", conflicts_with = "config")]
     pub methods: Vec<String>,
-    /// Seeds of each entry [default: those of the TOML, or 0,1,2]
+    /// Seeds of each entry [default: those of the TOML, or 0,1,2]; one seed cannot show how much training varies
     #[arg(long, value_delimiter = ',', value_name = "SEED,..")]
     pub seeds: Vec<u64>,
     /// Registry name or path of the backbone
@@ -79,7 +79,7 @@ pub fn run(arguments: &CompareArgs) -> Result<()> {
         bail!("no images given: --data DIR, or data.path among the settings");
     }
     let folder = CompareFolder::at(&arguments.out);
-    let zero_shot = zero_shot(&folder, &configs[0])?;
+    let zero_shot = zero_shot(&folder, &configs[0], arguments.tables_only)?;
     let mut missing = Vec::new();
     if !arguments.tables_only {
         let stop = interrupt::stop_flag()?;
@@ -100,7 +100,7 @@ pub fn run(arguments: &CompareArgs) -> Result<()> {
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&comparison)?);
     } else {
-        print!("{}", std::fs::read_to_string(&written[0]).context("cannot read the table back")?);
+        print!("{}", markdown(&comparison));
     }
     for path in &written {
         eprintln!("wrote {}", path.display());
@@ -133,13 +133,14 @@ fn config_of(run: &PlannedRun) -> Result<TrainConfig> {
     toml::from_str(&run.settings).with_context(|| format!("settings of {}", run.name))
 }
 
-/// The bare backbone's figures, measured once.
-fn zero_shot(folder: &CompareFolder, config: &TrainConfig) -> Result<RunFigures> {
+/// The bare backbone's figures, measured once; again where an older version did not keep the classes of the queries, which the
+/// intervals need, unless `as_it_is`.
+fn zero_shot(folder: &CompareFolder, config: &TrainConfig, as_it_is: bool) -> Result<RunFigures> {
     let path = folder.zero_shot();
     let of = format!("{} on {:?}, pooling {:?}", config.backbone, config.data, config.tuning.pooling);
     if path.is_file() {
         let known = ZeroShot::read(&path)?;
-        if known.of == of {
+        if known.of == of && (as_it_is || !known.figures.queries.labels.is_empty()) {
             return Ok(known.figures);
         }
     }
@@ -155,7 +156,7 @@ fn zero_shot(folder: &CompareFolder, config: &TrainConfig) -> Result<RunFigures>
     Ok(figures)
 }
 
-/// Trains one run in a process of its own, so that its peak memory is its own; nothing if it is finished.
+/// Trains one run in a separate process, so that its peak memory can be measured; does nothing if it is finished.
 fn train(folder: &CompareFolder, run: &PlannedRun, threads: Option<usize>, stop: &AtomicBool) -> Result<()> {
     let (settings, out) = (folder.settings(run), folder.run(run));
     let unchanged = std::fs::read_to_string(&settings).is_ok_and(|text| text == run.settings);

@@ -16,4 +16,5 @@ mod planning;
 mod quickstart;
 mod resuming;
 mod serving;
+mod settings;
 mod training;

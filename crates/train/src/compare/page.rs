@@ -20,7 +20,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
-td.real { font-weight: 600; }
+td.marked { font-weight: 600; }
 figure { margin: 1.5rem 0; display: inline-block; }
 figcaption { font-weight: 600; }
 svg { max-width: 100%; height: auto; font: 12px system-ui, sans-serif; }
@@ -61,10 +61,11 @@ pub(super) fn html(comparison: &Comparison) -> String {
     for (metric, name) in [("map@r", "MAP@R"), ("recall@1", "Recall@1")] {
         write_differences(&mut page, comparison, metric, name);
     }
-    page.push_str(
-        "<p class=\"note\">Scores in percent, mean ± standard deviation over seeds, after the last epoch. Bold differences: the \
-         95 % interval of a paired bootstrap over queries leaves out zero; it speaks of other photos of these classes, not of \
-         other seeds or classes.</p>\n",
+    let _ = writeln!(
+        page,
+        "<p class=\"note\">Scores in percent, mean ± standard deviation over seeds, after the last epoch. Marked differences \
+         are bold. {}</p>",
+        Text(&comparison.notes.join(" "))
     );
     for (run, reason) in &comparison.missing {
         let _ = writeln!(page, "<p>Missing: {} ({})</p>", Text(run), Text(reason));
@@ -99,7 +100,7 @@ fn write_differences(page: &mut String, comparison: &Comparison, metric: &str, n
         let _ = write!(page, "<tr><td>{}</td>", Text(&row.name));
         for minus in 0..comparison.rows.len() {
             let _ = match comparison.difference(metric, place, minus) {
-                Some((mean, true)) => write!(page, "<td class=\"real\">{:+.1}</td>", 100.0 * mean),
+                Some((mean, true)) => write!(page, "<td class=\"marked\">{:+.1}</td>", 100.0 * mean),
                 Some((mean, false)) => write!(page, "<td>{:+.1}</td>", 100.0 * mean),
                 None => write!(page, "<td></td>"),
             };

@@ -45,7 +45,7 @@ pub(super) const HEADINGS: [&str; 10] =
     ["R@1", "R@2", "R@4", "MAP@R", "trained", "share", "images/s", "seconds", "peak memory", "seeds"];
 
 /// The whole comparison as Markdown.
-pub(super) fn markdown(comparison: &Comparison) -> String {
+pub fn markdown(comparison: &Comparison) -> String {
     let escape = |text: &str| text.replace('|', "\\|").replace('<', "&lt;");
     let mut text = format!("# {}\n\n", escape(&comparison.title));
     for (what, value) in &comparison.facts {
@@ -63,18 +63,14 @@ pub(super) fn markdown(comparison: &Comparison) -> String {
         let _ = writeln!(text, "|---|{}", "---|".repeat(names.len()));
         for (row, name) in names.iter().enumerate() {
             let cell = |minus: usize| match comparison.difference(metric, row, minus) {
-                Some((mean, real)) => format!("{:+.1}{}", 100.0 * mean, if real { " *" } else { "" }),
+                Some((mean, excludes_zero)) => format!("{:+.1}{}", 100.0 * mean, if excludes_zero { " *" } else { "" }),
                 None => String::new(),
             };
             let cells: Vec<String> = (0..names.len()).map(cell).collect();
             let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
         }
     }
-    text.push_str(
-        "\n\\* the 95 % interval of a paired bootstrap over queries, each query's score averaged over seeds, leaves out \
-         zero. It says whether other photos of these classes would show the difference, not whether other seeds or other \
-         classes would.\n",
-    );
+    let _ = writeln!(text, "\n\\* {}", escape(&comparison.notes.join(" ")));
     for (run, reason) in &comparison.missing {
         let _ = writeln!(text, "\nMissing: {} ({})", escape(run), escape(reason));
     }
@@ -116,7 +112,7 @@ mod tests {
     use crate::compare::figures::tests::example;
 
     #[test]
-    fn the_tables_show_every_row_and_mark_what_is_real() {
+    fn the_tables_show_every_row_and_mark_what_excludes_zero() {
         let text = markdown(&example());
         for part in
             ["| zero-shot | 50.0 |", "| VPT &lt;b> | 91.0 ± 1.7 |", "+41.0 *", "+0.0 |", "Missing: Full, seed 2"]
