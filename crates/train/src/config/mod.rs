@@ -167,7 +167,7 @@ impl TrainConfig {
         self.eval_every.get_or_insert(self.epochs.div_ceil(10).max(1));
         let rates = [("optimizer.lr", self.optimizer.lr), ("optimizer.lr_proxies", self.optimizer.lr_proxies)];
         if let Some((name, rate)) = rates.iter().find(|(_, rate)| !(rate.is_finite() && *rate >= 0.0)) {
-            return fail(&format!("{name} is {rate}, expected a number of at least 0"), "");
+            return fail(&format!("{name} is {rate}, expected a number of at least 0"), "leave it out for the default");
         }
         if self.tuning.embedding == Some(0) {
             return fail("tuning.embedding is 0", "the authors use 384 for ViT-S and 512 for ViT-B");
@@ -192,11 +192,11 @@ impl TrainConfig {
             return fail("loss.soft_triple.centers is 0", "the paper uses 10");
         }
         if !(0.0..=1.0).contains(&self.proxies.learned_share) {
-            return fail("proxies.learned_share is outside 0 to 1", "");
+            return fail("proxies.learned_share is outside 0 to 1", "the authors use 0.5");
         }
         SelectionConfig::check(&self)?;
         if !(0.0..1.0).contains(&self.proxies.accumulator.dropout) {
-            return fail("proxies.accumulator.dropout is outside 0 to below 1", "");
+            return fail("proxies.accumulator.dropout is outside 0 to below 1", "0 is none");
         }
         Ok(self)
     }
@@ -222,7 +222,7 @@ impl TrainConfig {
                 return fail("tuning.lora.targets names no layer".into(), "choose among qkv, proj and mlp");
             }
             if !(0.0..1.0).contains(&lora.dropout) {
-                return fail("tuning.lora.dropout is outside 0 to below 1".into(), "");
+                return fail("tuning.lora.dropout is outside 0 to below 1".into(), "0 is none");
             }
             if lora.dora && lora.dropout > 0.0 {
                 return fail("tuning.lora.dropout does not go with dora".into(), "set it to 0, or use method lora");
