@@ -69,3 +69,6 @@ pub fn inspect(items: &[Item], limits: DecodeLimits, progress: impl Fn() + Sync)
     };
     items.par_iter().map(look).collect()
 }
+
+#[cfg(test)]
+mod tests;

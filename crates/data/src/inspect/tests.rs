@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use jpeg_encoder::{ColorType, Encoder};
-use kinsight_data::inspect::*;
-use kinsight_data::thumbnail::thumbnail;
-use kinsight_data::{DecodeLimits, RgbImage, decode_bytes};
-use kinsight_synthetic::render;
 use proptest::prelude::*;
 
+use super::*;
+use crate::thumbnail::thumbnail;
+use crate::{RgbImage, decode_bytes};
+
 fn butterfly(class: u32, image: u32) -> RgbImage {
-    render(class, image, 3, 128).unwrap()
+    // The drawing crate links this crate as others see it, whose `RgbImage` is another type to the compiler.
+    let drawn = kinsight_synthetic::render(class, image, 3, 128).unwrap();
+    RgbImage::new(drawn.width(), drawn.height(), drawn.pixels().to_vec()).unwrap()
 }
 
 fn jpeg(picture: &RgbImage, quality: u8) -> Vec<u8> {
