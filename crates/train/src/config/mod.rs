@@ -2,6 +2,7 @@
 //!
 //! Settings come in layers, later ones winning: defaults, the method's preset, the file, the command line.
 
+mod bounds;
 mod layers;
 mod method;
 mod selection;
@@ -117,6 +118,7 @@ impl TrainConfig {
     /// [`TrainError::Config`] names the setting.
     pub fn resolve(mut self, backbone: &VitConfig, pooling: Pooling) -> Result<Self, TrainError> {
         let fail = |message: &str, hint: &str| Err(TrainError::config(message, hint));
+        self.check_bounds()?;
         backbone.check_pooling(*self.tuning.pooling.get_or_insert(pooling))?;
         self.tuning.embedding.get_or_insert(backbone.width.min(512));
         for schedule in self.tuning.prompts.iter_mut().chain([&mut self.proxies.class_prompts]) {
@@ -125,6 +127,10 @@ impl TrainConfig {
         self.fit_methods(backbone)?;
         self.optimizer.cosine_length.get_or_insert(self.epochs.max(1));
         self.eval_every.get_or_insert(self.epochs.div_ceil(10).max(1));
+        let rates = [("optimizer.lr", self.optimizer.lr), ("optimizer.lr_proxies", self.optimizer.lr_proxies)];
+        if let Some((name, rate)) = rates.iter().find(|(_, rate)| !(rate.is_finite() && *rate >= 0.0)) {
+            return fail(&format!("{name} is {rate}, expected a number of at least 0"), "leave it out for the default");
+        }
         if self.tuning.embedding == Some(0) {
             return fail("tuning.embedding is 0", "the authors use 384 for ViT-S and 512 for ViT-B");
         }
@@ -164,6 +170,14 @@ impl TrainConfig {
         Ok(self)
     }
 
+    /// Refuses numbers that are not finite, and those that no memory would hold.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] names the setting.
+    pub fn check_bounds(&self) -> Result<(), TrainError> {
+        bounds::check(self)
+    }
+
     /// Fits what a method attaches to the backbone, and checks it.
     fn fit_methods(&mut self, backbone: &VitConfig) -> Result<(), TrainError> {
         let fail = |message: String, hint: &str| Err(TrainError::config(message, hint));
@@ -183,7 +197,7 @@ impl TrainConfig {
                 return fail("tuning.lora.targets names no layer".into(), "choose among qkv, proj and mlp");
             }
             if !(0.0..1.0).contains(&lora.dropout) {
-                return fail("tuning.lora.dropout is outside 0 to below 1".into(), "");
+                return fail("tuning.lora.dropout is outside 0 to below 1".into(), "0 is none");
             }
             if lora.dora && lora.dropout > 0.0 {
                 return fail("tuning.lora.dropout does not go with dora".into(), "set it to 0, or use method lora");
@@ -219,10 +233,11 @@ impl TrainConfig {
 
     /// Every setting as `(dotted key, value)`, for reports and comparisons.
     pub fn flattened(&self) -> Vec<(String, String)> {
-        let mut rows = Vec::new();
-        if let Ok(value) = toml::Value::try_from(self) {
-            layers::flatten("", &value, &mut rows);
-        }
-        rows
+        let text = |value: toml::Value| match value {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let leaves = layers::leaves(self).unwrap_or_default();
+        leaves.into_iter().map(|(key, value)| (key, text(value))).collect()
     }
 }
