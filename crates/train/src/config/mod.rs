@@ -98,6 +98,12 @@ settings! {
 }
 
 impl DataConfig {
+    /// Whether `path`, however it is written, is where these images are.
+    pub fn are_at(&self, path: &Path) -> bool {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        self.path == path || real(path).is_some_and(|path| real(&self.path) == Some(path))
+    }
+
     fn check(&self) -> Result<(), TrainError> {
         let share = self.validation_share;
         if !(0.0..1.0).contains(&share) {

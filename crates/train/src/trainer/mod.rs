@@ -12,9 +12,7 @@ use burn::tensor::Device;
 use kinsight_data::{DISTRACTORS, Dataset, Loader, LoaderOptions, Preprocess, Protocol, Split, SplitRule, Unreadable};
 use kinsight_model::embedder::{EmbedOptions, embed_dataset};
 use kinsight_model::finetuned::FineTuningInfo;
-use kinsight_model::parameters::inventory;
 use kinsight_model::parameters::{ParameterInfo, inventory};
-use kinsight_model::{Backbone, Encoder};
 use kinsight_model::{Backbone, Encoder, TestFacts, TrainingFacts};
 use kinsight_retrieval::{BootstrapConfig, EvalConfig};
 use rand_chacha::ChaCha8Rng;
@@ -295,7 +293,7 @@ impl Trainer {
             data: data.path.clone(),
             split: data.split.unwrap_or_else(|| SplitRule::detect(&data.path)),
             class_names: self.train.class_names.clone(),
-            centers_per_class: loss.centers(),
+            centers_per_class: loss.centers_per_class(),
             train_images: self.train.len(),
             validation_classes: self.validation.as_ref().map_or(0, |set| set.num_classes()),
             test: TestFacts {

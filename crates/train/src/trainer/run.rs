@@ -271,8 +271,8 @@ impl Run<'_> {
 
     /// Writes the proxies of this step to `path`, where there are any.
     pub fn save_proxies(&self, path: &Path) -> Result<(), TrainError> {
-        let TrainingState { learner, container, .. } = &self.state;
-        match learner.class_proxies(container, &self.trainer.config.proxies) {
+        let TrainingState { learner, proxy_memory, .. } = &self.state;
+        match learner.class_proxies(proxy_memory, &self.trainer.config.proxies) {
             Some(proxies) => RunFolder::write_proxies(path, &proxies),
             None => Ok(()),
         }
