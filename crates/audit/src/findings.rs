@@ -302,13 +302,13 @@ impl Findings {
 }
 
 fn unreadable(inspections: &[Inspection]) -> Vec<(usize, String)> {
-    let reason = |(index, inspection): (usize, &Inspection)| Some((index, inspection.picture.as_ref().err()?.clone()));
+    let reason = |(index, inspection): (usize, &Inspection)| Some((index, inspection.image.as_ref().err()?.clone()));
     inspections.iter().enumerate().filter_map(reason).collect()
 }
 
 fn odd_sizes(inspections: &[Inspection]) -> Vec<(usize, String)> {
     let judge = |(index, inspection): (usize, &Inspection)| {
-        let picture = inspection.picture.as_ref().ok()?;
+        let picture = inspection.image.as_ref().ok()?;
         let (width, height) = (picture.width_px, picture.height_px);
         let (short, long) = (width.min(height), width.max(height));
         let odd = if short < SMALL_PX {

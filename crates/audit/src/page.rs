@@ -165,7 +165,7 @@ fn sizes(inspections: &[Inspection]) -> Vec<SizeRow> {
     const EDGES: [u32; 9] = [0, 64, 128, 224, 384, 512, 1024, 2048, 4096];
     let sides: Vec<u32> = inspections
         .iter()
-        .filter_map(|inspection| inspection.picture.as_ref().ok())
+        .filter_map(|inspection| inspection.image.as_ref().ok())
         .map(|picture| picture.width_px.min(picture.height_px))
         .collect();
     let rows = EDGES.iter().enumerate().map(|(number, low)| {

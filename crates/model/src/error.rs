@@ -119,7 +119,9 @@ impl ModelError {
             Self::HubFile { .. } => Some("take the file from the same repository as the weights, or remove it".into()),
             Self::NoModel => Some("name a run with --run, or a backbone with --backbone".into()),
             Self::Unfinished { .. } => Some(
-                "finish it with `kinsight train --resume`, or name a folder that `kinsight train --out` wrote".into(),
+                "finish it with `kinsight train --resume`, or name a run folder: it holds config.toml and \
+                 model.safetensors"
+                    .into(),
             ),
             Self::OtherBackbone { .. } => Some("give the backbone it was trained on with --backbone".into()),
             Self::Data(error) => error.hint().map(str::to_string),

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -85,6 +85,7 @@ impl From<RetrievalError> for Ended {
 pub fn run(arguments: EmbedArgs) -> Result<()> {
     let EmbedArgs { inputs, out, model, batch_size, tta, restart, json, compute } = arguments;
     let context = compute.resolve()?;
+    let stop = stop_flag()?;
     check_ending(&out)?;
     let (dataset, labeled) = dataset(&inputs)?;
     let dataset = Arc::new(dataset);
@@ -108,9 +109,9 @@ pub fn run(arguments: EmbedArgs) -> Result<()> {
     let mut journal = EmbeddingJournal::open(&folder, &job, model.encoder.embedding_size())?;
     if journal.batches() > 0 {
         let done = (journal.batches() * options.batch_size).min(dataset.len());
-        eprintln!("resuming after {done} of {} images", dataset.len());
+        eprintln!("going on after {done} of {} images", dataset.len());
     }
-    if !walk(&model, &dataset, options, &mut journal)? {
+    if !walk(&model, &dataset, options, &mut journal, stop)? {
         return stopped("what was embedded is kept, and the same command goes on from there");
     }
 
@@ -148,8 +149,8 @@ fn walk(
     dataset: &Arc<Dataset>,
     options: EmbedOptions,
     journal: &mut EmbeddingJournal,
+    stop: &AtomicBool,
 ) -> Result<bool> {
-    let stop = stop_flag()?;
     let bar = counting_bar("embedding", dataset.len(), "images");
     let first = journal.batches();
     bar.set_position((first * options.batch_size) as u64);

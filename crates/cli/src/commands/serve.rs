@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use kinsight_model::ModelRef;
-use kinsight_server::{CollectionSpec, Keys, Limits, LogFormat, Server, ServerSettings};
+use kinsight_server::{CollectionSpec, Keys, Limits, LogFormat, Server, ServerSettings, start_log};
 
 use crate::context::{ComputeArgs, Context as Computing};
 
@@ -132,15 +132,16 @@ pub fn run(arguments: ServeArgs) -> Result<()> {
             work_timeout: Duration::from_secs(timeout.max(1)),
             ..defaults
         },
-        log: match log {
-            LogArg::Text => LogFormat::Text,
-            LogArg::Json => LogFormat::Json,
-            LogArg::Off => LogFormat::Off,
-        },
+        public,
         collections,
         compute: context.compute,
     };
-    let server = Server::start(settings, &specs, public)?;
+    start_log(match log {
+        LogArg::Text => LogFormat::Text,
+        LogArg::Json => LogFormat::Json,
+        LogArg::Off => LogFormat::Off,
+    });
+    let server = Server::start(settings, &specs)?;
     let (address, stopper) = (server.address()?, server.stopper());
     ctrlc::set_handler(move || stopper.stop()).context("cannot listen for Ctrl-C")?;
     println!("serving {} on http://{address} (stop with Ctrl-C)", server.collections().join(", "));

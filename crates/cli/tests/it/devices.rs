@@ -38,7 +38,7 @@ fn commands_with_the_flag() -> Vec<String> {
     let listed = |words: &[&str]| -> Vec<String> {
         let help = succeed(kinsight().args(words).arg("--help"));
         let Some((_, list)) = help.split_once("Commands:\n") else { return Vec::new() };
-        let lines = list.lines().take_while(|line| line.starts_with("  "));
+        let lines = list.lines().take_while(|line| line.starts_with("  ")).filter(|line| !line.starts_with("   "));
         lines
             .filter_map(|line| line.split_whitespace().next())
             .filter(|name| *name != "help")

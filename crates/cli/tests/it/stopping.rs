@@ -80,23 +80,19 @@ fn embedding_and_indexing_exit_with_130() {
         command
     };
     stop(&mut embed(), "-INT", &fixture.path("rows.npy.journal"), "the same command goes on");
-    let index = |words: &[&str]| {
+    let index = |words: &[&str], batch: &str, backbone: &Path| {
         let mut command = kinsight();
-        command.arg("index").args(words).arg("--index").arg(fixture.path("index")).args(["--batch-size", "1"]);
+        command.arg("index").args(words).arg("--index").arg(fixture.path("index")).args(["--batch-size", batch]);
+        command.arg("--backbone").arg(backbone);
         command
     };
     let images = images.display().to_string();
-    let mut make = || {
-        let mut command = index(&[&images]);
-        command.arg("--backbone").arg(&backbone);
-        command
-    };
-    stop(&mut make(), "-TERM", &fixture.path("index/index.json"), "the same command goes on");
-    succeed(make().args(["--batch-size", "32"]).args(["--threads", "2"]));
+    let made = fixture.path("index/index.json");
+    stop(&mut index(&[&images], "1", &backbone), "-TERM", &made, "the same command goes on");
+    succeed(&mut index(&[&images], "32", &backbone));
     let other = fixture.write_backbone("other.safetensors", &VitConfig::new(32, 8, 48, 2, 2));
-    let mut migrate = index(&["migrate"]);
-    migrate.arg("--backbone").arg(&other);
-    stop(&mut migrate, "-TERM", &fixture.path("index/generations/2/migration.json"), "the index is as it was");
+    let begun = fixture.path("index/generations/2/migration.json");
+    stop(&mut index(&["migrate"], "1", &other), "-TERM", &begun, "the index is as it was");
     let stats = succeed(kinsight().args(["index", "stats", "--index"]).arg(fixture.path("index")));
     assert_says(&stats, &["backbone.safetensors"]);
 }

@@ -146,7 +146,8 @@ fn a_run_says_what_it_was_trained_and_measured_on() {
     let fixture = Fixture::new();
     let info = |run: &str| read_info(&fixture.path(run).join("model.safetensors")).unwrap().training.unwrap();
     // The best state on the validation classes is kept with its own proxies.
-    let best = ["--validation-share", "0.25", "--keep", "best", "--epochs", "6", "--set", "eval_every=1"];
+    let best =
+        ["--validation-share", "0.25", "--batch-size", "6", "--keep", "best", "--epochs", "6", "--set", "eval_every=1"];
     succeed(&mut fixture.train("best", &best));
     let facts = info("best");
     assert_eq!((facts.class_names.len(), facts.validation_classes, facts.test.classes), (3, 1, 4));
@@ -157,7 +158,18 @@ fn a_run_says_what_it_was_trained_and_measured_on() {
     assert_eq!(selection["selected_on_validation"]["step"], facts.kept_step);
     assert!(read("proxies.safetensors") == read("checkpoints/best_proxies.safetensors"));
     // Early stopping ends before the epochs that were asked for.
-    let patient = ["--validation-share", "0.25", "--early-stopping", "1", "--epochs", "40", "--set", "eval_every=1"];
+    let patient = [
+        "--validation-share",
+        "0.25",
+        "--batch-size",
+        "6",
+        "--early-stopping",
+        "1",
+        "--epochs",
+        "40",
+        "--set",
+        "eval_every=1",
+    ];
     succeed(&mut fixture.train("stopped", &patient));
     let facts = info("stopped");
     assert!(facts.stopped_early() && facts.epochs < 40, "{facts:?}");

@@ -3,7 +3,8 @@
 use kinsight_model::ComputeChoice;
 
 use super::fixture::{Fixture, Part};
-use crate::collection::{Opener, made_before, open_all};
+use crate::service::collection::{Opener, open_all};
+use crate::service::hosted::made_before;
 use crate::settings::Limits;
 
 #[tokio::test]

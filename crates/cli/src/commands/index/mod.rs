@@ -3,6 +3,7 @@
 mod export;
 mod maintain;
 mod migrate;
+mod relocate;
 mod syncing;
 mod update;
 
@@ -55,6 +56,8 @@ enum IndexCommand {
     Export(ExportArgs),
     /// Embed everything again with another model, then switch to it in one step
     Migrate(MigrateArgs),
+    /// Say where the images are, after their folder was moved
+    Relocate(relocate::RelocateArgs),
 }
 
 /// Arguments of `index DIR`.
@@ -196,6 +199,7 @@ pub fn run(arguments: IndexArgs) -> Result<()> {
         Some(IndexCommand::Compact(arguments)) => maintain::compact(&arguments),
         Some(IndexCommand::Export(arguments)) => export::run(&arguments),
         Some(IndexCommand::Migrate(arguments)) => migrate::run(arguments),
+        Some(IndexCommand::Relocate(arguments)) => relocate::run(arguments),
         None => update::run(arguments.update),
     }
 }

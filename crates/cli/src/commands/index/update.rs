@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use kinsight_index::{GraphSettings, Index, Listing, SyncReport};
 use kinsight_model::{EmbeddingModel, ModelRef};
 
+use super::relocate::warn_of_missing;
 use super::{AddArgs, UpdateArgs, sync};
 use crate::context::Context;
 use crate::interrupt::{stop_flag, stopped};
@@ -24,6 +25,7 @@ pub(super) fn run(arguments: UpdateArgs) -> Result<()> {
     let listing = Listing::of(&images)?;
     let (index, model) = open_or_create(&index, ModelRef { run, backbone }, exact_up_to, &context)?;
     let report = update(&index, &[listing], &model, batch_size, stop)?;
+    warn_of_missing(&index)?;
     print(&index, &report, json, stop)
 }
 
@@ -46,6 +48,7 @@ pub(super) fn add(arguments: AddArgs) -> Result<()> {
     let listings = Listing::of_files(root.as_deref(), &images, label.as_deref())?;
     let model = context.model_of(&index, model)?;
     let report = update(&index, &listings, &model, batch_size, stop)?;
+    warn_of_missing(&index)?;
     print(&index, &report, json, stop)
 }
 
@@ -126,7 +129,7 @@ fn print(index: &Index, report: &SyncReport, json: bool, stop: &AtomicBool) -> R
         if let Some(graph) = index.store().stats()?.graph {
             println!(
                 "graph over {} images: recall@10 {:.3} against exact search at ef {}",
-                graph.rows, graph.recall_at_10, graph.expansion_search
+                graph.rows, graph.recall_at_10, graph.ef
             );
         }
     }

@@ -11,7 +11,7 @@ use kinsight_data::{CropBox, DecodeLimits, decode::read_bounded, decode_bytes};
 use kinsight_index::payload::fields;
 use kinsight_index::rerank::{AlphaQueryExpansion, KReciprocal};
 use kinsight_index::{
-    Calibration, Cursor, Filter, Hit, ImageQuery, Index, PointId, Rerank, SearchMethod, VectorQuery, Verdict,
+    Calibration, Cancel, Cursor, Filter, Hit, ImageQuery, Index, PointId, Rerank, SearchMethod, VectorQuery, Verdict,
     combine_queries, content_hash, file_of,
 };
 use kinsight_model::EmbeddingModel;
@@ -209,7 +209,7 @@ impl Search<'_> {
             let filter = Filter::equals(fields::CONTENT_HASH, &query.content_hash);
             let mut cursor = Some(Cursor::default());
             while let Some(start) = cursor {
-                let (points, next) = self.index.store().scroll(start, 256, Some(&filter))?;
+                let (points, next) = self.index.store().scroll(start, 256, Some(&filter), &Cancel::new())?;
                 ids.extend(points.iter().map(|point| point.id));
                 cursor = next;
             }
