@@ -38,7 +38,7 @@ pub enum Command {
     Data(DataArgs),
     /// Look for duplicates, leakage, wrong labels and broken files in a data set
     Audit(crate::commands::audit::AuditArgs),
-    /// Train several methods with several seeds and compare them
+    /// Train several methods with several seeds; mark the differences that other classes and seeds should show, too
     Compare(crate::commands::compare::CompareArgs),
     /// Estimate what a run will take from a few steps: parameters, memory, disk, time
     Plan(crate::commands::plan::PlanArgs),

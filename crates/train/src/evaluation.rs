@@ -42,7 +42,8 @@ impl Measured {
     /// What each query scores, for comparisons with other runs; the means are those of [`Measured::evaluation`].
     pub fn query_scores(&self) -> RunQueries {
         let indices = self.queries.iter().map(|row| self.indices[*row]).collect();
-        RunQueries { indices, scores: self.evaluation.query_scores.clone() }
+        let labels = self.queries.iter().map(|row| self.labels[*row]).collect();
+        RunQueries { indices, labels, scores: self.evaluation.query_scores.clone() }
     }
 }
 

@@ -18,6 +18,7 @@ mod printing;
 mod quickstart;
 mod resuming;
 mod serving;
+mod settings;
 mod stopping;
 mod telling;
 mod training;

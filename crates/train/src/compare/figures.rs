@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use kinsight_report::comparison::{Comparison, ComparisonRow, Difference, MeanDeviation};
-use kinsight_retrieval::paired_bootstrap;
+use kinsight_retrieval::{ModelScores, paired_differences};
 
 use super::RunFigures;
+use crate::run::RunQueries;
 
-const RESAMPLES: usize = 2000;
 const CONFIDENCE: f64 = 0.95;
+const METRICS: [&str; 2] = ["recall@1", "map@r"];
 
 /// Puts together the bare backbone's figures and those of each entry's finished seeds.
 pub fn comparison(
@@ -22,41 +23,91 @@ pub fn comparison(
     groups.extend(entries.into_iter().filter(|(_, runs)| !runs.is_empty()));
     let mut rows: Vec<ComparisonRow> = groups.iter().map(|(name, runs)| row(name, runs)).collect();
     rows[0].seeds = 0;
+    let classes = classes(&groups);
+    let pairs = rows.len() * (rows.len() - 1) / 2;
+    let comparisons = METRICS.len() * pairs;
     let mut differences = Vec::new();
-    for metric in ["recall@1", "map@r"] {
-        let scores: Vec<BTreeMap<usize, f64>> = groups.iter().map(|(_, runs)| mean_scores(runs, metric)).collect();
-        for (row, of_row) in scores.iter().enumerate() {
-            for (minus, of_minus) in scores.iter().enumerate().take(row) {
-                let pairs: Vec<f64> =
-                    of_row.iter().filter_map(|(query, score)| Some(score - of_minus.get(query)?)).collect();
-                let found = paired_bootstrap(&pairs, RESAMPLES, CONFIDENCE, 0);
-                let (mean, interval, excludes_zero) = (found.mean, Some(found.interval), found.is_real());
-                differences.push(Difference { metric, row, minus, mean, interval, excludes_zero });
-            }
-        }
+    for metric in METRICS {
+        let (scores, classes) = scores(&groups, metric, &classes);
+        let places = (1..rows.len()).flat_map(|row| (0..row).map(move |minus| (row, minus)));
+        let found = paired_differences(&scores, &classes, CONFIDENCE, comparisons);
+        differences.extend(places.zip(found).map(|((row, minus), difference)| Difference {
+            metric,
+            row,
+            minus,
+            mean: difference.mean,
+            interval: difference.interval,
+            excludes_zero: difference.excludes_zero,
+        }));
     }
-    let notes = vec![
-        "A mark means that the 95 % interval of a paired bootstrap over queries, each query's score averaged over seeds, leaves \
-         out zero. It says whether other photos of these classes would show the difference, not whether other seeds or other \
-         classes would."
-            .into(),
-    ];
+    let notes = notes(&rows, comparisons, differences.iter().any(|found| found.interval.is_some()));
     Comparison { title: title.to_string(), facts, rows, differences, notes, missing }
 }
 
-/// Each query's mean score over the seeds.
-fn mean_scores(runs: &[RunFigures], metric: &str) -> BTreeMap<usize, f64> {
-    let mut sums: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
-    for run in runs {
-        for (index, score) in run.queries.indices.iter().zip(&run.queries.scores) {
-            let value = if metric == "map@r" { score.map_at_r } else { Some(score.recall_at_1) };
-            if let Some(value) = value {
-                let sum = sums.entry(*index).or_default();
-                *sum = (sum.0 + value, sum.1 + 1);
-            }
-        }
+/// The class of each query, from the runs that tell: those of older versions do not.
+fn classes(groups: &[(String, Vec<RunFigures>)]) -> BTreeMap<usize, i64> {
+    let queries = groups.iter().flat_map(|(_, runs)| runs).map(|run| &run.queries);
+    queries.flat_map(|RunQueries { indices, labels, .. }| indices.iter().copied().zip(labels.iter().copied())).collect()
+}
+
+/// The scores of the queries that all runs have, and the queries' classes; all of one class where no run tells. The first group
+/// is the bare backbone.
+fn scores(
+    groups: &[(String, Vec<RunFigures>)],
+    metric: &str,
+    classes: &BTreeMap<usize, i64>,
+) -> (Vec<ModelScores>, Vec<i64>) {
+    let of_run = |RunFigures { queries, .. }: &RunFigures| -> BTreeMap<usize, f64> {
+        let scores = queries.scores.iter().map(|s| if metric == "map@r" { s.map_at_r } else { Some(s.recall_at_1) });
+        queries.indices.iter().zip(scores).filter_map(|(index, score)| Some((*index, score?))).collect()
+    };
+    let scores: Vec<Vec<BTreeMap<usize, f64>>> =
+        groups.iter().map(|(_, runs)| runs.iter().map(of_run).collect()).collect();
+    let everywhere = |index: &usize| scores.iter().flatten().all(|run| run.contains_key(index));
+    let is_known = |index: &usize| classes.is_empty() || classes.contains_key(index);
+    let shared = |index: &usize| everywhere(index) && is_known(index);
+    let indices: Vec<usize> = scores[0][0].keys().copied().filter(shared).collect();
+    let pick = |run: &BTreeMap<usize, f64>| indices.iter().filter_map(|index| run.get(index).copied()).collect();
+    let labels = indices.iter().map(|index| classes.get(index).copied().unwrap_or(0)).collect();
+    let model = |(place, runs): (usize, &Vec<BTreeMap<usize, f64>>)| ModelScores {
+        by_seed: runs.iter().map(pick).collect(),
+        is_trained: place > 0,
+    };
+    (scores.iter().enumerate().map(model).collect(), labels)
+}
+
+/// What the marks say, in the words of the tables' footnotes.
+fn notes(rows: &[ComparisonRow], comparisons: usize, has_intervals: bool) -> Vec<String> {
+    if !has_intervals {
+        return vec![
+            "No difference is marked, because the classes of the queries are not known, or there is only one. Folders of \
+             older versions do not hold them: the same command without --tables-only measures the backbone again and adds \
+             them."
+                .into(),
+        ];
     }
-    sums.into_iter().map(|(index, (sum, count))| (index, sum / count as f64)).collect()
+    let mut notes = vec![format!(
+        "A mark means that the interval of the difference leaves out zero. The intervals are corrected for the {comparisons} \
+         differences in both metrics (Bonferroni), so that they hold together with a probability of {:.0} %: where no row \
+         differs from any other, at most one such table in {:.0} has a mark anywhere.",
+        100.0 * CONFIDENCE,
+        1.0 / (1.0 - CONFIDENCE)
+    )];
+    let single: Vec<&str> = rows.iter().filter(|row| row.seeds == 1).map(|row| row.name.as_str()).collect();
+    notes.push(if rows.iter().all(|row| row.seeds < 2) {
+        "Classes count as drawn at random: a marked difference is to be expected for other classes of this kind of images. \
+         With one seed, how much training varies cannot be known: it may be the luck of that seed. Train more, as with \
+         --seeds 0,1,2."
+            .into()
+    } else {
+        "Classes and seeds both count as drawn at random: a marked difference is to be expected for other classes of this \
+         kind of images and for other seeds. It says nothing about other kinds of images or other settings."
+            .to_string()
+    });
+    if !single.is_empty() && rows.iter().any(|row| row.seeds > 1) {
+        notes.push(format!("One seed only: {}; taken to vary over seeds as the others do.", single.join(", ")));
+    }
+    notes
 }
 
 fn row(name: &str, runs: &[RunFigures]) -> ComparisonRow {
@@ -83,7 +134,7 @@ mod tests {
     use kinsight_retrieval::QueryScore;
 
     use super::*;
-    use crate::run::{RunCost, RunQueries};
+    use crate::run::RunCost;
 
     /// A run in which query i scores `score(i)`.
     fn run(score: impl Fn(usize) -> f64, trainable: usize) -> RunFigures {
@@ -92,7 +143,7 @@ mod tests {
         let recall = scores.iter().map(|s| s.recall_at_1).sum::<f64>() / 100.0;
         RunFigures {
             metrics: BTreeMap::from([("recall@1".to_string(), recall), ("map@r".to_string(), recall / 2.0)]),
-            queries: RunQueries { indices: (0..100).collect(), scores },
+            queries: RunQueries { indices: (0..100).collect(), labels: (0..100).map(|i| i / 10).collect(), scores },
             cost: RunCost { parameters: 1000, trainable, seconds: Some(10.0), ..RunCost::default() },
         }
     }
@@ -117,9 +168,39 @@ mod tests {
         assert!((recall.mean - 0.91).abs() < 1e-12);
         assert!((recall.deviation.unwrap() - 0.01 * 3f64.sqrt()).abs() < 1e-12);
         assert_eq!(comparison.rows[0].metrics["recall@1"].deviation, None);
-        let (mean, real) = comparison.difference("recall@1", 2, 0).unwrap();
-        assert!((mean - 0.41).abs() < 1e-12 && real);
+        let (mean, excludes_zero) = comparison.difference("recall@1", 2, 0).unwrap();
+        assert!((mean - 0.41).abs() < 1e-12 && excludes_zero);
         assert_eq!(comparison.difference("recall@1", 0, 2).unwrap(), (-mean, true));
         assert_eq!(comparison.difference("recall@1", 1, 0).unwrap(), (0.0, false));
+    }
+
+    #[test]
+    fn one_seed_is_told_and_folders_without_classes_are_read() {
+        let good = |_| 1.0;
+        let entries = |runs| vec![("Linear".to_string(), runs)];
+        let bad = || run(|i| f64::from(u8::from(i % 10 == 0)), 0);
+        let once = comparison("m", Vec::new(), bad(), entries(vec![run(good, 10)]), Vec::new());
+        assert!(once.difference("map@r", 1, 0).unwrap().1);
+        assert!(
+            once.notes[0].contains("the 2 differences") && once.notes[1].contains("With one seed"),
+            "{:?}",
+            once.notes
+        );
+        let twice = comparison("m", Vec::new(), bad(), entries(vec![run(good, 10), run(good, 10)]), Vec::new());
+        assert!(!twice.notes[1].contains("one seed"), "{:?}", twice.notes);
+
+        // As older versions wrote them.
+        let old = |mut figures: RunFigures| -> RunFigures {
+            figures.queries.labels.clear();
+            let text = serde_json::to_string(&figures).unwrap();
+            serde_json::from_str(&text.replace("\"labels\":[],", "")).unwrap()
+        };
+        let unknown = comparison("m", Vec::new(), old(bad()), entries(vec![old(run(good, 10))]), Vec::new());
+        let (mean, excludes_zero) = unknown.difference("recall@1", 1, 0).unwrap();
+        assert!((mean - 0.9).abs() < 1e-12 && !excludes_zero);
+        assert!(unknown.notes[0].contains("not known"), "{:?}", unknown.notes);
+        // The backbone's classes are enough.
+        let known = comparison("m", Vec::new(), bad(), entries(vec![old(run(good, 10))]), Vec::new());
+        assert_eq!(known.differences, once.differences);
     }
 }

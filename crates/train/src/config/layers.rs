@@ -137,17 +137,27 @@ fn merge(below: &mut Table, above: Table) {
     }
 }
 
-/// All leaves of `value` with dotted keys.
-pub(super) fn flatten(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+/// Every setting with its dotted key.
+///
+/// # Errors
+/// [`TrainError::Config`] if a value cannot be written as TOML.
+pub(super) fn leaves(config: &TrainConfig) -> Result<Vec<(String, Value)>, TrainError> {
+    let value = Value::try_from(config)
+        .map_err(|error| TrainError::Config { message: error.to_string(), hint: String::new() })?;
+    let mut rows = Vec::new();
+    flatten("", value, &mut rows);
+    Ok(rows)
+}
+
+fn flatten(prefix: &str, value: Value, rows: &mut Vec<(String, Value)>) {
     match value {
         Value::Table(table) => {
             for (key, inner) in table {
-                let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
                 flatten(&path, inner, rows);
             }
         }
-        Value::String(text) => rows.push((prefix.to_string(), text.clone())),
-        other => rows.push((prefix.to_string(), other.to_string())),
+        leaf => rows.push((prefix.to_string(), leaf)),
     }
 }
 

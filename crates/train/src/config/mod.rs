@@ -2,6 +2,7 @@
 //!
 //! Settings come in layers, later ones winning: defaults, the method's preset, the file, the command line.
 
+mod bounds;
 mod layers;
 mod method;
 mod selection;
@@ -158,6 +159,7 @@ impl TrainConfig {
         let fail = |message: &str, hint: &str| {
             Err(TrainError::Config { message: message.to_string(), hint: hint.to_string() })
         };
+        self.check_bounds()?;
         backbone.check_pooling(*self.tuning.pooling.get_or_insert(pooling))?;
         self.tuning.embedding.get_or_insert(backbone.width.min(512));
         self.check_methods(backbone)?;
@@ -221,6 +223,14 @@ impl TrainConfig {
         Ok(self)
     }
 
+    /// Refuses numbers that are not finite, and those that no memory would hold.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] names the setting.
+    pub fn check_bounds(&self) -> Result<(), TrainError> {
+        bounds::check(self)
+    }
+
     /// Fits what a method attaches to the backbone, and checks it.
     fn check_methods(&mut self, backbone: &VitConfig) -> Result<(), TrainError> {
         let fail = |message: String, hint: &str| Err(TrainError::Config { message, hint: hint.to_string() });
@@ -275,10 +285,11 @@ impl TrainConfig {
 
     /// Every setting as `(dotted key, value)`, for reports and comparisons.
     pub fn flattened(&self) -> Vec<(String, String)> {
-        let mut rows = Vec::new();
-        if let Ok(value) = toml::Value::try_from(self) {
-            layers::flatten("", &value, &mut rows);
-        }
-        rows
+        let text = |value: toml::Value| match value {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let leaves = layers::leaves(self).unwrap_or_default();
+        leaves.into_iter().map(|(key, value)| (key, text(value))).collect()
     }
 }

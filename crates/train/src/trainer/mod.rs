@@ -64,6 +64,7 @@ impl Trainer {
     /// # Errors
     /// [`TrainError`] for whatever does not fit.
     pub fn with_split(config: TrainConfig, mut split: Split, device: &Device) -> Result<Self, TrainError> {
+        config.check_bounds()?;
         let backbone = Backbone::open(&config.backbone, config.data.image_size)?;
         let config = config.resolve(&backbone.config, backbone.pooling)?.with_absolute_paths()?;
         let mut preprocess = backbone.preprocess;
