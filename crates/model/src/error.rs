@@ -32,7 +32,7 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A `config.json` or the like beside the weights is not valid, or contradicts them.
+    /// A `config.json` or the like next to the weights is not valid, or contradicts them.
     #[error("{path}: {reason}")]
     HubFile {
         /// The file.

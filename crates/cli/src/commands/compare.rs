@@ -81,7 +81,7 @@ pub fn run(arguments: &CompareArgs) -> Result<()> {
     }
     let folder = CompareFolder::at(&arguments.out);
     let context = arguments.device.resolve()?;
-    let zero_shot = zero_shot(&folder, &configs[0], &context, arguments.tables_only)?;
+    let zero_shot = zero_shot(&folder, &configs[0], arguments.tables_only, &context)?;
     let mut missing = Vec::new();
     if !arguments.tables_only {
         let stop = stop_flag()?;
@@ -135,9 +135,9 @@ fn config_of(run: &PlannedRun) -> Result<TrainConfig> {
     toml::from_str(&run.settings).with_context(|| format!("settings of {}", run.name))
 }
 
-/// The bare backbone's figures, measured once; again where an older version did not keep the classes of the queries, which
-/// the intervals need, unless `as_it_is`.
-fn zero_shot(folder: &CompareFolder, config: &TrainConfig, context: &Computing, as_it_is: bool) -> Result<RunFigures> {
+/// The bare backbone's figures, measured once; again where an older version did not keep the classes of the queries, which the
+/// intervals need, unless `as_it_is`.
+fn zero_shot(folder: &CompareFolder, config: &TrainConfig, as_it_is: bool, context: &Computing) -> Result<RunFigures> {
     let path = folder.zero_shot();
     let of = format!("{} on {:?}, pooling {:?}", config.backbone, config.data, config.tuning.pooling);
     if path.is_file() {
@@ -158,7 +158,7 @@ fn zero_shot(folder: &CompareFolder, config: &TrainConfig, context: &Computing, 
     Ok(figures)
 }
 
-/// Trains one run in a separate process, so that its peak memory can be measured; does nothing if it is finished.
+/// Trains one run in a process of its own, so that its peak memory is its own; nothing if it is finished.
 fn train(folder: &CompareFolder, run: &PlannedRun, device: DeviceArgs, stop: &AtomicBool) -> Result<()> {
     let (settings, out) = (folder.settings(run), folder.run(run));
     let unchanged = std::fs::read_to_string(&settings).is_ok_and(|text| text == run.settings);

@@ -60,7 +60,7 @@ fn every_method_trains() {
 fn print_config_shows_what_can_be_set_and_reads_back() {
     let fixture = Fixture::new();
     let config = succeed(&mut fixture.train("unused", &["--print-config", "--lr", "0.002"]));
-    assert_says(&config, &["lr = 0.002", "[tuning.prompts]", "learned_share", "kind = \"gru_relu\""]);
+    assert_says(&config, &["lr = 0.002", "[tuning.prompts]", "proxy_bias_ratio", "kind = \"gru_relu\""]);
     std::fs::write(fixture.path("config.toml"), &config).unwrap();
     let again = succeed(kinsight().args(["train", "--print-config", "--config"]).arg(fixture.path("config.toml")));
     assert_eq!(config, again);

@@ -7,9 +7,9 @@ use kinsight_index::{Payload, Point, PointId, Value};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::explanation;
 use crate::service::{ClassVote, Collection, Found, Thresholds, classes};
 use crate::settings::Limits;
+use kinsight_report::explanation;
 
 /// A number or a text.
 #[derive(Debug, Serialize, ToSchema)]

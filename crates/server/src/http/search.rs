@@ -15,7 +15,7 @@ use super::form::{Form, Upload};
 use super::replies::ExplainAnswer;
 use super::requests::{CollectionPath, filter_of, id_of};
 use super::{App, Failure};
-use crate::service::{Crop, ExplainQuery, Explained, Query, Question, ServiceError, Source};
+use crate::service::{ExplainQuery, Explained, Query, Question, ServiceError, Source, parse_crop};
 
 /// Default `k`.
 const DEFAULT_RESULTS: usize = 24;
@@ -102,7 +102,7 @@ pub(super) async fn search(
 ) -> Result<Json<Results>, Failure> {
     let started = Instant::now();
     let collection = app.service.collections.get(&path.collection)?;
-    let crop = fields.crop.as_deref().map(Crop::parse).transpose()?;
+    let crop = fields.crop.as_deref().map(parse_crop).transpose()?;
     let queries = |uploads: &[Upload], ids: &[String], crop| -> Result<Vec<Query>, ServiceError> {
         let uploaded = uploads.iter().map(|upload| Ok(Query::Upload(Source { bytes: pictures.get(upload), crop })));
         uploaded.chain(ids.iter().map(|id| Ok(Query::Stored(id_of(id)?, crop)))).collect()
@@ -155,7 +155,7 @@ pub(super) async fn explain(
     Form { fields, pictures, held }: Form<ExplainForm>,
 ) -> Result<ExplainAnswer, Failure> {
     let collection = app.service.collections.get(&path.collection)?;
-    let crop = fields.crop.as_deref().map(Crop::parse).transpose()?;
+    let crop = fields.crop.as_deref().map(parse_crop).transpose()?;
     let query = match (&fields.image, &fields.id) {
         (Some(upload), None) => Query::Upload(Source { bytes: pictures.get(upload), crop }),
         (None, Some(id)) => Query::Stored(id_of(id)?, crop),

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use kinsight_data::CropBox;
 use kinsight_index::PointId;
 use kinsight_report::explanation::{Explanation, draw_png};
 
-use super::{Collection, Crop, Held, Query, Service, ServiceError, Source, Work, prepare};
+use super::{Collection, Held, Query, Service, ServiceError, Source, Work, prepare};
 use crate::explanation::explain;
 
 /// Which two images are compared, and how the answer is wanted.
@@ -58,7 +59,7 @@ impl Service {
         work: &Work,
         collection: &Arc<Collection>,
         id: PointId,
-        crop: Option<Crop>,
+        crop: Option<CropBox>,
         held: Held,
     ) -> Result<(Source, Held), ServiceError> {
         let (bytes, held) = self.read_file(work, collection, id, held).await?;

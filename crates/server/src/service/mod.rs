@@ -35,7 +35,7 @@ pub(crate) use inference::Inference;
 pub use keys::Keys;
 pub(crate) use keys::{Access, KeyError};
 pub(crate) use metrics::Metrics;
-pub(crate) use picture::{Crop, Decoder, Source, prepare};
+pub(crate) use picture::{Decoder, Source, parse_crop, prepare};
 pub(crate) use search::{ClassVote, Found, Query, Question, classes};
 pub(crate) use thumbnails::Thumbnails;
 pub(crate) use work::Work;

@@ -22,36 +22,22 @@ use crate::settings::Limits;
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub bytes: Bytes,
-    pub crop: Option<Crop>,
+    pub crop: Option<CropBox>,
 }
 
-/// A part of an image, in pixels of the upright image.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Crop(CropBox);
+/// Reads `left,top,width,height`.
+pub(crate) fn parse_crop(text: &str) -> Result<CropBox, ServiceError> {
+    text.parse().map_err(|expected: String| {
+        ServiceError::field("crop", text, expected.trim_start_matches("expected ").to_owned())
+    })
+}
 
-impl Crop {
-    /// Reads `x,y,width,height`.
-    pub fn parse(text: &str) -> Result<Self, ServiceError> {
-        let numbers: Vec<u32> = text.split(',').map_while(|part| part.trim().parse().ok()).collect();
-        match numbers[..] {
-            [left, top, width, height] if width > 0 && height > 0 && text.split(',').count() == 4 => {
-                Ok(Self(CropBox { left, top, width, height }))
-            }
-            _ => Err(ServiceError::field("crop", text, "x,y,width,height in whole pixels, as 10,20,300,200")),
-        }
-    }
-
-    /// This part of `picture`.
-    fn of(self, picture: &RgbImage) -> Result<RgbImage, ServiceError> {
-        let CropBox { left, top, width, height } = self.0;
-        let fits = |start: u32, length: u32, whole: u32| start.checked_add(length).is_some_and(|end| end <= whole);
-        let inside = fits(left, width, picture.width()) && fits(top, height, picture.height());
-        inside.then(|| picture.cut(self.0)).flatten().ok_or_else(|| {
-            let found = format!("{left},{top},{width},{height}");
-            let expected = format!("a part of the picture's {} x {} pixels", picture.width(), picture.height());
-            ServiceError::field("crop", &found, expected)
-        })
-    }
+/// The part of `image` under `crop`.
+fn cropped(image: &RgbImage, crop: CropBox) -> Result<RgbImage, ServiceError> {
+    image.crop(crop).map_err(|_| {
+        let expected = format!("a part of the image's {} x {} pixels", image.width(), image.height());
+        ServiceError::field("crop", &crop.to_string(), expected)
+    })
 }
 
 /// Decodes within bounds of memory and threads.
@@ -188,7 +174,7 @@ fn decoded<T>(
         }
         let image = decode_bytes(&source.bytes, limits).map_err(ServiceError::Undecodable)?;
         images.push(match source.crop {
-            Some(crop) => crop.of(&image)?,
+            Some(crop) => cropped(&image, crop)?,
             None => image,
         });
     }
@@ -212,13 +198,13 @@ mod tests {
     #[test]
     fn crops_are_parts_of_the_picture() {
         let picture = RgbImage::new(4, 3, (0..36).collect()).unwrap();
-        let part = Crop::parse("1, 2,2,1").unwrap().of(&picture).unwrap();
+        let part = cropped(&picture, parse_crop("1, 2,2,1").unwrap()).unwrap();
         assert_eq!((part.width(), part.height(), part.pixels()), (2, 1, &[27, 28, 29, 30, 31, 32][..]));
         for text in ["", "1,2,3", "0,0,0,1", "-1,0,2,2", "0,0,2,2,2", "0,0,2.5,2", "a,b,c,d"] {
-            assert!(Crop::parse(text).is_err(), "{text}");
+            assert!(parse_crop(text).is_err(), "{text}");
         }
         for text in ["0,0,5,1", "3,0,2,1", "0,3,1,1", "4294967295,0,2,1"] {
-            assert!(Crop::parse(text).unwrap().of(&picture).is_err(), "{text}");
+            assert!(cropped(&picture, parse_crop(text).unwrap()).is_err(), "{text}");
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use kinsight_data::CropBox;
 use kinsight_index::payload::fields;
 use kinsight_index::{Filter, Payload, PointId, combine_queries};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use utoipa::ToSchema;
 
-use super::{Collection, Crop, Held, Service, ServiceError, Source, Work, prepare};
+use super::{Collection, Held, Service, ServiceError, Source, Work, prepare};
 
 /// What a search asks for.
 pub(crate) struct Question {
@@ -22,7 +23,7 @@ pub(crate) struct Question {
 /// One image of a question.
 pub(crate) enum Query {
     Upload(Source),
-    Stored(PointId, Option<Crop>),
+    Stored(PointId, Option<CropBox>),
 }
 
 /// An image that was found.

@@ -260,7 +260,8 @@ fn build_index(root: &Path, name: &str, run: Option<&str>, graph: GraphSettings)
         .map(|item| {
             let picture = decode_file(&item.path, DecodeLimits::default()).unwrap();
             let values = prepare(&picture, model.encoder.preprocess()).unwrap();
-            let embedded = model.backbone.embed(&[HostedImages { encoder: &model.encoder, images: values }]).unwrap();
+            let embedded =
+                model.backbone.embed(vec![HostedImages { encoder: &model.encoder, images: values }]).unwrap();
             let path = item.path.strip_prefix(&images).unwrap().display().to_string();
             let payload = Payload::from([
                 (fields::ROOT.to_string(), Field::from(images.canonicalize().unwrap().display().to_string())),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kinsight_report::comparison::{Comparison, ComparisonRow, Difference, MeanDeviation};
-use kinsight_retrieval::{ModelScores, paired_differences};
+use kinsight_retrieval::{ModelScores, PairedDifference, paired_differences};
 
 use super::RunFigures;
 use crate::run::RunQueries;
@@ -31,13 +31,9 @@ pub fn comparison(
         let (scores, classes) = scores(&groups, metric, &classes);
         let places = (1..rows.len()).flat_map(|row| (0..row).map(move |minus| (row, minus)));
         let found = paired_differences(&scores, &classes, CONFIDENCE, comparisons);
-        differences.extend(places.zip(found).map(|((row, minus), difference)| Difference {
-            metric,
-            row,
-            minus,
-            mean: difference.mean,
-            interval: difference.interval,
-            excludes_zero: difference.excludes_zero,
+        differences.extend(places.zip(found).map(|((row, minus), found)| {
+            let PairedDifference { mean, interval, excludes_zero } = found;
+            Difference { metric, row, minus, mean, interval, excludes_zero }
         }));
     }
     let notes = notes(&rows, comparisons, differences.iter().any(|found| found.interval.is_some()));
@@ -137,7 +133,7 @@ mod tests {
     use crate::run::RunCost;
 
     /// A run in which query i scores `score(i)`.
-    fn run(score: impl Fn(usize) -> f64, trainable: usize) -> RunFigures {
+    pub fn run(score: impl Fn(usize) -> f64, trainable: usize) -> RunFigures {
         let scores: Vec<QueryScore> =
             (0..100).map(|i| QueryScore { recall_at_1: score(i), map_at_r: Some(score(i) / 2.0) }).collect();
         let recall = scores.iter().map(|s| s.recall_at_1).sum::<f64>() / 100.0;
@@ -148,7 +144,7 @@ mod tests {
         }
     }
 
-    fn example() -> Comparison {
+    pub fn example() -> Comparison {
         let half = |i: usize| f64::from(u8::from(i.is_multiple_of(2)));
         let most = |i: usize| f64::from(u8::from(i < 90));
         let entries = vec![

@@ -47,6 +47,14 @@ pub(super) fn check(config: &TrainConfig) -> Result<(), TrainError> {
             _ => {}
         }
     }
+    let area = config.data.min_crop_area;
+    if !(area > 0.0 && area <= 1.0) {
+        let hint = "0.08 shows at least a twelfth of the image, as the authors do";
+        return fail(format!("data.min_crop_area is {area}, expected above 0 to 1"), hint.into());
+    }
+    if config.data.image_size == Some(0) {
+        return fail("data.image_size is 0".into(), "leave it out for the backbone's own size".into());
+    }
     Ok(())
 }
 

@@ -30,11 +30,12 @@ use crate::error::TrainError;
 
 pub use card::ModelCard;
 pub use checkpoint::{Progress, TrainingState};
-pub use cost::{RunCost, RunQueries};
+pub use cost::{RunCost, RunQueries, peak_memory_bytes};
 pub use log::{LogRecord, RunLog, read as read_log};
 pub use proxies::ClassProxies;
 pub use report::{ReportedRun, RunReport};
-pub use selection::{Figures, Moment, SelectionState};
+
+pub use selection::{EvalPoint, Figures, SelectionState};
 pub use story::RunStory;
 pub use tensorboard::EventFile;
 

@@ -1,11 +1,11 @@
-//! What a run tells, and what it leaves.
+//! What a run reports, and what it returns.
 
 use kinsight_model::{Encoder, TrainingFacts};
 
 use crate::bank::BankCost;
 use crate::evaluation::Measured;
 
-/// What a run tells whoever watches it.
+/// What a run reports to its observer.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// Everything is loaded; training starts or goes on.

@@ -19,28 +19,20 @@ use kinsight_model::head::l2_normalize;
 use kinsight_model::prompts::PromptRows;
 use kinsight_model::weights::TensorMap;
 use kinsight_retrieval::{KMeansConfig, RetrievalError, UnitEmbeddings, kmeans};
-use serde::{Deserialize, Serialize};
 
 use crate::loss::{ProxyAnchorConfig, ProxyLoss};
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PromptSpreadConfig {
-    /// Weight of the term in the loss; 0 leaves it out.
-    pub weight: f64,
-    /// How many of the last blocks are watched.
-    pub blocks: usize,
-    /// Scale of Proxy-Anchor.
-    pub alpha: f64,
-    /// Margin of Proxy-Anchor.
-    pub delta: f64,
-}
-
-impl Default for PromptSpreadConfig {
-    /// Left out; the second half of a ViT with twelve blocks, and Proxy-Anchor's own scale and margin.
-    fn default() -> Self {
-        Self { weight: 0.0, blocks: 6, alpha: 32.0, delta: 0.1 }
+settings! {
+    /// Options. Defaults: left out; the second half of a ViT with twelve blocks, and Proxy-Anchor's own scale and margin.
+    DaVptConfig {
+        /// Weight of the term in the loss; 0 leaves it out.
+        weight: f64 = 0.0,
+        /// How many of the last blocks are watched.
+        blocks: usize = 6,
+        /// Scale of Proxy-Anchor.
+        alpha: f64 = 32.0,
+        /// Margin of Proxy-Anchor.
+        delta: f64 = 0.1,
     }
 }
 
@@ -82,15 +74,15 @@ impl ClassSums {
 
 /// The term of one run.
 #[derive(Clone, Debug)]
-pub struct PromptSpread {
-    config: PromptSpreadConfig,
+pub struct DaVpt {
+    config: DaVptConfig,
     prompts: usize,
     prompt_of_class: Arc<Vec<usize>>,
 }
 
-impl PromptSpread {
+impl DaVpt {
     /// Gives each of `classes` classes one of `prompts` prompts in turn, until [`reassign`](Self::reassign) knows better.
-    pub fn new(config: &PromptSpreadConfig, classes: usize, prompts: usize) -> Self {
+    pub fn new(config: &DaVptConfig, classes: usize, prompts: usize) -> Self {
         let prompt_of_class = Arc::new((0..classes).map(|class| class % prompts.max(1)).collect());
         Self { config: config.clone(), prompts, prompt_of_class }
     }
@@ -134,62 +126,52 @@ impl PromptSpread {
     pub fn restore(&mut self, sums: &mut ClassSums, tensors: &TensorMap) -> Result<(), String> {
         let values = |name: &str, expected: usize| {
             let found = tensors.get(name).and_then(|data| data.try_to_vec::<f32>().ok());
-            found
-                .filter(|values| values.len() == expected)
-                .ok_or_else(|| format!("prompt_spread has no {expected} {name}"))
+            found.filter(|values| values.len() == expected).ok_or_else(|| format!("da_vpt has no {expected} {name}"))
         };
         let prompts = values("prompt_of_class", self.prompt_of_class.len())?;
         if let Some(prompt) = prompts.iter().find(|prompt| **prompt as usize >= self.prompts.max(1)) {
-            return Err(format!("prompt_spread names prompt {prompt} of {}", self.prompts));
+            return Err(format!("da_vpt names prompt {prompt} of {}", self.prompts));
         }
         self.prompt_of_class = Arc::new(prompts.into_iter().map(|prompt| prompt as usize).collect());
         sums.values = values("sums", sums.values.len())?;
         Ok(())
     }
 
-    /// A watch over one forward pass of images with `labels`.
-    pub fn watch(&self, labels: &[usize]) -> Watch<'_> {
-        Watch { of: self, labels: labels.iter().map(|label| self.prompt_of_class[*label]).collect(), terms: Vec::new() }
-    }
-}
-
-/// What one forward pass has shown.
-#[derive(Debug)]
-pub struct Watch<'a> {
-    of: &'a PromptSpread,
-    labels: Vec<usize>,
-    terms: Vec<Tensor<1>>,
-}
-
-impl Watch<'_> {
-    /// Takes in the tokens that enter `block`.
-    pub fn see(&mut self, block: usize, tokens: &Tensor<3>, encoder: &Encoder) {
-        let config = &self.of.config;
+    /// Embeds images with `labels` as [`Encoder::encode_tokens`] does; and the term, if a watched block has prompts.
+    ///
+    /// # Shapes
+    /// `[B, N, D]` to `[B, E]` and `[1]`
+    pub fn encode(&self, encoder: &Encoder, tokens: Tensor<3>, labels: &[usize]) -> (Tensor<2>, Option<Tensor<1>>) {
         let depth = encoder.backbone.blocks.len();
-        if block + config.blocks < depth {
-            return;
+        let prompts: Vec<usize> = labels.iter().map(|label| self.prompt_of_class[*label]).collect();
+        let (mut tokens, appended) = encoder.append_shallow_prompts(tokens);
+        let mut terms = Vec::new();
+        for block in 0..depth {
+            if block + self.config.blocks >= depth {
+                terms.extend(self.term(encoder, block, &tokens, &prompts));
+            }
+            tokens = encoder.run_block(block, tokens, appended);
         }
-        let prompts = encoder.prompts.as_ref().and_then(|prompts| prompts.shared_in(block));
-        let Some(PromptRows::Shared(prompts)) = prompts else { return };
+        let weight = self.config.weight / terms.len() as f64;
+        let sum = terms.into_iter().reduce(|a, b| a + b);
+        (encoder.embedding_of(tokens), sum.map(|sum| sum.mul_scalar(weight)))
+    }
+
+    /// Proxy-Anchor of the class tokens that enter `block`, each of which belongs to one of its prompts.
+    fn term(&self, encoder: &Encoder, block: usize, tokens: &Tensor<3>, prompt_of: &[usize]) -> Option<Tensor<1>> {
+        let PromptRows::Shared(prompts) = encoder.prompts.as_ref()?.shared_in(block)? else { return None };
         // A schedule that decreases may have no prompt left for some classes.
         let count = prompts.dims()[0];
-        let labels: Vec<usize> = self.labels.iter().map(|label| label % count).collect();
+        let labels: Vec<usize> = prompt_of.iter().map(|prompt| prompt % count).collect();
         let class_tokens = tokens.clone().narrow(1, 0, 1).squeeze_dim::<2>(1);
         let anchor = ProxyAnchorConfig {
-            positive_alpha: config.alpha,
-            negative_alpha: config.alpha,
-            positive_delta: config.delta,
-            negative_delta: -config.delta,
+            positive_alpha: self.config.alpha,
+            negative_alpha: self.config.alpha,
+            positive_delta: self.config.delta,
+            negative_delta: -self.config.delta,
             ..ProxyAnchorConfig::default()
         };
-        self.terms.push(anchor.value(l2_normalize(class_tokens), l2_normalize(prompts), &labels));
-    }
-
-    /// The term, if any watched block had prompts.
-    pub fn loss(self) -> Option<Tensor<1>> {
-        let count = self.terms.len();
-        let sum = self.terms.into_iter().reduce(|a, b| a + b)?;
-        Some(sum.mul_scalar(self.of.config.weight / count as f64))
+        Some(anchor.value(l2_normalize(class_tokens), l2_normalize(prompts), &labels))
     }
 }
 
@@ -225,24 +207,24 @@ mod tests {
     fn classes_that_look_alike_share_a_prompt() {
         let rows = [[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.95], [1.0, 0.05], [0.05, 1.0]];
         let alike = sums(&rows, &[0, 0, 1, 1, 2, 3], 4);
-        let mut spread = PromptSpread::new(&PromptSpreadConfig::default(), 4, 2);
-        spread.reassign(&alike).unwrap();
-        let of = spread.prompt_of_class.clone();
+        let mut term = DaVpt::new(&DaVptConfig::default(), 4, 2);
+        term.reassign(&alike).unwrap();
+        let of = term.prompt_of_class.clone();
         assert!(of[0] == of[2] && of[1] == of[3] && of[0] != of[1], "{of:?}");
-        let mut enough = PromptSpread::new(&PromptSpreadConfig::default(), 4, 10);
+        let mut enough = DaVpt::new(&DaVptConfig::default(), 4, 10);
         enough.reassign(&alike).unwrap();
         assert_eq!(*enough.prompt_of_class, [0, 1, 2, 3]);
     }
 
     #[test]
     fn a_new_grouping_keeps_the_prompts_of_the_old_one() {
-        let mut spread = PromptSpread::new(&PromptSpreadConfig::default(), 7, 2);
+        let mut term = DaVpt::new(&DaVptConfig::default(), 7, 2);
         let (x, y) = ([1.0, 0.0], [0.0, 1.0]);
-        spread.reassign(&sums(&[x, x, x, y, y, y, x], &[0, 1, 2, 3, 4, 5, 6], 7)).unwrap();
-        let before = spread.prompt_of_class.clone();
+        term.reassign(&sums(&[x, x, x, y, y, y, x], &[0, 1, 2, 3, 4, 5, 6], 7)).unwrap();
+        let before = term.prompt_of_class.clone();
         // Class 2 has moved over to the others; nothing was seen of class 6.
-        spread.reassign(&sums(&[x, x, y, y, y, y], &[0, 1, 2, 3, 4, 5], 7)).unwrap();
-        let moved = spread.prompt_of_class.clone();
+        term.reassign(&sums(&[x, x, y, y, y, y], &[0, 1, 2, 3, 4, 5], 7)).unwrap();
+        let moved = term.prompt_of_class.clone();
         assert_eq!(moved[2], before[3]);
         for class in [0, 1, 3, 4, 5, 6] {
             assert_eq!(moved[class], before[class], "class {class}: {before:?}, {moved:?}");
@@ -252,13 +234,13 @@ mod tests {
     #[test]
     fn a_checkpoint_brings_the_grouping_back() {
         let seen = sums(&[[1.0, 0.0], [0.0, 1.0], [0.8, 0.6]], &[0, 1, 2], 3);
-        let mut spread = PromptSpread::new(&PromptSpreadConfig::default(), 3, 2);
-        spread.reassign(&seen).unwrap();
-        let tensors = spread.to_tensors(&seen);
-        let (mut again, mut empty) = (PromptSpread::new(&PromptSpreadConfig::default(), 3, 2), ClassSums::new(3, 2));
+        let mut term = DaVpt::new(&DaVptConfig::default(), 3, 2);
+        term.reassign(&seen).unwrap();
+        let tensors = term.to_tensors(&seen);
+        let (mut again, mut empty) = (DaVpt::new(&DaVptConfig::default(), 3, 2), ClassSums::new(3, 2));
         again.restore(&mut empty, &tensors).unwrap();
-        assert_eq!((again.prompt_of_class, empty), (spread.prompt_of_class, seen));
-        let mut of_another = PromptSpread::new(&PromptSpreadConfig::default(), 4, 2);
+        assert_eq!((again.prompt_of_class, empty), (term.prompt_of_class, seen));
+        let mut of_another = DaVpt::new(&DaVptConfig::default(), 4, 2);
         assert!(of_another.restore(&mut ClassSums::new(4, 2), &tensors).is_err());
     }
 }
