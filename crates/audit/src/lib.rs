@@ -1,8 +1,8 @@
 //! Audits: what is wrong with a data set, before a model learns it.
 //!
-//! Files are inspected by `kinsight_data::inspect` and embedded by the caller, so this crate knows no model. [`Findings`]
-//! brings together what files, embeddings and labels say; [`page`], [`to_csv`], [`to_json`] and [`summary`] tell it. Nothing
-//! of the data set is touched.
+//! Files are inspected by `kinsight_data::inspect` and embedded by the caller, so this crate knows no model.
+//! [`Findings`] brings together what files, embeddings and labels say; [`page`], [`to_csv`], [`to_json`] and
+//! [`summary`] tell it. Nothing of the data set is touched.
 
 mod findings;
 mod images;

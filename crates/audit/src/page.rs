@@ -16,8 +16,8 @@ const GROUP: usize = 6;
 /// Neighbors of a doubtful image shown.
 const NEIGHBORS: usize = 5;
 
-/// The page of an audit of the images below `root`, as `model` sees them; reads the images it shows, `max_shown` findings of
-/// each kind.
+/// The page of an audit of the images below `root`, as `model` sees them; reads the images it shows, `max_shown`
+/// findings of each kind.
 pub fn page(
     findings: &Findings,
     images: &Images,

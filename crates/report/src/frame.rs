@@ -1,11 +1,12 @@
-//! The frame of every page: head, bar with links, sections, foot; and the last step of any page, which replaces characters that
-//! deceive.
+//! The frame of every page: head, bar with links, sections, foot; and the last step of any page, which replaces
+//! characters that deceive.
 
 use maud::{Markup, PreEscaped, html};
 
 use crate::pictures::PictureStore;
 
-/// Forbids the page every access to the network: what is not in the file cannot be loaded, even if a reference slipped into it.
+/// Forbids the page every access to the network: what is not in the file cannot be loaded, even if a reference slipped
+/// into it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
                       base-uri 'none'; form-action 'none'";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -93,8 +94,8 @@ pub(crate) fn notes(sentences: &[String]) -> Markup {
     html! { @if !sentences.is_empty() { ul.notes { @for sentence in sentences { li { (sentence) } } } } }
 }
 
-/// Replaces control characters, which HTML forbids, and the bidirectional overrides, with which a class or file name could change
-/// how the text around it reads. Done on the whole page, so that no string can be forgotten.
+/// Replaces control characters, which HTML forbids, and the bidirectional overrides, with which a class or file name
+/// could change how the text around it reads. Done on the whole page, so that no string can be forgotten.
 fn without_deceivers(page: String) -> String {
     if !page.contains(deceives) {
         return page;

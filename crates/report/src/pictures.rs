@@ -1,7 +1,8 @@
 //! Pictures on a page: each stored once, thumbnails made within a budget.
 //!
-//! A retrieval grid shows the same picture many times. Its bytes are stored in one SVG `<symbol>` at the end of the document, and
-//! every place that shows the picture refers to it with `<use>`: that needs no script and keeps the alternative text at each place.
+//! A retrieval grid shows the same picture many times. Its bytes are stored in one SVG `<symbol>` at the end of the
+//! document, and every place that shows the picture refers to it with `<use>`: that needs no script and keeps the
+//! alternative text at each place.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -80,7 +81,8 @@ impl Picture {
     }
 }
 
-/// Thumbnails of files, each made once; they become smaller once a budget is spent, so that no page becomes too large to mail.
+/// Thumbnails of files, each made once; they become smaller once a budget is spent, so that no page becomes too large
+/// to mail.
 #[derive(Debug, Default)]
 pub struct Thumbnails {
     made: BTreeMap<usize, Picture>,

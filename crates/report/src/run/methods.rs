@@ -80,8 +80,8 @@ fn cell(row: &MethodRow, column: &ScoreColumn, methods: &[MethodRow], baseline: 
     }
 }
 
-/// How far a value is from the baseline's. Where other rows have such a difference, a row without one keeps its place, so that
-/// the values stay in line.
+/// How far a value is from the baseline's. Where other rows have such a difference, a row without one keeps its place,
+/// so that the values stay in line.
 pub(super) fn delta(value: f64, before: Option<f64>, keep_place: bool) -> Markup {
     let change = before.map(|before| value - before).filter(|change| change.is_finite());
     html! {

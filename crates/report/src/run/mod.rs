@@ -1,10 +1,10 @@
-//! The report of a run: learning curves, results, and above all the pictures themselves: what the backbone found before, what it
-//! finds now, and which of it is wrong.
+//! The report of a run: learning curves, results, and above all the pictures themselves: what the backbone found
+//! before, what it finds now, and which of it is wrong.
 //!
 //! Everything can be read without the script; it adds the theme switch, copy buttons, the map and looking closer.
 //!
-//! Map: `model` is the data; `summary`, `methods`, `retrieval`, `evidence`, `map`, `similarities`, `confusion`, `classes` and
-//! `details` are one section each; [`samples`] fills them from the embeddings of a run.
+//! Map: `model` is the data; `summary`, `methods`, `retrieval`, `evidence`, `map`, `similarities`, `confusion`,
+//! `classes` and `details` are one section each; [`samples`] fills them from the embeddings of a run.
 
 mod classes;
 mod confusion;

@@ -77,8 +77,8 @@ fn score(name: &str, value: f64, before: Option<f64>) -> Markup {
     }
 }
 
-/// A bar as long as a fraction in `[0, 1]`, with a notch where the baseline is. It repeats a number that stands next to it, so it
-/// is hidden from screen readers.
+/// A bar as long as a fraction in `[0, 1]`, with a notch where the baseline is. It repeats a number that stands next to
+/// it, so it is hidden from screen readers.
 pub(super) fn meter(value: f64, before: Option<f64>) -> Markup {
     let percent = |fraction: f64| format!("{:.1}%", fraction.clamp(0.0, 1.0) * 100.0);
     html! {

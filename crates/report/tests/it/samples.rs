@@ -39,7 +39,8 @@ fn check(angles: &[f32], labels: &[i64], roles: [&[usize]; 2], look: impl Fn(Ran
 
 #[test]
 fn what_is_shown_follows_the_protocol_of_the_figures() {
-    // Queries 0 and 1 are next to each other but not in the gallery: 0 must find 2 (right), 1 must find the distractor 4.
+    // Queries 0 and 1 are next to each other but not in the gallery: 0 must find 2 (right), 1 must find the distractor
+    // 4.
     let (angles, labels) = ([0.0, 0.05, -0.15, 0.9, 0.2, 0.95, 1.2], [0, 1, 0, 1, 2, 0, 1]);
     check(&angles, &labels, [&[0, 1], &[2, 3, 4, 5, 6]], |rankings, mut samples| {
         let grid = rankings.grid(&mut samples);

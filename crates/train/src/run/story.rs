@@ -1,5 +1,5 @@
-//! What may be said of a run in cards, reports and on terminals: each sentence follows from the run's facts, so that none is
-//! said of a run for which it is false.
+//! What may be said of a run in cards, reports and on terminals: each sentence follows from the run's facts, so that
+//! none is said of a run for which it is false.
 
 use kinsight_model::TrainingFacts;
 

@@ -4,8 +4,8 @@
 //! million images takes seconds and megabytes, too. Samples are drawn with the run's seed. Who searches among whom is
 //! what the evaluation next to them says: queries, gallery, distractors.
 //!
-//! `rankings` finds neighbors and chooses queries, `classes` judges classes, `pairs` and `places` look at pairs of images
-//! and at the map.
+//! `rankings` finds neighbors and chooses queries, `classes` judges classes, `pairs` and `places` look at pairs of
+//! images and at the map.
 
 mod classes;
 mod pairs;

@@ -62,7 +62,8 @@ impl<'a> RankedBy<'a> {
         self.result.labels[a] == self.result.labels[b]
     }
 
-    /// Average precision of the hits of a query, over as many of them as there are right ones to find; NaN if there are none.
+    /// Average precision of the hits of a query, over as many of them as there are right ones to find; NaN if there are
+    /// none.
     fn average_precision(&self, place: usize, query: usize) -> f64 {
         let of_class = self.sizes.get(&self.result.labels[query]).copied().unwrap_or(0);
         let itself = usize::from(self.result.gallery.binary_search(&query).is_ok());
@@ -113,8 +114,8 @@ impl<'a> Rankings<'a> {
         self.methods.last().filter(|_| self.methods.len() > 1)
     }
 
-    /// Pairs of a query and its nearest image of the featured method that are worth explaining: rows, and whether they are of
-    /// one class. Up to `count` of the best answered, then of the worst.
+    /// Pairs of a query and its nearest image of the featured method that are worth explaining: rows, and whether they
+    /// are of one class. Up to `count` of the best answered, then of the worst.
     pub fn worth_explaining(&self, count: usize) -> Vec<(usize, usize, bool)> {
         let Some(method) = self.featured() else { return Vec::new() };
         let (worst, best) = self.ends(count);

@@ -1,5 +1,5 @@
-//! From finished runs to a `report.html`: figures, curves and sentences of the runs, and what `kinsight_report` samples from
-//! their embeddings. `explanations` opens the encoder on pairs of images.
+//! From finished runs to a `report.html`: figures, curves and sentences of the runs, and what `kinsight_report` samples
+//! from their embeddings. `explanations` opens the encoder on pairs of images.
 
 mod explanations;
 
