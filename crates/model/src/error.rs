@@ -107,6 +107,9 @@ impl ModelError {
                  safetensors"
                     .into(),
             ),
+            Self::Config { .. } => Some(
+                "fit data.image_size and the method to the backbone; `kinsight backbones` lists their sizes".into(),
+            ),
             Self::HubFile { .. } => Some("take the file from the same repository as the weights, or remove it".into()),
             Self::OtherBackbone { .. } => Some("give the backbone it was trained on with --backbone".into()),
             Self::Data(error) => error.hint().map(str::to_string),

@@ -184,6 +184,12 @@ impl TrainConfig {
                 "set proxies.source = \"semantic\" (method vptsp-m or vptsp-g), or leave the bank out",
             );
         }
+        if self.proxies.memory_bank && self.proxies.class_prompts.count * self.proxies.class_prompts.depth == 0 {
+            return fail(
+                "proxies.memory_bank has no class prompts to keep: their count or depth is 0",
+                "the authors use 3 class prompts in each of 12 blocks",
+            );
+        }
         if self.loss.miner.kind != MinerKind::None && self.loss.compares_proxies() {
             let message = format!("loss.miner chooses pairs, and the loss {} has none", self.loss.kind.name());
             return fail(&message, "set loss.miner.kind = \"none\", or take a loss between samples such as triplet");
