@@ -22,10 +22,7 @@ const PROMPTS: usize = 10;
 
 /// One block's tensors.
 struct Block {
-    ones: Vec<f32>,
-    zeros: Vec<f32>,
-    weights: [Vec<f32>; 4],
-    prompts: Vec<f32>,
+    values: PerTensor<Vec<f32>>,
     cache: WeightCache,
 }
 
@@ -36,38 +33,23 @@ fn numbers(len: usize, scale: f32) -> Vec<f32> {
 }
 
 impl Block {
-    fn new(width: usize) -> Self {
-        let weight = |input: usize, output: usize| numbers(input * output, 1.0 / (input as f32).sqrt());
-        Self {
-            ones: vec![1.0; 4 * width],
-            zeros: vec![0.0; 4 * width],
-            weights: [
-                weight(width, 3 * width),
-                weight(width, width),
-                weight(width, 4 * width),
-                weight(4 * width, width),
-            ],
-            prompts: numbers(PROMPTS * width, 0.1),
-            cache: WeightCache::new(),
-        }
+    fn new(dims: &BlockDims) -> Self {
+        let values = PerTensor::from_fn(|tensor| match tensor.shape(dims, 0)[..] {
+            [rows, width] if tensor == BlockTensor::Prompts => numbers(rows * width, 0.1),
+            [output, input] => numbers(input * output, 1.0 / (input as f32).sqrt()),
+            ref shape => vec![f32::from(u8::from(tensor.name().ends_with("weight"))); shape.iter().product()],
+        });
+        Self { values, cache: WeightCache::new() }
     }
 
-    fn params(&self, width: usize, prompts: bool) -> BlockParams<'_> {
-        let norm = LayerNormParams { weight: &self.ones[..width], bias: &self.zeros[..width] };
-        let linear = |i: usize, output: usize| LinearParams::new(&self.weights[i], Some(&self.zeros[..output]));
-        BlockParams {
-            norm1: norm,
-            qkv: linear(0, 3 * width),
-            proj: linear(1, width),
-            layer_scale1: None,
-            norm2: norm,
-            fc1: linear(2, 4 * width),
-            fc2: linear(3, width),
-            layer_scale2: None,
-            adapter: None,
-            prompts: prompts.then_some(Prompts::Shared(&self.prompts)),
-            cache: Some(&self.cache),
-        }
+    fn params(&self, prompts: bool) -> BlockParams<'_> {
+        let has = |tensor: BlockTensor| match tensor {
+            BlockTensor::Prompts => prompts,
+            BlockTensor::Scale1 | BlockTensor::Scale2 => false,
+            tensor => tensor < BlockTensor::DownWeight,
+        };
+        let tensors = PerTensor::from_fn(|tensor| has(tensor).then_some(&self.values[tensor][..]));
+        BlockParams { tensors, cache: Some(&self.cache), ..BlockParams::default() }
     }
 }
 
@@ -84,37 +66,29 @@ impl Run {
         let (mut x, mut out) = (self.x.clone(), self.x.clone());
         let dims = BlockDims { prompts: 0, ..self.dims };
         for block in &self.blocks {
-            block_forward(&dims, &block.params(dims.width, false), self.precision, &x, &mut out)?;
+            block_forward(&dims, &block.params(false), self.precision, &x, &mut out)?;
             std::mem::swap(&mut x, &mut out);
         }
         Ok(())
     }
 
-    fn train(&self, keep: Keep) -> Outcome {
+    fn train(&self, checkpoint: Checkpoint) -> Outcome {
         let (dims, precision) = (self.dims, self.precision);
-        let norm = LayerNormWanted { weight: false, bias: true };
-        let linear = LinearWanted { weight: false, bias: true, lora: false };
-        let wanted = Wanted {
-            norm1: norm,
-            qkv: linear,
-            proj: linear,
-            norm2: norm,
-            fc1: linear,
-            fc2: linear,
-            prompts: true,
-            ..Wanted::default()
-        };
+        // Biases and prompts.
+        let wanted = Wanted::from_fn(|tensor| {
+            tensor == BlockTensor::Prompts || tensor < BlockTensor::DownWeight && tensor.name().ends_with("bias")
+        });
         let mut inputs = vec![self.x.clone()];
         let mut saved = Vec::new();
         for (i, block) in self.blocks.iter().enumerate() {
             let mut out = vec![0.0; dims.output_len()];
-            let params = block.params(dims.width, true);
-            saved.push(block_forward_saving(&dims, &params, precision, keep, &wanted, &inputs[i], &mut out)?);
+            let params = block.params(true);
+            saved.push(block_forward_saving(&dims, &params, precision, checkpoint, &wanted, &inputs[i], &mut out)?);
             inputs.push(out);
         }
         let mut d = numbers(dims.output_len(), 1e-3);
         for ((block, saved), x) in self.blocks.iter().zip(saved).zip(&inputs).rev() {
-            let params = block.params(dims.width, true);
+            let params = block.params(true);
             let mut d_x = vec![0.0; dims.input_len()];
             block_backward(&dims, &params, precision, x, &saved, &d, &wanted, Some(&mut d_x))?;
             d = d_x;
@@ -218,7 +192,7 @@ fn main() -> Outcome {
         eps: 1e-6,
     };
     let run = Run {
-        blocks: (0..BLOCKS).map(|_| Block::new(width)).collect(),
+        blocks: (0..BLOCKS).map(|_| Block::new(&dims)).collect(),
         dims,
         precision,
         x: numbers(dims.input_len(), 1.0),
@@ -230,8 +204,8 @@ fn main() -> Outcome {
     );
     let modes: [(&str, f64, &dyn Fn() -> Outcome); 3] = [
         ("embed", run.forward_flops(0), &|| run.infer()),
-        ("train", run.train_flops(), &|| run.train(Keep::All)),
-        ("train, checkpoint block", run.train_flops(), &|| run.train(Keep::InputsOnly)),
+        ("train", run.train_flops(), &|| run.train(Checkpoint::None)),
+        ("train, checkpoint block", run.train_flops(), &|| run.train(Checkpoint::Block)),
     ];
     let mut seconds = vec![Vec::new(); modes.len()];
     let mut shares = vec![Vec::new(); modes.len()];

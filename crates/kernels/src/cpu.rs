@@ -5,6 +5,23 @@
 //! the innermost matrix tiles are written with intrinsics (`cpu/avx2.rs`, `cpu/avx512.rs`), and they have the safe
 //! twin of `cpu/portable.rs`.
 
+/// Calls `product::<ROWS, VECTORS>` for the tile's own shape; one row and one vector go without saying.
+#[cfg(target_arch = "x86_64")]
+macro_rules! dispatch {
+    ($product:ident($tile:ident, $out:ident), vectors $($vectors:literal)+, rows $rows:tt) => {
+        match $tile.vectors {
+            $($vectors => dispatch!(with $vectors, $product($tile, $out), $rows),)+
+            _ => dispatch!(with 1, $product($tile, $out), $rows),
+        }
+    };
+    (with $vectors:literal, $product:ident($tile:ident, $out:ident), [$($rows:literal)+]) => {
+        match $tile.rows {
+            $($rows => $product::<$rows, $vectors>($tile, $out),)+
+            _ => $product::<1, $vectors>($tile, $out),
+        }
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

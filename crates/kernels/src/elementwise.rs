@@ -1,6 +1,6 @@
 //! Loops over slices, sixteen elements at a time, and what is left at the end filled up to sixteen.
 //!
-//! They are macros, because a closure is a function of its own, compiled without the wide registers of the
+//! They are macros, because a closure is a separate function, compiled without the wide registers of the
 //! [`Kernel`](crate::cpu::Kernel) that calls it. Slices of one call have equal lengths. Sums are taken in a fixed order
 //! (four times sixteen partial sums), so results do not depend on the instruction set's width, only on whether it
 //! fuses multiply and add.

@@ -18,7 +18,7 @@ pub(crate) use sinks::{Add, Bias, Residual, Scaled, Sink, Store};
 use crate::cpu::{Cpu, Kernel, Simd, TILE_FLOATS, Tile};
 use crate::element::Element;
 
-/// Longest depth of one pass, in bytes: a column panel of that depth stays in the second-level cache beside the rows.
+/// Longest depth of one pass, in bytes: a column panel of that depth stays in the second-level cache along with the rows.
 const MAX_DEPTH_BYTES: usize = 3072;
 
 /// Most rows that share one walk over the right operand: with [`MAX_DEPTH_BYTES`] half of a second-level cache of 1 MiB.

@@ -7,9 +7,9 @@
 //! ```text
 //! block_forward          x -> out                              embedding, evaluation
 //! block_forward_mixed    groups of x -> out                    serving: many fine-tunings over one `PackedBlock`
-//! block_forward_saving   x -> out, Saved                       training; `Keep::InputsOnly` saves nothing, `WithoutHidden` half
+//! block_forward_saving   x -> out, Saved                       training; `Checkpoint` says what is saved
 //! block_backward         x, Saved, d_out -> BlockGrads, d_x    computes only the gradients that are `Wanted`
-//! linear, layer_norm     and their backwards                   patch projection, final norm, heads
+//! linear                 and its backward                      patch projection
 //! gemm, gemm_nt          products of f32 matrices              anything else
 //! ```
 //!
@@ -20,39 +20,26 @@
 //! # Example
 //! ```
 //! use kinsight_kernels::{
-//!     BlockDims, BlockParams, Keep, LayerNormParams, LinearParams, Precision, Prompts, Wanted,
-//!     block_backward, block_forward_saving,
+//!     BlockDims, BlockParams, BlockTensor, Checkpoint, PerTensor, Precision, Wanted, block_backward, block_forward_saving,
 //! };
 //! let dims = BlockDims {
 //!     batch: 2, tokens: 5, prompts: 3, outputs: 5, width: 8, heads: 2, hidden: 32, eps: 1e-6,
 //! };
-//! let (ones, zeros) = (vec![1.0; 8], vec![0.0; 8]);
-//! let norm = LayerNormParams { weight: &ones, bias: &zeros };
-//! let weights = vec![0.01; 8 * 32];
-//! let prompts = vec![0.1; 3 * 8];
+//! let values = PerTensor::from_fn(|tensor| vec![0.01; tensor.shape(&dims, 0).iter().product()]);
+//! let without_adapter = |tensor| tensor < BlockTensor::DownWeight || tensor == BlockTensor::Prompts;
 //! let params = BlockParams {
-//!     norm1: norm,
-//!     qkv: LinearParams::new(&weights[..8 * 24], None),
-//!     proj: LinearParams::new(&weights[..8 * 8], Some(&zeros)),
-//!     layer_scale1: None,
-//!     norm2: norm,
-//!     fc1: LinearParams::new(&weights, None),
-//!     fc2: LinearParams::new(&weights, Some(&zeros)),
-//!     layer_scale2: None,
-//!     adapter: None,
-//!     prompts: Some(Prompts::Shared(&prompts)),
-//!     cache: None,
+//!     tensors: PerTensor::from_fn(|tensor| without_adapter(tensor).then_some(&values[tensor][..])),
+//!     ..BlockParams::default()
 //! };
 //! let x = vec![0.5; dims.input_len()];
 //! let mut out = vec![0.0; dims.output_len()];
-//! let wanted = Wanted { prompts: true, ..Wanted::default() };
-//! let precision = Precision::F32;
-//! let saved = block_forward_saving(&dims, &params, precision, Keep::All, &wanted, &x, &mut out)?;
+//! let wanted = Wanted::from_fn(|tensor| tensor == BlockTensor::Prompts);
+//! let (precision, checkpoint) = (Precision::F32, Checkpoint::None);
+//! let saved = block_forward_saving(&dims, &params, precision, checkpoint, &wanted, &x, &mut out)?;
 //! let d_out = vec![1.0; dims.output_len()];
 //! let mut d_x = vec![0.0; dims.input_len()];
-//! let grads =
-//!     block_backward(&dims, &params, precision, &x, &saved, &d_out, &wanted, Some(&mut d_x))?;
-//! assert_eq!(grads.prompts.map(|d| d.len()), Some(3 * 8));
+//! let grads = block_backward(&dims, &params, precision, &x, &saved, &d_out, &wanted, Some(&mut d_x))?;
+//! assert_eq!(grads[BlockTensor::Prompts].as_ref().map(Vec::len), Some(3 * 8));
 //! # Ok::<(), kinsight_kernels::KernelError>(())
 //! ```
 
@@ -74,14 +61,13 @@ pub mod profile;
 mod scratch;
 
 pub use block::{
-    AdapterGrads, AdapterNorm, AdapterParams, AdapterPlacement, AdapterWanted, BlockDims, BlockGrads, BlockGroup,
-    BlockParams, BlockVariant, Keep, LayerVariant, PackedBlock, Prompts, Saved, Wanted, WeightCache, block_backward,
-    block_forward, block_forward_mixed, block_forward_saving,
+    AdapterNorm, AdapterPlacement, BlockDims, BlockGrads, BlockGroup, BlockParams, BlockTensor, Checkpoint, LayerSide,
+    LoraParams, PackedBlock, PerTensor, Saved, Wanted, WeightCache, block_backward, block_forward, block_forward_mixed,
+    block_forward_saving,
 };
 pub use buffer::release_idle_memory;
 pub use cpu::cpu_features;
 pub use error::KernelError;
 pub use gemm::{Matrix, gemm, gemm_nt};
-pub use linear::{LinearGrads, LinearParams, LinearWanted, LoraParams, linear, linear_backward};
-pub use norm::{LayerNormGrads, LayerNormParams, LayerNormWanted, layer_norm, layer_norm_backward};
+pub use linear::{LinearGrads, LinearParams, linear, linear_backward};
 pub use precision::Precision;

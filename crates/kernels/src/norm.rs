@@ -6,66 +6,18 @@
 //! ```
 //! The backward computes mean and rstd again: the row is read anyway, and nothing need be kept.
 
-use rayon::prelude::*;
-
-use crate::cpu::{Cpu, Kernel, Simd, WIDTH};
+use crate::cpu::{Kernel, Simd, WIDTH};
 use crate::element::Element;
 use crate::elementwise::{load, load_part, map, store, store_part, sum, update};
-use crate::error::{KernelError, check_length};
 use crate::lanes::Lanes;
 
-/// Rows of one task of the public functions. Constant, so that sums do not depend on the number of threads.
-const TASK_ROWS: usize = 64;
-
-/// Weight and bias of a LayerNorm, one number a column each.
-#[derive(Clone, Copy, Debug)]
-pub struct LayerNormParams<'a> {
+/// Weight and bias of a LayerNorm.
+#[derive(Clone, Copy)]
+pub(crate) struct LayerNormParams<'a> {
     /// Scale, `[D]`.
     pub weight: &'a [f32],
     /// Shift, `[D]`.
     pub bias: &'a [f32],
-}
-
-impl LayerNormParams<'_> {
-    pub(crate) fn check(&self, names: [&'static str; 2], width: usize) -> Result<(), KernelError> {
-        check_length(names[0], width, self.weight.len())?;
-        check_length(names[1], width, self.bias.len())
-    }
-}
-
-/// Which gradients of a LayerNorm are wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LayerNormWanted {
-    /// Gradient of the scale.
-    pub weight: bool,
-    /// Gradient of the shift.
-    pub bias: bool,
-}
-
-impl LayerNormWanted {
-    pub(crate) fn any(self) -> bool {
-        self.weight || self.bias
-    }
-}
-
-/// Gradients of a LayerNorm's parameters; `None` where not wanted.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LayerNormGrads {
-    /// Gradient of the scale, `[D]`.
-    pub weight: Option<Vec<f32>>,
-    /// Gradient of the shift, `[D]`.
-    pub bias: Option<Vec<f32>>,
-}
-
-impl LayerNormGrads {
-    pub(crate) fn zeros(wanted: LayerNormWanted, width: usize) -> Self {
-        Self { weight: wanted.weight.then(|| vec![0.0; width]), bias: wanted.bias.then(|| vec![0.0; width]) }
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        add_to(&mut self.weight, other.weight.as_deref());
-        add_to(&mut self.bias, other.bias.as_deref());
-    }
 }
 
 /// `sum += part`, where both are wanted.
@@ -75,83 +27,6 @@ pub(crate) fn add_to(sum: &mut Option<Vec<f32>>, part: Option<&[f32]>) {
             *sum += part;
         }
     }
-}
-
-/// LayerNorm of each row of `x`, on all threads.
-///
-/// # Shapes
-/// `x` and `out` are `[rows, D]`, D being the parameters' length.
-///
-/// # Errors
-/// [`KernelError`] if lengths do not fit together or D is 0.
-pub fn layer_norm(params: LayerNormParams<'_>, eps: f32, x: &[f32], out: &mut [f32]) -> Result<(), KernelError> {
-    let width = checked_width(&params, x)?;
-    check_length("layer norm output", x.len(), out.len())?;
-    let cpu = Cpu::detect();
-    out.par_chunks_mut(TASK_ROWS * width).zip(x.par_chunks(TASK_ROWS * width)).for_each(|(out, x)| {
-        cpu.run(NormForward { params, eps, x, out });
-    });
-    Ok(())
-}
-
-/// Gradients of [`layer_norm`]; `d_x` receives (not adds) the input's.
-///
-/// # Shapes
-/// `x`, `d_out` and `d_x` are `[rows, D]`.
-///
-/// # Errors
-/// [`KernelError`] if lengths do not fit together or D is 0.
-pub fn layer_norm_backward(
-    params: LayerNormParams<'_>,
-    eps: f32,
-    x: &[f32],
-    d_out: &[f32],
-    wanted: LayerNormWanted,
-    d_x: Option<&mut [f32]>,
-) -> Result<LayerNormGrads, KernelError> {
-    let width = checked_width(&params, x)?;
-    check_length("layer norm output gradient", x.len(), d_out.len())?;
-    let mut unused = Vec::new();
-    let d_x = match d_x {
-        Some(d_x) => {
-            check_length("layer norm input gradient", x.len(), d_x.len())?;
-            d_x
-        }
-        None => {
-            unused.resize(x.len(), 0.0);
-            &mut unused[..]
-        }
-    };
-    let cpu = Cpu::detect();
-    let parts: Vec<LayerNormGrads> = d_x
-        .par_chunks_mut(TASK_ROWS * width)
-        .zip(x.par_chunks(TASK_ROWS * width))
-        .zip(d_out.par_chunks(TASK_ROWS * width))
-        .map(|((d_x, x), d_out)| {
-            let mut grads = LayerNormGrads::zeros(wanted, width);
-            d_x.fill(0.0);
-            cpu.run(NormBackward { params, eps, x, d_out, grads: &mut grads, d_x });
-            grads
-        })
-        .collect();
-    let mut grads = LayerNormGrads::zeros(wanted, width);
-    for part in &parts {
-        grads.add(part);
-    }
-    Ok(grads)
-}
-
-fn checked_width(params: &LayerNormParams<'_>, x: &[f32]) -> Result<usize, KernelError> {
-    let width = params.weight.len();
-    params.check(["layer norm weight", "layer norm bias"], width)?;
-    if width == 0 || !x.len().is_multiple_of(width) {
-        return Err(KernelError::Dimension {
-            what: "layer norm width",
-            expected: format!("a divisor of the input's {} numbers", x.len()),
-            found: width,
-        });
-    }
-    Ok(width)
 }
 
 /// Mean and reciprocal standard deviation of a row.
@@ -192,7 +67,8 @@ pub(crate) struct NormBackward<'a> {
     pub eps: f32,
     pub x: &'a [f32],
     pub d_out: &'a [f32],
-    pub grads: &'a mut LayerNormGrads,
+    /// Of weight and bias, where wanted.
+    pub grads: [Option<&'a mut [f32]>; 2],
     pub d_x: &'a mut [f32],
 }
 
@@ -203,15 +79,16 @@ impl Kernel for NormBackward<'_> {
     fn call<S: Simd>(self, simd: S) {
         let weight = self.params.weight;
         let width = weight.len();
+        let [mut d_weight, mut d_bias] = self.grads;
         let rows = self.x.chunks_exact(width).zip(self.d_out.chunks_exact(width));
         let mut normalized = vec![0.0; width];
         for ((x, d_out), d_x) in rows.zip(self.d_x.chunks_exact_mut(width)) {
             let (mean, rstd) = moments(simd, x, self.eps);
             map!(simd, &mut normalized, [x = x] => (x - mean) * rstd);
-            if let Some(d_weight) = &mut self.grads.weight {
+            if let Some(d_weight) = &mut d_weight {
                 update!(simd, d_weight, sum, [d = d_out, x = normalized] => d.mul_add(x, sum));
             }
-            if let Some(d_bias) = &mut self.grads.bias {
+            if let Some(d_bias) = &mut d_bias {
                 update!(simd, d_bias, sum, [d = d_out] => sum + d);
             }
             let mean_g = sum!(simd, [d = d_out, w = weight] => d * w) / width as f32;

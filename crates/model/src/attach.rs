@@ -21,13 +21,9 @@ pub(crate) fn attach(
 ) {
     for (i, block) in backbone.blocks.iter_mut().enumerate() {
         let at = |layer: &str| format!("{prefix}blocks.{i}.{layer}");
-        let layers = [
-            ("attn.qkv", &mut block.attn.qkv, LoraTarget::Qkv),
-            ("attn.proj", &mut block.attn.proj, LoraTarget::Proj),
-            ("mlp.fc1", &mut block.mlp.fc1, LoraTarget::Mlp),
-            ("mlp.fc2", &mut block.mlp.fc2, LoraTarget::Mlp),
-        ];
-        for (name, layer, target) in layers {
+        let names = ["attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"];
+        let targets = [LoraTarget::Qkv, LoraTarget::Proj, LoraTarget::Mlp, LoraTarget::Mlp];
+        for ((layer, name), target) in block.layers_mut().into_iter().zip(names).zip(targets) {
             if let Some(lora) = tuning.lora.as_ref().filter(|lora| lora.targets.contains(&target)) {
                 attach_lora(layer, source, &at(name), lora);
             }
@@ -56,9 +52,7 @@ pub(crate) fn attach(
 pub fn fold(backbone: &VisionTransformer) -> VisionTransformer {
     let mut folded = backbone.clone();
     for block in &mut folded.blocks {
-        for layer in [&mut block.attn.qkv, &mut block.attn.proj, &mut block.mlp.fc1, &mut block.mlp.fc2] {
-            fold_linear(layer);
-        }
+        block.layers_mut().into_iter().for_each(fold_linear);
         fold_norm(&mut block.norm1);
         fold_norm(&mut block.norm2);
     }

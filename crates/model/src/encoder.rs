@@ -61,7 +61,12 @@ impl Encoder {
     /// Makes exactly what `tuning` declares require gradients.
     #[must_use]
     pub fn with_trainable(self, tuning: &Tuning) -> Self {
-        set_trainable(self, |name| tuning.trains(name))
+        Self {
+            backbone: set_trainable(self.backbone, |name| tuning.trains_in_backbone(name)),
+            prompts: set_trainable(self.prompts, |_| true),
+            head: set_trainable(self.head, |_| true),
+            ..self
+        }
     }
 
     /// Tokens of `images` before the first block; both towers of a proxy method start from them.
@@ -74,10 +79,11 @@ impl Encoder {
 
     /// Visual prompts of each block; none if they are shallow.
     pub fn block_prompts(&self) -> Vec<Option<PromptRows>> {
-        match &self.prompts {
-            Some(prompts) if !self.shallow_prompts => prompts.shared(),
-            _ => Vec::new(),
-        }
+        (0..self.backbone.blocks.len()).map(|block| self.prompts_of(block)).collect()
+    }
+
+    fn prompts_of(&self, block: usize) -> Option<PromptRows> {
+        self.prompts.as_ref().filter(|_| !self.shallow_prompts)?.shared_in(block)
     }
 
     /// `tokens` with shallow prompts behind them, and how many these are; attention does not see the order of tokens.
@@ -97,16 +103,16 @@ impl Encoder {
     /// # Shapes
     /// `[B, N, D]` to `[B, E]`
     pub fn encode_tokens(&self, tokens: Tensor<3>) -> Tensor<2> {
-        self.encode_watching(tokens, |_, _| ())
+        let (tokens, appended) = self.append_shallow_prompts(tokens);
+        self.embedding_of((0..self.backbone.blocks.len()).fold(tokens, |x, block| self.run_block(block, x, appended)))
     }
 
-    /// As [`Self::encode_tokens`]; `watch` sees the tokens that enter each block.
+    /// Runs one block with its prompts, on tokens of which the last `appended` are shallow prompts.
     ///
     /// # Shapes
-    /// `[B, N, D]` to `[B, E]`
-    pub fn encode_watching(&self, tokens: Tensor<3>, watch: impl FnMut(usize, &Tensor<3>)) -> Tensor<2> {
-        let (tokens, appended) = self.append_shallow_prompts(tokens);
-        self.project(self.backbone.features_beside(tokens, appended, self.block_prompts(), self.pooling, watch))
+    /// `[B, N, D]` to `[B, N, D]`; the last block gives only the tokens that pooling reads
+    pub fn run_block(&self, block: usize, tokens: Tensor<3>, appended: usize) -> Tensor<3> {
+        self.backbone.run_block(block, tokens, self.prompts_of(block), appended, self.pooling)
     }
 
     /// Embeddings of the tokens after the last block, before the final norm; unit length.
@@ -114,10 +120,7 @@ impl Encoder {
     /// # Shapes
     /// `[B, N, D]` to `[B, E]`
     pub fn embedding_of(&self, tokens: Tensor<3>) -> Tensor<2> {
-        self.project(self.backbone.pool(tokens, self.pooling))
-    }
-
-    fn project(&self, pooled: Tensor<2>) -> Tensor<2> {
+        let pooled = self.backbone.pool(tokens, self.pooling);
         l2_normalize(match &self.head {
             Some(head) => head.forward(pooled),
             None => pooled,

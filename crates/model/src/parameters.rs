@@ -82,10 +82,22 @@ pub fn xavier_uniform(rng: &mut ChaCha8Rng, rows: usize, columns: usize) -> Vec<
     uniform_values(rng, rows * columns, (6.0 / (rows + columns) as f64).sqrt())
 }
 
-/// Every float parameter of `module` by its path, as `backbone.blocks.0.norm1.bias`.
-pub fn named_tensors(module: &impl Module) -> BTreeMap<String, TensorData> {
-    struct Collect(Path, BTreeMap<String, TensorData>);
-    impl ModuleVisitor for Collect {
+/// The values of a tensor, row-major; without a copy where the tensor is the only one that holds them.
+pub fn to_vec<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
+    #[expect(clippy::expect_used, reason = "only a device that is gone has no values to give")]
+    tensor.into_data().try_into_vec_as().expect("the values of a float tensor")
+}
+
+/// Something that reads parameters by name.
+pub trait VisitByName {
+    /// Takes the tensor of parameter `name`.
+    fn visit<const R: usize>(&mut self, name: &str, tensor: Tensor<R>);
+}
+
+/// Shows `visitor` every float parameter of `module`, in the order of the module tree.
+pub fn visit_by_name(module: &impl Module, visitor: &mut impl VisitByName) {
+    struct Walk<'a, F>(Path, &'a mut F);
+    impl<F: VisitByName> ModuleVisitor for Walk<'_, F> {
         fn enter_module(&mut self, name: &str, _: &str) {
             self.0.enter(name);
         }
@@ -93,35 +105,37 @@ pub fn named_tensors(module: &impl Module) -> BTreeMap<String, TensorData> {
             self.0.exit();
         }
         fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
-            self.1.insert(self.0.name(), param.val().to_data());
+            self.1.visit(&self.0.name(), param.val());
         }
     }
-    let mut visitor = Collect(Path::default(), BTreeMap::new());
-    module.visit(&mut visitor);
-    visitor.1
+    module.visit(&mut Walk(Path::default(), visitor));
+}
+
+/// Every float parameter of `module` by its path, as `backbone.blocks.0.norm1.bias`.
+pub fn named_tensors(module: &impl Module) -> BTreeMap<String, TensorData> {
+    struct Collect(BTreeMap<String, TensorData>);
+    impl VisitByName for Collect {
+        fn visit<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) {
+            self.0.insert(name.to_string(), tensor.to_data());
+        }
+    }
+    let mut found = Collect(BTreeMap::new());
+    visit_by_name(module, &mut found);
+    found.0
 }
 
 /// The shapes of all parameters and whether they train, in the order of the module tree.
 pub fn inventory(module: &impl Module) -> Vec<ParameterInfo> {
-    struct Collect(Path, Vec<ParameterInfo>);
-    impl ModuleVisitor for Collect {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.0.enter(name);
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.0.exit();
-        }
-        fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
-            self.1.push(ParameterInfo {
-                name: self.0.name(),
-                shape: param.dims().to_vec(),
-                trains: param.val().is_require_grad(),
-            });
+    struct Collect(Vec<ParameterInfo>);
+    impl VisitByName for Collect {
+        fn visit<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) {
+            let (shape, trains) = (tensor.dims().to_vec(), tensor.is_require_grad());
+            self.0.push(ParameterInfo { name: name.to_string(), shape, trains });
         }
     }
-    let mut visitor = Collect(Path::default(), Vec::new());
-    module.visit(&mut visitor);
-    visitor.1
+    let mut found = Collect(Vec::new());
+    visit_by_name(module, &mut found);
+    found.0
 }
 
 /// One line of [`inventory`].
@@ -150,6 +164,15 @@ pub trait MapByName {
 
 /// Applies `mapper` to every float parameter of `module`.
 pub fn map_by_name<M: Module>(module: M, mapper: &mut impl MapByName) -> M {
+    map_in(Path::default(), module, mapper)
+}
+
+/// The same for a part of a larger module, in which it is called `name`.
+pub fn map_below<M: Module>(name: &str, module: M, mapper: &mut impl MapByName) -> M {
+    map_in(Path(vec![name.to_string()]), module, mapper)
+}
+
+fn map_in<M: Module>(path: Path, module: M, mapper: &mut impl MapByName) -> M {
     struct Walk<'a, F>(Path, &'a mut F);
     impl<F: MapByName> ModuleMapper for Walk<'_, F> {
         fn enter_module(&mut self, name: &str, _: &str) {
@@ -163,7 +186,7 @@ pub fn map_by_name<M: Module>(module: M, mapper: &mut impl MapByName) -> M {
             Param::initialized(param.id, self.1.map(&name, param.val()))
         }
     }
-    module.map(&mut Walk(Path::default(), mapper))
+    module.map(&mut Walk(path, mapper))
 }
 
 /// Makes exactly the parameters that `trains` accepts require gradients, and takes all others out of autodiff.

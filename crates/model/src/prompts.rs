@@ -91,14 +91,6 @@ impl PromptTables {
         (2.0 / ((count + rows) as f64 * width as f64)).sqrt()
     }
 
-    /// Visual prompts of every block, shared by all images.
-    pub fn shared(&self) -> Vec<Option<PromptRows>> {
-        self.each_block(|table, used| {
-            let width = table.dims()[2];
-            PromptRows::Shared(table.narrow(1, 0, used).reshape([used, width]))
-        })
-    }
-
     /// Visual prompts of one block, shared by all images.
     pub fn shared_in(&self, block: usize) -> Option<PromptRows> {
         let used = self.schedule.in_block(block);
@@ -109,12 +101,11 @@ impl PromptTables {
 
     /// Class prompts of every block: row `classes[b]` of each table for image `b`.
     pub fn of_classes(&self, classes: &Tensor<1, burn::tensor::Int>) -> Vec<Option<PromptRows>> {
-        self.each_block(|table, used| PromptRows::PerImage(table.narrow(1, 0, used).select(0, classes.clone())))
-    }
-
-    fn each_block(&self, rows: impl Fn(Tensor<3>, usize) -> PromptRows) -> Vec<Option<PromptRows>> {
-        let used = |i| self.schedule.in_block(i);
-        self.tables.iter().enumerate().map(|(i, table)| (used(i) > 0).then(|| rows(table.val(), used(i)))).collect()
+        let rows = |(block, table): (usize, &Param<Tensor<3>>)| {
+            let used = self.schedule.in_block(block);
+            (used > 0).then(|| PromptRows::PerImage(table.val().narrow(1, 0, used).select(0, classes.clone())))
+        };
+        self.tables.iter().enumerate().map(rows).collect()
     }
 }
 

@@ -70,17 +70,18 @@ impl Tuning {
 
     /// Whether the encoder's parameter `name` (as `backbone.norm.bias`, `prompts.tables.0`, `head.norm.weight`) trains.
     pub fn trains(&self, name: &str) -> bool {
-        match name.strip_prefix("backbone.") {
-            None => true, // prompts and head
-            Some(inner) => {
-                self.full
-                    || inner.contains(".adapter.")
-                    || is_attached(inner)
-                    || (self.bitfit && self.is_trained_bias(inner))
-                    || (self.layer_norm && is_norm(inner))
-                    || self.is_in_last_blocks(inner)
-            }
-        }
+        // Prompts and head always do.
+        name.strip_prefix("backbone.").is_none_or(|inner| self.trains_in_backbone(inner))
+    }
+
+    /// Whether the backbone's parameter `name` (as `norm.bias`) trains.
+    pub fn trains_in_backbone(&self, name: &str) -> bool {
+        self.full
+            || name.contains(".adapter.")
+            || is_attached(name)
+            || (self.bitfit && self.is_trained_bias(name))
+            || (self.layer_norm && is_norm(name))
+            || self.is_in_last_blocks(name)
     }
 
     /// Which of the query, key and value parts of a fused qkv bias train, when only some of them do.
@@ -116,7 +117,7 @@ impl Tuning {
 }
 
 /// The block a backbone's parameter belongs to.
-pub fn block_of(name: &str) -> Option<usize> {
+fn block_of(name: &str) -> Option<usize> {
     name.strip_prefix("blocks.")?.split('.').next()?.parse().ok()
 }
 

@@ -52,6 +52,9 @@ pub enum TrainError {
         /// What to do.
         hint: String,
     },
+    /// A result has no form in JSON.
+    #[error("a result of the run cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
     /// Backbone, weights or embedding.
     #[error(transparent)]
     Model(#[from] kinsight_model::ModelError),
@@ -64,6 +67,11 @@ pub enum TrainError {
 }
 
 impl TrainError {
+    /// A setting that cannot be used: which one, what was found and expected; and what to do, which may be empty.
+    pub fn config(message: impl Into<String>, hint: &str) -> Self {
+        Self::Config { message: message.into(), hint: hint.to_string() }
+    }
+
     /// What the user can do about it, if there is anything.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -74,7 +82,7 @@ impl TrainError {
             Self::Model(error) => error.hint(),
             Self::Data(error) => error.hint().map(str::to_string),
             Self::Retrieval(error) => error.hint().map(str::to_string),
-            Self::Io { .. } => None,
+            Self::Io { .. } | Self::Json(_) => None,
         }
     }
 }

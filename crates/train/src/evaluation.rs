@@ -7,6 +7,7 @@ use kinsight_data::{Dataset, Preprocess, Protocol};
 use kinsight_model::Encoder;
 use kinsight_model::embedder::{EmbedOptions, Embedded, embed_dataset};
 use kinsight_model::engine::release_idle_memory;
+use kinsight_report::run::samples::MethodResult;
 use kinsight_retrieval::{EvalConfig, Evaluation, UnitEmbeddings, evaluate_roles};
 
 use crate::error::TrainError;
@@ -32,6 +33,12 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// The measurement under the name of its method, as reports take it.
+    pub fn as_method<'a>(&'a self, name: &'a str) -> MethodResult<'a> {
+        let Self { evaluation, embeddings, labels, indices, queries, gallery, .. } = self;
+        MethodResult { name, embeddings, labels, indices, queries, gallery, evaluation }
+    }
+
     /// What each query scores, for comparisons with other runs; the means are those of [`Measured::evaluation`].
     pub fn query_scores(&self) -> RunQueries {
         let indices = self.queries.iter().map(|row| self.indices[*row]).collect();

@@ -1,4 +1,4 @@
-//! Noticing that training goes wrong: a loss that is no number, embeddings that have become all alike.
+//! Noticing that training goes wrong: a loss that is not finite, embeddings that have all become alike.
 
 use burn::tensor::Tensor;
 
@@ -23,9 +23,13 @@ impl Health {
     /// [`TrainError::Diverged`] if the loss is not finite.
     pub fn check(&mut self, step: u64, loss: f64, embeddings: Tensor<2>) -> Result<Option<String>, TrainError> {
         if !loss.is_finite() {
+            let hint = match step {
+                0 => "nothing has been updated yet, so no learning rate is to blame: look at the settings of the loss",
+                _ => "lower optimizer.lr and optimizer.lr_proxies; the last checkpoint is still good",
+            };
             return Err(TrainError::Diverged {
                 message: format!("the loss became {loss} at step {}", step + 1),
-                hint: "lower optimizer.lr and optimizer.lr_proxies; the last checkpoint is still good".into(),
+                hint: hint.into(),
             });
         }
         self.collapsed_steps = if mean_cosine(embeddings) > COLLAPSE { self.collapsed_steps + 1 } else { 0 };
@@ -66,7 +70,9 @@ mod tests {
     #[test]
     fn a_loss_that_is_no_number_stops_the_run_with_a_hint() {
         let error = Health::default().check(4, f64::NAN, rows(vec![1.0, 0.0])).unwrap_err();
-        assert!(error.to_string().contains("step 5") && error.hint().is_some());
+        assert!(error.to_string().contains("step 5") && error.hint().unwrap().contains("optimizer.lr"));
+        let error = Health::default().check(0, f64::INFINITY, rows(vec![1.0, 0.0])).unwrap_err();
+        assert!(error.hint().unwrap().contains("settings of the loss"));
     }
 
     #[test]

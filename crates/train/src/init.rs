@@ -28,7 +28,7 @@ impl<S: ParameterSource> ParameterSource for FreshLearner<'_, S> {
             return FreshTuning::new(self.backbone, self.tuning, self.rng).values(inner, shape);
         }
         match (name, shape) {
-            // Learned proxies: Xavier uniform / 8, so that O starts small beside the unit rows of Z.
+            // Learned proxies: Xavier uniform / 8, so that O starts small against the unit rows of Z.
             ("proxies", [rows, columns]) => {
                 xavier_uniform(self.rng, *rows, *columns).into_iter().map(|v| v / 8.0).collect()
             }
@@ -53,8 +53,8 @@ pub fn bank_values(rng: &mut ChaCha8Rng, classes: usize, schedule: PromptSchedul
     class_prompt_values(rng, classes, schedule.count, width)
 }
 
-/// The container before training: Xavier uniform, rows normalized; `[C, E]`.
-pub fn initial_container(rng: &mut ChaCha8Rng, classes: usize, embedding: usize, device: &Device) -> Tensor<2> {
+/// The proxy memory before training: Xavier uniform, rows normalized; `[C, E]`.
+pub fn initial_proxy_memory(rng: &mut ChaCha8Rng, classes: usize, embedding: usize, device: &Device) -> Tensor<2> {
     let values = TensorData::new(xavier_uniform(rng, classes, embedding), [classes, embedding]);
     kinsight_model::head::l2_normalize(Tensor::from_data(values, device))
 }

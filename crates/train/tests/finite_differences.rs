@@ -8,9 +8,9 @@ use kinsight_model::parameters::{MapByName, ParameterSource, map_by_name, normal
 use kinsight_model::{Pooling, VitConfig};
 use kinsight_train::TrainConfig;
 use kinsight_train::config::{Overrides, parse_assignment};
-use kinsight_train::init::initial_container;
+use kinsight_train::da_vpt::DaVpt;
+use kinsight_train::init::initial_proxy_memory;
 use kinsight_train::learner::{Learner, TrainBatch};
-use kinsight_train::prompt_spread::PromptSpread;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -42,7 +42,7 @@ struct Case {
     learner: Learner,
     settings: TrainConfig,
     images: Vec<f32>,
-    container: Tensor<2>,
+    proxy_memory: Tensor<2>,
 }
 
 impl Case {
@@ -62,12 +62,12 @@ impl Case {
         let learner =
             Learner::from_source(&mut source, &vit, &settings.tuning, &settings.proxies, &settings.loss, CLASSES);
         let mut learner = learner.with_trainable(&settings.tuning);
-        if settings.prompt_spread.weight > 0.0 {
-            learner.prompt_spread = Some(PromptSpread::new(&settings.prompt_spread, CLASSES, 3));
+        if settings.da_vpt.weight > 0.0 {
+            learner.da_vpt = Some(DaVpt::new(&settings.da_vpt, CLASSES, 3));
         }
         let images = normal_values(&mut source.rng, 4 * 3 * 16 * 16, 1.0);
-        let container = initial_container(&mut source.rng, CLASSES, settings.tuning.embedding.unwrap(), &device);
-        Self { learner, settings, images, container }
+        let proxy_memory = initial_proxy_memory(&mut source.rng, CLASSES, settings.tuning.embedding.unwrap(), &device);
+        Self { learner, settings, images, proxy_memory }
     }
 
     fn loss(&self, learner: &Learner) -> Tensor<1> {
@@ -75,7 +75,7 @@ impl Case {
         let images = Tensor::from_data(images, &Device::flex());
         let batch = TrainBatch { images, labels: vec![2, 2, 0, 0], banked_prompts: None };
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        learner.forward(batch, &self.container, &self.settings.proxies, &self.settings.loss, &mut rng).loss
+        learner.forward(batch, &self.proxy_memory, &self.settings.proxies, &self.settings.loss, &mut rng).loss
     }
 
     /// Each trained parameter along its gradient and, at once, a random direction: the first alone would not see a part of
@@ -156,7 +156,7 @@ fn gradients_of_every_method() {
         ("vpt-shallow", &["tuning.pooling=avg"]),
         ("vpt-deep", &[]),
         ("vpt-decreasing", &["tuning.prompts.step=1"]),
-        ("da-vpt", &["prompt_spread.blocks=2", "prompt_spread.alpha=2.0"]),
+        ("da-vpt", &["da_vpt.blocks=2", "da_vpt.alpha=2.0"]),
         ("last-blocks", &["tuning.last_blocks=1"]),
         ("full", &[]),
         ("vpt+lora+ssf+bitfit", &["tuning.lora.rank=2"]),

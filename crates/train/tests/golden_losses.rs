@@ -89,7 +89,7 @@ impl Golden {
             }
             "soft_triple" => {
                 let soft = &mut config.soft_triple;
-                soft.centers = number("centers_per_class") as usize;
+                soft.centers_per_class = number("centers_per_class") as usize;
                 (soft.la, soft.gamma, soft.margin) = (number("la"), number("gamma"), number("margin"));
                 (LossKind::SoftTriple, Some("fc"))
             }

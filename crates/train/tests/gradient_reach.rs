@@ -7,10 +7,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kinsight_model::parameters::{RandomInit, inventory, named_tensors, normal_values};
 use kinsight_model::{Compute, Engine, Pooling, VitConfig};
 use kinsight_train::config::{Overrides, parse_assignment};
-use kinsight_train::init::{FreshLearner, initial_container};
+use kinsight_train::da_vpt::DaVpt;
+use kinsight_train::init::{FreshLearner, initial_proxy_memory};
 use kinsight_train::learner::{Learner, TrainBatch};
 use kinsight_train::optim::{LearningRates, OptimizerConfig, OptimizerKind, OptimizerState};
-use kinsight_train::prompt_spread::PromptSpread;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -88,8 +88,8 @@ fn check((method, settings, declared): &(&str, &[&str], Declared), engine: Engin
         Learner::from_source(&mut source, &config, &settings.tuning, &settings.proxies, &settings.loss, CLASSES);
     learner.encoder.backbone.compute = Compute { engine, ..Compute::default() };
     let mut learner = learner.with_trainable(&settings.tuning);
-    if settings.prompt_spread.weight > 0.0 {
-        learner.prompt_spread = Some(PromptSpread::new(&settings.prompt_spread, CLASSES, 4));
+    if settings.da_vpt.weight > 0.0 {
+        learner.da_vpt = Some(DaVpt::new(&settings.da_vpt, CLASSES, 4));
     }
 
     for parameter in inventory(&learner) {
@@ -98,7 +98,7 @@ fn check((method, settings, declared): &(&str, &[&str], Declared), engine: Engin
         assert_eq!(parameter.trains, expected, "{method}: {}", parameter.name);
     }
     let before = named_tensors(&learner);
-    let mut container = initial_container(&mut rng, CLASSES, 12, &device);
+    let mut proxy_memory = initial_proxy_memory(&mut rng, CLASSES, 12, &device);
     let optimizer = OptimizerConfig { kind: OptimizerKind::Sgd, weight_decay: 0.0, ..OptimizerConfig::default() };
     let mut state = OptimizerState::default();
     // Some starting values are zero and hide what is behind them for a step or two.
@@ -106,11 +106,11 @@ fn check((method, settings, declared): &(&str, &[&str], Declared), engine: Engin
         let images = normal_values(&mut rng, 4 * 3 * 16 * 16, 1.0);
         let images = Tensor::from_data(TensorData::new(images, [4, 3, 16, 16]), &device);
         let batch = TrainBatch { images, labels: vec![4, 4, 1, 1], banked_prompts: None };
-        let output = learner.forward(batch, &container, &settings.proxies, &settings.loss, &mut rng);
+        let output = learner.forward(batch, &proxy_memory, &settings.proxies, &settings.loss, &mut rng);
         let mut gradients = output.loss.backward();
         let rates = LearningRates { base: 0.1, proxies: 0.1 };
         learner = state.step(learner, &mut gradients, &optimizer, rates);
-        container = output.container.unwrap_or(container);
+        proxy_memory = output.proxy_memory.unwrap_or(proxy_memory);
     }
     let after = named_tensors(&learner);
     let trains: BTreeMap<String, bool> = inventory(&learner).into_iter().map(|p| (p.name, p.trains)).collect();

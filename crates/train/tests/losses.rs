@@ -6,7 +6,7 @@ use kinsight_model::parameters::{RandomInit, inventory, named_tensors, normal_va
 use kinsight_model::{Pooling, VitConfig};
 use kinsight_train::TrainConfig;
 use kinsight_train::config::{Overrides, parse_assignment};
-use kinsight_train::init::{FreshLearner, initial_container};
+use kinsight_train::init::{FreshLearner, initial_proxy_memory};
 use kinsight_train::learner::{Learner, TrainBatch};
 use kinsight_train::loss::LossKind;
 use kinsight_train::miner::MinerKind;
@@ -38,7 +38,7 @@ fn unmoved(settings: &TrainConfig, labels: &[usize]) -> Vec<String> {
         Learner::from_source(&mut source, &vit(), &settings.tuning, &settings.proxies, &settings.loss, CLASSES);
     let mut learner = learner.with_trainable(&settings.tuning);
     let before = named_tensors(&learner);
-    let mut container = initial_container(&mut rng, CLASSES, 12, &device);
+    let mut proxy_memory = initial_proxy_memory(&mut rng, CLASSES, 12, &device);
     let optimizer = OptimizerConfig { weight_decay: 0.0, ..OptimizerConfig::default() };
     let mut state = OptimizerState::default();
     for _ in 0..2 {
@@ -46,12 +46,12 @@ fn unmoved(settings: &TrainConfig, labels: &[usize]) -> Vec<String> {
         let images = normal_values(&mut rng, count * 3 * 16 * 16, 1.0);
         let images = Tensor::from_data(TensorData::new(images, [count, 3, 16, 16]), &device);
         let batch = TrainBatch { images, labels: labels.to_vec(), banked_prompts: None };
-        let output = learner.forward(batch, &container, &settings.proxies, &settings.loss, &mut rng);
+        let output = learner.forward(batch, &proxy_memory, &settings.proxies, &settings.loss, &mut rng);
         let mut gradients = output.loss.backward();
         assert!(output.loss.into_scalar::<f64>().is_finite(), "{:?}", settings.loss.kind);
         let rates = LearningRates { base: 0.01, proxies: 0.01 };
         learner = state.step(learner, &mut gradients, &optimizer, rates);
-        container = output.container.unwrap_or(container);
+        proxy_memory = output.proxy_memory.unwrap_or(proxy_memory);
     }
     let after = named_tensors(&learner);
     assert!(after.values().all(|data| data.iter::<f32>().all(|v| v.is_finite())), "{:?}", settings.loss.kind);
@@ -62,7 +62,7 @@ fn unmoved(settings: &TrainConfig, labels: &[usize]) -> Vec<String> {
 fn every_loss_trains_everything_with_learned_and_with_semantic_proxies() {
     for kind in LossKind::ALL {
         let loss = format!("loss.kind={}", kind.name());
-        let small = ["loss.soft_triple.centers=3", "loss.margin.learn_beta=per-class", "loss.margin.nu=0.1"];
+        let small = ["loss.soft_triple.centers_per_class=3", "loss.margin.learn_beta=per-class", "loss.margin.nu=0.1"];
         let assignments: Vec<String> = small.iter().map(ToString::to_string).chain([loss]).collect();
         for method in ["linear", "vptsp-g"] {
             let settings = settings(method, &assignments);

@@ -1,19 +1,21 @@
 //! `kinsight compare`: methods and seeds on one data set, and what they show together.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
+use kinsight_report::comparison::Comparison;
 use kinsight_train::TrainConfig;
-use kinsight_train::compare::{CompareFolder, CompareSpec, Comparison, PlannedRun, RunFigures, ZeroShot, markdown};
+use kinsight_train::compare::{CompareFolder, CompareSpec, PlannedRun, RunFigures, ZeroShot, comparison};
 use kinsight_train::config::{Overrides, parse_assignment};
 use kinsight_train::run::{RunCost, RunFolder};
 use kinsight_train::trainer::Trainer;
 use toml::Table;
 
-use crate::interrupt;
+use crate::context::{Context as Computing, DeviceArgs};
+use crate::interrupt::{stop_flag, stopped};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,9 +55,8 @@ pub struct CompareArgs {
     /// Any setting of all runs, as optimizer.lr=0.001; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Threads to compute with; one a core if not given
-    #[arg(long)]
-    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Train nothing: make the tables of the runs that are finished
     #[arg(long)]
     pub tables_only: bool,
@@ -79,19 +80,20 @@ pub fn run(arguments: &CompareArgs) -> Result<()> {
         bail!("no images given: --data DIR, or data.path among the settings");
     }
     let folder = CompareFolder::at(&arguments.out);
-    let zero_shot = zero_shot(&folder, &configs[0], arguments.tables_only)?;
+    let context = arguments.device.resolve()?;
+    let zero_shot = zero_shot(&folder, &configs[0], arguments.tables_only, &context)?;
     let mut missing = Vec::new();
     if !arguments.tables_only {
-        let stop = interrupt::stop_flag()?;
+        let stop = stop_flag()?;
         for (i, planned) in runs.iter().enumerate() {
             eprintln!("[{}/{}] {}, seed {}", i + 1, runs.len(), planned.name, planned.seed);
-            if let Err(reason) = train(&folder, planned, arguments.threads, &stop) {
+            let trained = train(&folder, planned, arguments.device, stop);
+            if stop.load(Ordering::Relaxed) {
+                return stopped("the runs that are finished are kept, and the same command goes on");
+            }
+            if let Err(reason) = trained {
                 eprintln!("warning: {}, seed {}: {reason:#}", planned.name, planned.seed);
                 missing.push((format!("{}, seed {}", planned.name, planned.seed), format!("{reason:#}")));
-            }
-            if stop.load(Ordering::Relaxed) {
-                eprintln!("stopped; the same command goes on");
-                break;
             }
         }
     }
@@ -100,7 +102,7 @@ pub fn run(arguments: &CompareArgs) -> Result<()> {
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&comparison)?);
     } else {
-        print!("{}", markdown(&comparison));
+        print!("{}", comparison.to_markdown());
     }
     for path in &written {
         eprintln!("wrote {}", path.display());
@@ -135,7 +137,7 @@ fn config_of(run: &PlannedRun) -> Result<TrainConfig> {
 
 /// The bare backbone's figures, measured once; again where an older version did not keep the classes of the queries, which the
 /// intervals need, unless `as_it_is`.
-fn zero_shot(folder: &CompareFolder, config: &TrainConfig, as_it_is: bool) -> Result<RunFigures> {
+fn zero_shot(folder: &CompareFolder, config: &TrainConfig, as_it_is: bool, context: &Computing) -> Result<RunFigures> {
     let path = folder.zero_shot();
     let of = format!("{} on {:?}, pooling {:?}", config.backbone, config.data, config.tuning.pooling);
     if path.is_file() {
@@ -145,7 +147,7 @@ fn zero_shot(folder: &CompareFolder, config: &TrainConfig, as_it_is: bool) -> Re
         }
     }
     eprintln!("measuring the backbone as it comes (zero-shot)");
-    let trainer = Trainer::new(config.clone(), &Device::flex())?;
+    let trainer = Trainer::new(config.clone(), &context.device)?;
     let measured = trainer.measure_zero_shot()?;
     let figures = RunFigures {
         metrics: measured.evaluation.metrics.clone(),
@@ -156,8 +158,8 @@ fn zero_shot(folder: &CompareFolder, config: &TrainConfig, as_it_is: bool) -> Re
     Ok(figures)
 }
 
-/// Trains one run in a separate process, so that its peak memory can be measured; does nothing if it is finished.
-fn train(folder: &CompareFolder, run: &PlannedRun, threads: Option<usize>, stop: &AtomicBool) -> Result<()> {
+/// Trains one run in a process of its own, so that its peak memory is its own; nothing if it is finished.
+fn train(folder: &CompareFolder, run: &PlannedRun, device: DeviceArgs, stop: &AtomicBool) -> Result<()> {
     let (settings, out) = (folder.settings(run), folder.run(run));
     let unchanged = std::fs::read_to_string(&settings).is_ok_and(|text| text == run.settings);
     if unchanged && RunFigures::of_run(&RunFolder::at(&out))?.is_some() {
@@ -166,11 +168,13 @@ fn train(folder: &CompareFolder, run: &PlannedRun, threads: Option<usize>, stop:
     write(&settings, run.settings.as_bytes())?;
     let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
     command.arg("train").arg("--config").arg(&settings).arg("--out").arg(&out).arg("--resume");
-    if let Some(threads) = threads {
-        command.args(["--threads", &threads.to_string()]);
-    }
+    command.args(device.as_flags());
+    // In a group of its own, Ctrl-C in a terminal reaches this process alone, which passes it on once.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     // The run's own table would mix with the comparison's.
-    let status = command.stdout(std::process::Stdio::null()).status().context("cannot start the run")?;
+    let child = command.stdout(std::process::Stdio::null()).spawn().context("cannot start the run")?;
+    let status = wait(child, stop)?;
     if !status.success() {
         bail!("the run failed ({status}); see the message above");
     }
@@ -178,6 +182,25 @@ fn train(folder: &CompareFolder, run: &PlannedRun, threads: Option<usize>, stop:
         bail!("the run stopped before its end");
     }
     Ok(())
+}
+
+/// Waits for the run's end, and passes a request to stop on to it.
+fn wait(mut child: Child, stop: &AtomicBool) -> Result<ExitStatus> {
+    let mut told = false;
+    loop {
+        if let Some(status) = child.try_wait().context("cannot wait for the run")? {
+            return Ok(status);
+        }
+        if stop.load(Ordering::Relaxed) && !told {
+            told = true;
+            // Where there is no such program the run ends at once; its last checkpoint is whole.
+            let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+            if !asked.is_ok_and(|status| status.success()) {
+                child.kill().context("cannot stop the run")?;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn write(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
@@ -219,5 +242,5 @@ fn gather(
         ("seeds".to_string(), seeds),
         ("program".to_string(), format!("kinsight {}", env!("CARGO_PKG_VERSION"))),
     ];
-    Ok(Comparison::new(&spec.title, facts, zero_shot, entries, missing))
+    Ok(comparison(&spec.title, facts, zero_shot, entries, missing))
 }

@@ -6,32 +6,32 @@ use jpeg_encoder::{ColorType, Encoder};
 use proptest::prelude::*;
 
 use super::*;
+use crate::RgbImage;
 use crate::thumbnail::thumbnail;
-use crate::{RgbImage, decode_bytes};
 
 fn butterfly(class: u32, image: u32) -> RgbImage {
-    // The drawing crate links this crate as others see it, whose `RgbImage` is another type to the compiler.
+    // kinsight-synthetic links this crate without cfg(test), so its `RgbImage` is a different type to the compiler.
     let drawn = kinsight_synthetic::render(class, image, 3, 128).unwrap();
     RgbImage::new(drawn.width(), drawn.height(), drawn.pixels().to_vec()).unwrap()
 }
 
-fn jpeg(picture: &RgbImage, quality: u8) -> Vec<u8> {
+fn jpeg(image: &RgbImage, quality: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let (width, height) = (picture.width() as u16, picture.height() as u16);
-    Encoder::new(&mut bytes, quality).encode(picture.pixels(), width, height, ColorType::Rgb).unwrap();
+    let (width, height) = (image.width() as u16, image.height() as u16);
+    Encoder::new(&mut bytes, quality).encode(image.pixels(), width, height, ColorType::Rgb).unwrap();
     bytes
 }
 
-fn mapped(picture: &RgbImage, map: impl Fn(u8) -> u8) -> RgbImage {
-    let pixels = picture.pixels().iter().map(|value| map(*value)).collect();
-    RgbImage::new(picture.width(), picture.height(), pixels).unwrap()
+fn mapped(image: &RgbImage, map: impl Fn(u8) -> u8) -> RgbImage {
+    let pixels = image.pixels().iter().map(|value| map(*value)).collect();
+    RgbImage::new(image.width(), image.height(), pixels).unwrap()
 }
 
-fn mirrored(picture: &RgbImage) -> RgbImage {
-    let width = picture.width() as usize * 3;
-    let rows = picture.pixels().chunks_exact(width);
+fn mirrored(image: &RgbImage) -> RgbImage {
+    let width = image.width() as usize * 3;
+    let rows = image.pixels().chunks_exact(width);
     let pixels = rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
-    RgbImage::new(picture.width(), picture.height(), pixels).unwrap()
+    RgbImage::new(image.width(), image.height(), pixels).unwrap()
 }
 
 fn look(bytes: &[u8]) -> Inspection {
@@ -39,16 +39,16 @@ fn look(bytes: &[u8]) -> Inspection {
 }
 
 #[test]
-fn copies_are_found_and_other_pictures_are_not() {
+fn copies_are_found_and_other_images_are_not() {
     let originals: Vec<RgbImage> = (0..6).flat_map(|class| (0..3).map(move |image| butterfly(class, image))).collect();
-    let mut inspections: Vec<Inspection> = originals.iter().map(|picture| look(&jpeg(picture, 90))).collect();
+    let mut inspections: Vec<Inspection> = originals.iter().map(|image| look(&jpeg(image, 90))).collect();
     let count = originals.len();
-    for (i, picture) in originals.iter().enumerate() {
+    for (i, image) in originals.iter().enumerate() {
         inspections.push(match i % 4 {
-            0 => look(&thumbnail(picture, 70)),
-            1 => look(&jpeg(picture, 35)),
-            2 => look(&jpeg(&mapped(picture, |value| value.saturating_add(25)), 90)),
-            _ => look(&jpeg(&mapped(picture, |value| (f32::from(value) * 0.7) as u8), 90)),
+            0 => look(&thumbnail(image, 70)),
+            1 => look(&jpeg(image, 35)),
+            2 => look(&jpeg(&mapped(image, |value| value.saturating_add(25)), 90)),
+            _ => look(&jpeg(&mapped(image, |value| (f32::from(value) * 0.7) as u8), 90)),
         });
     }
     let found = near_duplicates(&inspections, [], &DuplicateConfig::default());
@@ -58,9 +58,9 @@ fn copies_are_found_and_other_pictures_are_not() {
 }
 
 #[test]
-fn a_mirrored_copy_is_told_as_one_when_it_is_compared() {
-    let picture = butterfly(4, 1);
-    let inspections = [look(&jpeg(&picture, 90)), look(&jpeg(&mirrored(&picture), 80))];
+fn a_mirrored_copy_is_recognized_when_compared() {
+    let image = butterfly(4, 1);
+    let inspections = [look(&jpeg(&image, 90)), look(&jpeg(&mirrored(&image), 80))];
     let found = near_duplicates(&inspections, [(1, 0)], &DuplicateConfig::default());
     assert_eq!(found.len(), 1);
     assert!(found[0].mirrored && found[0].first == 0 && found[0].second == 1);
@@ -75,7 +75,7 @@ fn equal_bytes_are_grouped_and_not_called_near() {
 }
 
 #[test]
-fn what_cannot_be_read_says_why_and_equals_nothing() {
+fn unreadable_files_state_why_and_equal_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
@@ -91,29 +91,28 @@ fn what_cannot_be_read_says_why_and_equals_nothing() {
     ];
     let inspections = inspect(&items, DecodeLimits::default(), || {});
     let reasons: Vec<Option<&str>> =
-        inspections.iter().map(|inspection| inspection.picture.as_ref().err().map(String::as_str)).collect();
+        inspections.iter().map(|inspection| inspection.image.as_ref().err().map(String::as_str)).collect();
     assert_eq!(reasons[0], None);
     assert_eq!(reasons[1], Some("the file is empty (0 bytes)"));
     assert!(reasons[2].is_some_and(|reason| reason.contains("ends before")), "{:?}", reasons[2]);
     assert!(reasons[3].is_some());
     assert!(equal_files(&inspections).is_empty());
-    let size = inspections[0].picture.as_ref().map(|picture| (picture.width_px, picture.height_px));
+    let size = inspections[0].image.as_ref().map(|image| (image.width_px, image.height_px));
     assert_eq!(size, Ok((128, 128)));
 }
 
 #[test]
-fn a_picture_of_one_gray_equals_only_its_like() {
+fn a_uniform_image_equals_only_uniform_images() {
     let plain = |value| Sketch::of(&RgbImage::new(9, 5, vec![value; 135]).unwrap());
     let config = DuplicateConfig::default();
-    assert!(is_same_picture(&plain(9), &plain(200), &config).is_some());
-    assert!(is_same_picture(&plain(9), &Sketch::of(&butterfly(0, 0)), &config).is_none());
-    assert!(decode_bytes(&jpeg(&butterfly(0, 0), 50), DecodeLimits::default()).is_ok());
+    assert!(super::duplicates::compare(&plain(9), &plain(200), &config).is_some());
+    assert!(super::duplicates::compare(&plain(9), &Sketch::of(&butterfly(0, 0)), &config).is_none());
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn look_up_by_bytes_misses_no_pair(hashes in proptest::collection::vec(any::<u64>(), 2..20), flips in proptest::collection::vec(0..64u32, 0..15)) {
+    fn lookup_by_bytes_misses_no_pair(hashes in proptest::collection::vec(any::<u64>(), 2..20), flips in proptest::collection::vec(0..64u32, 0..15)) {
         let mut hashes = hashes;
         let copy = flips.iter().fold(hashes[0], |hash, bit| hash ^ (1 << bit));
         hashes.push(copy);
@@ -122,7 +121,7 @@ proptest! {
             .map(|hash| Inspection {
                 bytes: 1,
                 hash: [0; 32],
-                picture: Ok(InspectedPicture { width_px: 1, height_px: 1, sketch: Sketch::of_hash(*hash) }),
+                image: Ok(InspectedImage { width_px: 1, height_px: 1, sketch: Sketch::of_hash(*hash) }),
             })
             .collect();
         let found = super::duplicates::similar_hashes(&inspections, 15);

@@ -1,4 +1,4 @@
-//! The bottleneck adapter beside or after the MLP.
+//! The bottleneck adapter parallel to the MLP or behind it.
 //!
 //! ```text
 //! pre:  adapter(z) = up(relu(down(norm(z))))        post: adapter(z) = norm(up(relu(down(z))))
@@ -8,8 +8,9 @@
 //! scale, and `sequential` placement.
 
 use super::activation::{AddTo, ReluBackward, ReluForward, ScaleRows};
-use super::grads::{AdapterGrads, AdapterWanted};
+use super::grads::{BlockGrads, Wanted};
 use super::params::{AdapterNorm, AdapterParams};
+use super::tensors::BlockTensor;
 use super::weights::{AdapterBackwardWeights, AdapterForwardWeights};
 use crate::buffer::Buffer;
 use crate::cpu::Cpu;
@@ -21,6 +22,8 @@ use crate::scratch::sized;
 
 /// eps of the adapter's LayerNorm: PyTorch's default.
 const EPS: f32 = 1e-5;
+
+const NORM: [BlockTensor; 2] = [BlockTensor::AdapterNormWeight, BlockTensor::AdapterNormBias];
 
 /// Working memory of one task.
 #[derive(Default)]
@@ -39,7 +42,7 @@ pub(crate) struct AdapterScratch<E> {
 #[derive(Clone, Copy)]
 pub(crate) struct Adapter<'a, E> {
     pub cpu: Cpu,
-    pub params: &'a AdapterParams<'a>,
+    pub params: AdapterParams<'a>,
     pub weights: &'a AdapterForwardWeights<'a, E>,
 }
 
@@ -82,11 +85,11 @@ impl<E: Element> Adapter<'_, E> {
     pub(crate) fn backward(
         &self,
         weights: &AdapterBackwardWeights<E>,
-        wanted: &AdapterWanted,
+        wanted: &Wanted,
         input: &[f32],
         d_out: &[f32],
         scratch: &mut AdapterScratch<E>,
-        grads: &mut AdapterGrads,
+        grads: &mut BlockGrads,
         d_input: &mut [f32],
     ) -> [Option<Products<E>>; 2] {
         let width = self.params.norm.weight.len();
@@ -103,7 +106,7 @@ impl<E: Element> Adapter<'_, E> {
                     eps: EPS,
                     x: &scratch.up[..input.len()],
                     d_out,
-                    grads: &mut grads.norm,
+                    grads: grads.norm(NORM),
                     d_x: d_up,
                 });
                 d_up
@@ -111,7 +114,7 @@ impl<E: Element> Adapter<'_, E> {
         };
         let d_up_element = sized(&mut scratch.d_up_element, input.len());
         self.cpu.run(ScaleRows { out: d_up_element, rows: d_up, scale: None });
-        self.sum_rows(d_up_element, width, &mut grads.up.bias);
+        self.sum_rows(d_up_element, width, &mut grads[BlockTensor::UpBias]);
 
         let mut sink = ReluBackward {
             out: sized(&mut scratch.d_bottleneck, rows * bottleneck),
@@ -120,7 +123,7 @@ impl<E: Element> Adapter<'_, E> {
         };
         multiply(self.cpu, rows, Left::rows(d_up_element, width), &weights.up, &mut sink);
         let d_bottleneck = &scratch.d_bottleneck[..rows * bottleneck];
-        self.sum_rows(d_bottleneck, bottleneck, &mut grads.down.bias);
+        self.sum_rows(d_bottleneck, bottleneck, &mut grads[BlockTensor::DownBias]);
 
         let d_normed = sized(&mut scratch.d_input, input.len());
         let mut sink = Scaled { out: d_normed, stride: width, alpha: 1.0, beta: 0.0 };
@@ -131,17 +134,15 @@ impl<E: Element> Adapter<'_, E> {
                 eps: EPS,
                 x: input,
                 d_out: d_normed,
-                grads: &mut grads.norm,
+                grads: grads.norm(NORM),
                 d_x: d_input,
             }),
             AdapterNorm::Post => self.cpu.run(AddTo { out: d_input, added: d_normed }),
         }
 
-        let down = wanted
-            .down
-            .products()
+        let down = wanted[BlockTensor::DownWeight]
             .then(|| Products { d_out: d_bottleneck.to_vec(), input: scratch.input[..input.len()].to_vec() });
-        let up = wanted.up.products().then(|| Products {
+        let up = wanted[BlockTensor::UpWeight].then(|| Products {
             d_out: scratch.d_up_element[..input.len()].to_vec(),
             input: scratch.bottleneck[..rows * bottleneck].to_vec(),
         });

@@ -7,12 +7,13 @@ use super::grads::{BlockGrads, Wanted};
 use super::image_backward::{BackwardImageScratch, ImageBackward, ImageProducts, ImageResult};
 use super::params::{BlockDims, BlockParams, Prompts};
 use super::saved::{Activations, Saved, State, part, split};
+use super::tensors::BlockTensor;
 use super::weight_cache::Cached;
 use super::weights::{BackwardWeights, Uses};
 use crate::cpu::Cpu;
 use crate::element::{Bf16, Element};
 use crate::error::{KernelError, check_length};
-use crate::linear::{LinearGrads, LinearParams, Products, add_products};
+use crate::linear::add_products;
 use crate::precision::Precision;
 use crate::scratch::Pool;
 
@@ -77,7 +78,8 @@ fn run<E: Cached>(
     let uses = match saved {
         None => Uses::ALL,
         Some(saved) => {
-            Uses { forward: false, fc1: saved.hidden.is_empty(), proj: wanted.layer_scale1, fc2: wanted.layer_scale2 }
+            let (proj, fc2) = (wanted[BlockTensor::Scale1], wanted[BlockTensor::Scale2]);
+            Uses { forward: false, fc1: saved.hidden.is_empty(), proj, fc2 }
         }
     };
     let task = ImageBackward {
@@ -87,9 +89,9 @@ fn run<E: Cached>(
         saved,
     };
     let batch = dims.batch;
-    let mut grads = BlockGrads::zeros(wanted, params, dims);
-    let mut d_prompts = grads.prompts.take();
-    let mut shared_kv = match params.prompts {
+    let mut grads = BlockGrads::zeros(wanted, params);
+    let mut d_prompts = grads[BlockTensor::Prompts].take();
+    let mut shared_kv = match params.prompts() {
         Some(Prompts::Shared(_)) if attention => vec![0.0; dims.prompts * 2 * dims.width],
         _ => Vec::new(),
     };
@@ -98,7 +100,7 @@ fn run<E: Cached>(
             Some(d_x) => split(d_x, batch).map(Some).collect(),
             None => (0..batch).map(|_| None).collect(),
         };
-        let mut d_image_prompts: Vec<_> = match (&params.prompts, &mut d_prompts) {
+        let mut d_image_prompts: Vec<_> = match (params.prompts(), &mut d_prompts) {
             (Some(Prompts::PerImage(_)), Some(d)) => split(d, batch).map(Some).collect(),
             _ => Vec::new(),
         };
@@ -128,19 +130,20 @@ fn run<E: Cached>(
                 for (sum, d) in shared_kv.iter_mut().zip(&result.d_prompt_kv) {
                     *sum += d.to_f32();
                 }
-                products.append(result.products);
+                for (tensor, parts) in BlockTensor::ALL.iter().zip(result.products.into_values()) {
+                    products[*tensor].extend(parts);
+                }
             }
             add_group_products(cpu, dims, params, &products, &mut grads);
         }
     }
-    if let (Some(Prompts::Shared(prompts)), true) = (params.prompts, attention) {
+    if let (Some(Prompts::Shared(prompts)), true) = (params.prompts(), attention) {
         let d_kv: Vec<E> = shared_kv.iter().map(|&d| E::from_f32(d)).collect();
-        let mut products = Vec::new();
-        task.prompts(prompts, &d_kv, d_prompts.as_deref_mut(), &mut grads, &mut products);
-        let width = dims.width;
-        add_products(cpu, &params.qkv, width, 3 * width, &products, &mut grads.qkv);
+        let mut products = ImageProducts::default();
+        task.prompts(prompts, &d_kv, d_prompts.as_deref_mut(), &mut grads, &mut products[BlockTensor::QkvWeight]);
+        add_group_products(cpu, dims, params, &products, &mut grads);
     }
-    grads.prompts = d_prompts;
+    grads[BlockTensor::Prompts] = d_prompts;
     Ok(grads)
 }
 
@@ -152,20 +155,10 @@ fn add_group_products<E: Element>(
     products: &ImageProducts<E>,
     grads: &mut BlockGrads,
 ) {
-    let (width, hidden) = (dims.width, dims.hidden);
-    let add = |params: &LinearParams<'_>, sizes: [usize; 2], parts: &[Products<E>], grads: &mut LinearGrads| {
-        if !parts.is_empty() {
-            add_products(cpu, params, sizes[0], sizes[1], parts, grads);
+    let bottleneck = params.adapter().map_or(0, |adapter| adapter.bottleneck);
+    for (tensor, parts) in products.iter().filter(|(_, parts)| !parts.is_empty()) {
+        if let (&[output, input], Some(sum)) = (&tensor.shape(dims, bottleneck)[..], &mut grads[tensor]) {
+            add_products(cpu, [input, output], parts, sum);
         }
-    };
-    add(&params.qkv, [width, 3 * width], &products.qkv, &mut grads.qkv);
-    add(&params.proj, [width, width], &products.proj, &mut grads.proj);
-    add(&params.fc1, [width, hidden], &products.fc1, &mut grads.fc1);
-    add(&params.fc2, [hidden, width], &products.fc2, &mut grads.fc2);
-    if let Some(adapter) = &params.adapter {
-        let bottleneck = adapter.bottleneck;
-        let grads = &mut grads.adapter;
-        add(&adapter.down, [width, bottleneck], &products.down, &mut grads.down);
-        add(&adapter.up, [bottleneck, width], &products.up, &mut grads.up);
     }
 }

@@ -8,8 +8,11 @@ use super::activation::{AddTo, GeluForward};
 use super::adapter::{Adapter, AdapterScratch};
 use super::grads::Wanted;
 use super::params::{AdapterPlacement, BlockDims, BlockParams, Prompts};
-use super::saved::{Activations, ImageActivations, Keep, RowActivations, Saved, State, part, ranges, split, split_off};
-use super::side::{LayerVariant, SideScratch, multiply_beside};
+use super::saved::{
+    Activations, Checkpoint, ImageActivations, RowActivations, Saved, State, part, ranges, split, split_off,
+};
+use super::side::{SideScratch, Sides, multiply_beside};
+use super::tensors::BlockTensor;
 use super::weight_cache::Cached;
 use super::weights::{ForwardWeights, Matrices, Uses};
 use crate::attention::{ForwardScratch, Heads, attention_forward};
@@ -57,7 +60,7 @@ pub fn block_forward_saving(
     dims: &BlockDims,
     params: &BlockParams<'_>,
     precision: Precision,
-    keep: Keep,
+    checkpoint: Checkpoint,
     wanted: &Wanted,
     x: &[f32],
     out: &mut [f32],
@@ -66,13 +69,15 @@ pub fn block_forward_saving(
     wanted.check(params)?;
     check_length("block output", dims.output_len(), out.len())?;
     let cpu = Cpu::detect();
-    Ok(Saved(match (keep, precision) {
-        (Keep::InputsOnly, _) => {
+    let checkpoint = checkpoint.for_hidden(dims.batch * dims.outputs * dims.hidden);
+    let hidden = checkpoint == Checkpoint::None;
+    Ok(Saved(match (checkpoint, precision) {
+        (Checkpoint::Block, _) => {
             block_forward(dims, params, precision, x, out)?;
             State::Nothing
         }
-        (_, Precision::F32) => State::F32(Forward::new(cpu, dims, params, Uses::ALL).save(keep, wanted, x, out)),
-        (_, Precision::Bf16) => State::Bf16(Forward::new(cpu, dims, params, Uses::ALL).save(keep, wanted, x, out)),
+        (_, Precision::F32) => State::F32(Forward::new(cpu, dims, params, Uses::ALL).save(hidden, wanted, x, out)),
+        (_, Precision::Bf16) => State::Bf16(Forward::new(cpu, dims, params, Uses::ALL).save(hidden, wanted, x, out)),
     }))
 }
 
@@ -111,21 +116,14 @@ impl<E: Element> ImageScratch<E> {
 
 impl<'a, E: Cached> Forward<'a, E> {
     pub(crate) fn new(cpu: Cpu, dims: &'a BlockDims, params: &'a BlockParams<'a>, uses: Uses) -> Self {
-        Self::with_weights(cpu, dims, params, ForwardWeights::new(cpu, dims, params, uses), uses.forward)
+        let weights = BlockTensor::MATRICES.map(|matrix| params.of(matrix));
+        let matrices = Matrices::new(cpu, [dims.width, dims.hidden], weights, uses, params.cache);
+        let weights = ForwardWeights::new(cpu, dims, params, matrices, Sides::NONE);
+        Self::with_weights(cpu, dims, params, weights, uses.forward)
     }
 
-    /// A forward over matrices that are packed already.
-    pub(crate) fn sharing(
-        cpu: Cpu,
-        dims: &'a BlockDims,
-        params: &'a BlockParams<'a>,
-        layers: [LayerVariant<'a>; 4],
-        matrices: &Matrices<E>,
-    ) -> Self {
-        Self::with_weights(cpu, dims, params, ForwardWeights::sharing(cpu, dims, params, layers, matrices), true)
-    }
-
-    fn with_weights(
+    /// A forward over weights that are packed already.
+    pub(crate) fn with_weights(
         cpu: Cpu,
         dims: &'a BlockDims,
         params: &'a BlockParams<'a>,
@@ -133,7 +131,7 @@ impl<'a, E: Cached> Forward<'a, E> {
         computes_keys: bool,
     ) -> Self {
         let mut forward = Self { cpu, dims, params, weights, shared_kv: Vec::new() };
-        if let (Some(Prompts::Shared(prompts)), true) = (params.prompts, computes_keys) {
+        if let (Some(Prompts::Shared(prompts)), true) = (params.prompts(), computes_keys) {
             let mut kv = vec![E::default(); dims.prompts * 2 * dims.width];
             forward.prompt_kv(prompts, &mut Buffer::new(), &mut SideScratch::default(), &mut kv);
             forward.shared_kv = kv;
@@ -163,9 +161,9 @@ impl<'a, E: Cached> Forward<'a, E> {
         });
     }
 
-    fn save(&self, keep: Keep, wanted: &Wanted, x: &[f32], out: &mut [f32]) -> Activations<E> {
+    fn save(&self, keep_hidden: bool, wanted: &Wanted, x: &[f32], out: &mut [f32]) -> Activations<E> {
         let (dims, batch) = (self.dims, self.dims.batch);
-        let mut activations = Activations::new(dims, self.params, batch, keep == Keep::All, wanted);
+        let mut activations = Activations::new(dims, self.params, batch, keep_hidden, wanted);
         activations.shared_kv.clone_from(&self.shared_kv);
         let parts = self.parts(batch);
         if parts > 1 {
@@ -251,14 +249,21 @@ impl<'a, E: Cached> Forward<'a, E> {
         let (cpu, width) = (*cpu, dims.width);
         let rows = x.len() / width;
         let normed = sized(&mut scratch.normed, x.len());
-        cpu.run(NormForward { params: params.norm1, eps: dims.eps, x, out: normed });
+        cpu.run(NormForward { params: params.norm1(), eps: dims.eps, x, out: normed });
         let left = Left::rows(normed, width);
         let (q_bias, kv_bias) = weights.qkv_bias.split_at(width);
         let mut queries = Bias { out: &mut *qkv, stride: 3 * width, bias: q_bias };
         let queried = rows.min(dims.outputs.saturating_sub(first));
-        multiply_beside(cpu, queried, left, (&weights.q, &weights.sides.q), &mut scratch.side, &mut queries);
+        multiply_beside(cpu, queried, left, (&weights.matrices.q, &weights.sides.q), &mut scratch.side, &mut queries);
         let mut keys_values = Bias { out: &mut qkv[width..], stride: 3 * width, bias: kv_bias };
-        multiply_beside(cpu, rows, left, (&weights.kv, &weights.sides.kv), &mut scratch.side, &mut keys_values);
+        multiply_beside(
+            cpu,
+            rows,
+            left,
+            (&weights.matrices.kv, &weights.sides.kv),
+            &mut scratch.side,
+            &mut keys_values,
+        );
     }
 
     /// Rows `rows` of an image's output, once the image's keys and values are there.
@@ -278,24 +283,33 @@ impl<'a, E: Cached> Forward<'a, E> {
         let attention = if kept.attention.is_empty() { sized(&mut scratch.attention, x.len()) } else { kept.attention };
         attention_forward(cpu, &heads, rows, &mut scratch.heads, attention, kept.log_sums);
         let middle = kept.middle;
-        let mut sink =
-            Residual { out: &mut *middle, residual: Some(x), bias: &weights.proj_bias, scale: params.layer_scale1 };
+        let mut sink = Residual {
+            out: &mut *middle,
+            residual: Some(x),
+            bias: &weights.proj_bias,
+            scale: params.tensors[BlockTensor::Scale1],
+        };
         let left = Left::rows(attention, width);
-        multiply_beside(cpu, count, left, (&weights.proj, &weights.sides.proj), &mut scratch.side, &mut sink);
+        multiply_beside(cpu, count, left, (&weights.matrices.proj, &weights.sides.proj), &mut scratch.side, &mut sink);
 
         let sequential = !kept.mlp.is_empty();
         if out.is_none() && kept.hidden.is_empty() && !sequential {
             return;
         }
         let normed = sized(&mut scratch.normed, x.len());
-        cpu.run(NormForward { params: params.norm2, eps: dims.eps, x: middle, out: normed });
+        cpu.run(NormForward { params: params.norm2(), eps: dims.eps, x: middle, out: normed });
         let activated = sized(&mut scratch.activated, count * dims.hidden);
         let mut hidden = GeluForward { out: activated, kept: kept.hidden, bias: &weights.fc1_bias };
         let left = Left::rows(normed, width);
-        multiply_beside(cpu, count, left, (&weights.fc1, &weights.sides.fc1), &mut scratch.side, &mut hidden);
+        multiply_beside(cpu, count, left, (&weights.matrices.fc1, &weights.sides.fc1), &mut scratch.side, &mut hidden);
         let left = Left::rows(&scratch.activated, dims.hidden);
-        let fc2 = (&*weights.fc2, &weights.sides.fc2);
-        let end = |out, residual| Residual { out, residual, bias: &weights.fc2_bias, scale: params.layer_scale2 };
+        let fc2 = (&*weights.matrices.fc2, &weights.sides.fc2);
+        let end = |out, residual| Residual {
+            out,
+            residual,
+            bias: &weights.fc2_bias,
+            scale: params.tensors[BlockTensor::Scale2],
+        };
         if sequential {
             multiply_beside(cpu, count, left, fc2, &mut scratch.side, &mut end(&mut *kept.mlp, None));
         }
@@ -317,7 +331,7 @@ impl<'a, E: Cached> Forward<'a, E> {
 
     /// Keys and values of image `i`'s own prompts, where it has some.
     fn image_prompt_kv(&self, i: usize, scratch: &mut ImageScratch<E>, kv: &mut [E]) {
-        if let Some(Prompts::PerImage(prompts)) = self.params.prompts {
+        if let Some(Prompts::PerImage(prompts)) = self.params.prompts() {
             self.prompt_kv(part(prompts, self.dims.batch, i), &mut scratch.normed, &mut scratch.side, kv);
         }
     }
@@ -326,10 +340,17 @@ impl<'a, E: Cached> Forward<'a, E> {
     fn prompt_kv(&self, prompts: &[f32], normed: &mut Buffer<E>, side: &mut SideScratch<E>, kv: &mut [E]) {
         let (dims, width) = (self.dims, self.dims.width);
         let normed = sized(normed, prompts.len());
-        self.cpu.run(NormForward { params: self.params.norm1, eps: dims.eps, x: prompts, out: normed });
+        self.cpu.run(NormForward { params: self.params.norm1(), eps: dims.eps, x: prompts, out: normed });
         let mut sink = Bias { out: kv, stride: 2 * width, bias: &self.weights.qkv_bias[width..] };
         let left = Left::rows(normed, width);
-        multiply_beside(self.cpu, dims.prompts, left, (&self.weights.kv, &self.weights.sides.kv), side, &mut sink);
+        multiply_beside(
+            self.cpu,
+            dims.prompts,
+            left,
+            (&self.weights.matrices.kv, &self.weights.sides.kv),
+            side,
+            &mut sink,
+        );
     }
 
     /// An image's queries, keys and values; `prompt_kv` is empty where prompts are shared.
@@ -339,6 +360,6 @@ impl<'a, E: Cached> Forward<'a, E> {
     }
 
     pub(crate) fn adapter(&self) -> Option<Adapter<'_, E>> {
-        Some(Adapter { cpu: self.cpu, params: self.params.adapter.as_ref()?, weights: self.weights.adapter.as_ref()? })
+        Some(Adapter { cpu: self.cpu, params: self.params.adapter()?, weights: self.weights.adapter.as_ref()? })
     }
 }

@@ -6,6 +6,7 @@ use super::forward::{Forward, ImageScratch};
 use super::grads::{BlockGrads, Wanted};
 use super::params::{AdapterPlacement, Prompts};
 use super::saved::{Activations, ImageView, part};
+use super::tensors::{BlockTensor, PerTensor};
 use super::weight_cache::Cached;
 use super::weights::{AttentionBackwardWeights, BackwardWeights};
 use crate::attention::{BackwardScratch, Heads, attention_backward};
@@ -16,6 +17,17 @@ use crate::gemm::{Add, Bias, Left, Store, multiply};
 use crate::linear::Products;
 use crate::norm::{LayerNormParams, NormBackward, NormForward, SumRows};
 use crate::scratch::sized;
+
+const NORM1: [BlockTensor; 2] = [BlockTensor::Norm1Weight, BlockTensor::Norm1Bias];
+
+/// What lies between the attention and the MLP's hidden layer.
+const BEFORE_HIDDEN: [BlockTensor; 5] = [
+    BlockTensor::ProjWeight,
+    BlockTensor::ProjBias,
+    BlockTensor::Scale1,
+    BlockTensor::Norm2Weight,
+    BlockTensor::Norm2Bias,
+];
 
 /// A backward with its weights packed, ready to run images.
 pub(crate) struct ImageBackward<'a, E> {
@@ -35,27 +47,8 @@ pub(crate) struct ImageResult<E> {
     pub products: ImageProducts<E>,
 }
 
-/// Factors of the gradients that are products, layer by layer; empty where not wanted.
-#[derive(Default)]
-pub(crate) struct ImageProducts<E> {
-    pub qkv: Vec<Products<E>>,
-    pub proj: Vec<Products<E>>,
-    pub fc1: Vec<Products<E>>,
-    pub fc2: Vec<Products<E>>,
-    pub down: Vec<Products<E>>,
-    pub up: Vec<Products<E>>,
-}
-
-impl<E> ImageProducts<E> {
-    pub(crate) fn append(&mut self, other: Self) {
-        self.qkv.extend(other.qkv);
-        self.proj.extend(other.proj);
-        self.fc1.extend(other.fc1);
-        self.fc2.extend(other.fc2);
-        self.down.extend(other.down);
-        self.up.extend(other.up);
-    }
-}
+/// Factors of the weight gradients, which are products; empty where not wanted.
+pub(crate) type ImageProducts<E> = PerTensor<Vec<Products<E>>>;
 
 /// Working memory of one task.
 pub(crate) struct BackwardImageScratch<E> {
@@ -111,7 +104,7 @@ impl<E: Cached> ImageBackward<'_, E> {
     ) -> ImageResult<E> {
         let Forward { cpu, dims, params, .. } = self.forward;
         let mut result = ImageResult {
-            grads: BlockGrads::image_zeros(self.wanted, params, dims),
+            grads: BlockGrads::image_zeros(self.wanted, params),
             d_prompt_kv: Vec::new(),
             products: ImageProducts::default(),
         };
@@ -150,10 +143,10 @@ impl<E: Cached> ImageBackward<'_, E> {
     fn hidden(&self, middle: &[f32], normed: &mut Buffer<E>, hidden: &mut Buffer<E>) {
         let Forward { cpu, dims, params, ref weights, .. } = self.forward;
         let normed = sized(normed, middle.len());
-        cpu.run(NormForward { params: params.norm2, eps: dims.eps, x: middle, out: normed });
+        cpu.run(NormForward { params: params.norm2(), eps: dims.eps, x: middle, out: normed });
         let out = sized(hidden, dims.outputs * dims.hidden);
         let mut sink = Bias { out, stride: dims.hidden, bias: &weights.fc1_bias };
-        multiply(cpu, dims.outputs, Left::rows(normed, dims.width), &weights.fc1, &mut sink);
+        multiply(cpu, dims.outputs, Left::rows(normed, dims.width), &weights.matrices.fc1, &mut sink);
     }
 
     /// The MLP branch and the adapter: adds to `d_middle`, which holds `d_out`.
@@ -179,55 +172,49 @@ impl<E: Cached> ImageBackward<'_, E> {
                     (view.mlp, sum)
                 }
             };
-            let (grads, wanted) = (&mut result.grads.adapter, &wanted.adapter);
-            let scratch_adapter = &mut scratch.adapter;
+            let (grads, scratch_adapter) = (&mut result.grads, &mut scratch.adapter);
             let [down, up] = adapter.backward(weights, wanted, input, d_out, scratch_adapter, grads, d_input);
-            result.products.down.extend(down);
-            result.products.up.extend(up);
+            result.products[BlockTensor::DownWeight].extend(down);
+            result.products[BlockTensor::UpWeight].extend(up);
             if adapter.params.placement == AdapterPlacement::Sequential {
                 d_branch = &scratch.d_branch[..d_out.len()];
             }
         }
 
         let hidden_len = outputs * hidden;
-        if wanted.fc2.products() || wanted.layer_scale2 {
+        if wanted.any(&[BlockTensor::Fc2Weight, BlockTensor::Scale2]) {
             cpu.run(Gelu { out: sized(&mut scratch.activated, hidden_len), hidden: view.hidden });
         }
-        if let Some(sums) = &mut result.grads.layer_scale2 {
+        if let Some(sums) = &mut result.grads[BlockTensor::Scale2] {
             let branch = sized(&mut scratch.branch, d_out.len());
             let mut sink = Bias { out: &mut *branch, stride: width, bias: &weights.fc2_bias };
             let left = Left::rows(&scratch.activated, hidden);
-            multiply(cpu, outputs, left, &weights.fc2, &mut sink);
+            multiply(cpu, outputs, left, &weights.matrices.fc2, &mut sink);
             cpu.run(ScaleGradient { d_out: d_branch, branch, sums });
         }
         let d_rows = sized(&mut scratch.d_rows, d_out.len());
-        cpu.run(ScaleRows { out: d_rows, rows: d_branch, scale: params.layer_scale2 });
-        sum_rows(cpu, d_rows, width, &mut result.grads.fc2.bias);
-        if wanted.fc2.products() {
-            result
-                .products
-                .fc2
-                .push(Products { d_out: d_rows.to_vec(), input: scratch.activated[..hidden_len].to_vec() });
+        cpu.run(ScaleRows { out: d_rows, rows: d_branch, scale: params.tensors[BlockTensor::Scale2] });
+        sum_rows(cpu, d_rows, width, &mut result.grads[BlockTensor::Fc2Bias]);
+        if wanted[BlockTensor::Fc2Weight] {
+            let input = scratch.activated[..hidden_len].to_vec();
+            result.products[BlockTensor::Fc2Weight].push(Products { d_out: d_rows.to_vec(), input });
         }
 
-        let before_hidden =
-            self.weights.attention.is_some() || wanted.proj.any() || wanted.layer_scale1 || wanted.norm2.any();
-        if !(before_hidden || wanted.fc1.any()) {
+        let before_hidden = self.weights.attention.is_some() || wanted.any(&BEFORE_HIDDEN);
+        if !(before_hidden || wanted.any(&[BlockTensor::Fc1Weight, BlockTensor::Fc1Bias])) {
             return;
         }
         let mut sink = GeluBackward {
             out: sized(&mut scratch.d_hidden, hidden_len),
             hidden: view.hidden,
             stride: hidden,
-            row_sums: result.grads.fc1.bias.as_deref_mut().unwrap_or_default(),
+            row_sums: result.grads[BlockTensor::Fc1Bias].as_deref_mut().unwrap_or_default(),
         };
         multiply(cpu, outputs, Left::rows(d_rows, width), &self.weights.fc2, &mut sink);
         let d_hidden = &scratch.d_hidden[..hidden_len];
-        if wanted.fc1.products() {
-            result
-                .products
-                .fc1
-                .push(Products { d_out: d_hidden.to_vec(), input: normed(cpu, params.norm2, dims.eps, view.middle) });
+        if wanted[BlockTensor::Fc1Weight] {
+            let input = normed(cpu, params.norm2(), dims.eps, view.middle);
+            result.products[BlockTensor::Fc1Weight].push(Products { d_out: d_hidden.to_vec(), input });
         }
         if !before_hidden {
             return;
@@ -236,11 +223,11 @@ impl<E: Cached> ImageBackward<'_, E> {
         let mut sink = Store::new(&mut *d_normed, width);
         multiply(cpu, outputs, Left::rows(d_hidden, hidden), &self.weights.fc1, &mut sink);
         cpu.run(NormBackward {
-            params: params.norm2,
+            params: params.norm2(),
             eps: dims.eps,
             x: view.middle,
             d_out: d_normed,
-            grads: &mut result.grads.norm2,
+            grads: result.grads.norm([BlockTensor::Norm2Weight, BlockTensor::Norm2Bias]),
             d_x: d_middle,
         });
     }
@@ -262,18 +249,19 @@ impl<E: Cached> ImageBackward<'_, E> {
         let (outputs, width) = (dims.outputs, dims.width);
         let wanted = self.wanted;
 
-        if let Some(sums) = &mut result.grads.layer_scale1 {
+        if let Some(sums) = &mut result.grads[BlockTensor::Scale1] {
             let branch = sized(&mut scratch.branch, d_middle.len());
             let mut sink = Bias { out: &mut *branch, stride: width, bias: &weights.proj_bias };
             let left = Left::rows(view.attention, width);
-            multiply(cpu, outputs, left, &weights.proj, &mut sink);
+            multiply(cpu, outputs, left, &weights.matrices.proj, &mut sink);
             cpu.run(ScaleGradient { d_out: d_middle, branch, sums });
         }
         let d_rows = sized(&mut scratch.d_rows, d_middle.len());
-        cpu.run(ScaleRows { out: d_rows, rows: d_middle, scale: params.layer_scale1 });
-        sum_rows(cpu, d_rows, width, &mut result.grads.proj.bias);
-        if wanted.proj.products() {
-            result.products.proj.push(Products { d_out: d_rows.to_vec(), input: view.attention.to_vec() });
+        cpu.run(ScaleRows { out: d_rows, rows: d_middle, scale: params.tensors[BlockTensor::Scale1] });
+        sum_rows(cpu, d_rows, width, &mut result.grads[BlockTensor::ProjBias]);
+        if wanted[BlockTensor::ProjWeight] {
+            result.products[BlockTensor::ProjWeight]
+                .push(Products { d_out: d_rows.to_vec(), input: view.attention.to_vec() });
         }
         let Some(attention) = &self.weights.attention else {
             return;
@@ -284,24 +272,25 @@ impl<E: Cached> ImageBackward<'_, E> {
         let d_qkv = sized(&mut scratch.d_qkv, 3 * x.len());
         let mut d_prompt_kv = vec![E::default(); dims.prompts * 2 * width];
         let shared_kv = self.saved.map_or(&self.forward.shared_kv, |saved| &saved.shared_kv);
-        let prompt_kv = match params.prompts {
+        let prompt_kv = match params.prompts() {
             Some(Prompts::PerImage(_)) => view.prompt_kv,
             _ => shared_kv,
         };
         let heads = Heads::new(dims, view.qkv, prompt_kv);
         attention_backward(cpu, &heads, view.log_sums, d_attention, &mut scratch.heads, d_qkv, &mut d_prompt_kv);
-        sum_rows(cpu, d_qkv, 3 * width, &mut result.grads.qkv.bias);
-        if wanted.qkv.products() {
-            result.products.qkv.push(Products { d_out: d_qkv.to_vec(), input: normed(cpu, params.norm1, dims.eps, x) });
+        sum_rows(cpu, d_qkv, 3 * width, &mut result.grads[BlockTensor::QkvBias]);
+        if wanted[BlockTensor::QkvWeight] {
+            let input = normed(cpu, params.norm1(), dims.eps, x);
+            result.products[BlockTensor::QkvWeight].push(Products { d_out: d_qkv.to_vec(), input });
         }
-        if let Some(Prompts::PerImage(prompts)) = params.prompts {
+        if let Some(Prompts::PerImage(prompts)) = params.prompts() {
             let prompts = part(prompts, dims.batch, i);
-            let (grads, products) = (&mut result.grads, &mut result.products.qkv);
+            let (grads, products) = (&mut result.grads, &mut result.products[BlockTensor::QkvWeight]);
             self.prompts(prompts, &d_prompt_kv, d_prompts, grads, products);
         } else {
             result.d_prompt_kv = d_prompt_kv;
         }
-        if d_x.is_none() && !wanted.norm1.any() {
+        if d_x.is_none() && !wanted.any(&NORM1) {
             return;
         }
         let d_x = match d_x {
@@ -317,11 +306,11 @@ impl<E: Cached> ImageBackward<'_, E> {
         let left = Left::rows(d_qkv, 3 * width);
         multiply(cpu, outputs, left, &attention.q, &mut Add::new(&mut *d_normed, width));
         cpu.run(NormBackward {
-            params: params.norm1,
+            params: params.norm1(),
             eps: dims.eps,
             x,
             d_out: d_normed,
-            grads: &mut result.grads.norm1,
+            grads: result.grads.norm(NORM1),
             d_x,
         });
     }
@@ -337,22 +326,22 @@ impl<E: Cached> ImageBackward<'_, E> {
     ) {
         let Forward { cpu, dims, params, .. } = self.forward;
         let width = dims.width;
-        if let Some(bias) = &mut grads.qkv.bias {
+        if let Some(bias) = &mut grads[BlockTensor::QkvBias] {
             cpu.run(SumRows { rows: d_kv, stride: 2 * width, sums: &mut bias[width..] });
         }
-        if self.wanted.qkv.products() {
+        if self.wanted[BlockTensor::QkvWeight] {
             let mut d_out = vec![E::default(); dims.prompts * 3 * width];
             let rows = d_out.chunks_exact_mut(3 * width).zip(d_kv.chunks_exact(2 * width));
             for (row, d_kv) in rows {
                 row[width..].copy_from_slice(d_kv);
             }
-            let input = normed(cpu, params.norm1, dims.eps, prompts);
+            let input = normed(cpu, params.norm1(), dims.eps, prompts);
             products.push(Products { d_out, input });
         }
         let Some(AttentionBackwardWeights { kv, .. }) = &self.weights.attention else {
             return;
         };
-        if d_prompts.is_none() && !self.wanted.norm1.any() {
+        if d_prompts.is_none() && !self.wanted.any(&NORM1) {
             return;
         }
         let mut unused = Buffer::new();
@@ -364,11 +353,11 @@ impl<E: Cached> ImageBackward<'_, E> {
         let mut sink = Store::new(&mut d_normed, width);
         multiply(cpu, dims.prompts, Left::rows(d_kv, 2 * width), kv, &mut sink);
         cpu.run(NormBackward {
-            params: params.norm1,
+            params: params.norm1(),
             eps: dims.eps,
             x: prompts,
             d_out: &d_normed,
-            grads: &mut grads.norm1,
+            grads: grads.norm(NORM1),
             d_x: d_prompts,
         });
     }

@@ -1,8 +1,12 @@
 //! Sizes and parameters of a block, and their validation.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::tensors::{BlockTensor, PerTensor};
 use super::weight_cache::WeightCache;
 use crate::error::{KernelError, check_length};
-use crate::linear::LinearParams;
 use crate::norm::LayerNormParams;
 
 /// Sizes of a block and of the batch that passes through it.
@@ -80,7 +84,7 @@ impl BlockDims {
 
 /// Prompts of a block: rows put before the tokens, whose outputs are dropped.
 #[derive(Clone, Copy, Debug)]
-pub enum Prompts<'a> {
+pub(crate) enum Prompts<'a> {
     /// `[P, D]`, the same for all images.
     Shared(&'a [f32]),
     /// `[B, P, D]`, each image its own.
@@ -88,115 +92,120 @@ pub enum Prompts<'a> {
 }
 
 /// Where an adapter's LayerNorm (eps 1e-5) stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AdapterNorm {
-    /// Before `down`.
+    /// Before the down-projection.
     Pre,
-    /// After `up`.
+    /// After the up-projection.
     Post,
 }
 
-/// What an adapter reads and where its output goes. `x2` is the MLP branch's input before `norm2`, `m` the MLP branch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an adapter reads and where its output goes. `x` is the MLP branch's input before `norm2`, `m` the MLP branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AdapterPlacement {
-    /// `out = x2 + m + adapter(x2)`.
+    /// `x + m + adapter(x)`
     Parallel,
-    /// `out = x2 + (m + adapter(m))`.
+    /// `x + m + adapter(m)`
     Sequential,
 }
 
 /// A bottleneck adapter: `down`, ReLU, `up` and a LayerNorm.
-#[derive(Clone, Copy, Debug)]
-pub struct AdapterParams<'a> {
-    /// What the adapter reads.
+#[derive(Clone, Copy)]
+pub(crate) struct AdapterParams<'a> {
     pub placement: AdapterPlacement,
-    /// Where the LayerNorm stands.
     pub norm_position: AdapterNorm,
     /// Rows of `down`, R.
     pub bottleneck: usize,
-    /// LayerNorm, `[D]`.
     pub norm: LayerNormParams<'a>,
-    /// `[R, D]` and `[R]`.
-    pub down: LinearParams<'a>,
-    /// `[D, R]` and `[D]`.
-    pub up: LinearParams<'a>,
 }
 
-/// Parameters of a block, in PyTorch's layout: weights are `[out, in]`, row-major.
-#[derive(Clone, Copy, Debug)]
+/// Parameters of a block.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct BlockParams<'a> {
-    /// LayerNorm before attention.
-    pub norm1: LayerNormParams<'a>,
-    /// `[3D, D]`: queries, keys, values, each head after head.
-    pub qkv: LinearParams<'a>,
-    /// `[D, D]`.
-    pub proj: LinearParams<'a>,
-    /// Scale of the attention branch, `[D]`.
-    pub layer_scale1: Option<&'a [f32]>,
-    /// LayerNorm before the MLP.
-    pub norm2: LayerNormParams<'a>,
-    /// `[hidden, D]`.
-    pub fc1: LinearParams<'a>,
-    /// `[D, hidden]`.
-    pub fc2: LinearParams<'a>,
-    /// Scale of the MLP branch, `[D]`.
-    pub layer_scale2: Option<&'a [f32]>,
-    /// A bottleneck beside or after the MLP.
-    pub adapter: Option<AdapterParams<'a>>,
-    /// Rows put before the tokens.
-    pub prompts: Option<Prompts<'a>>,
+    /// The tensors that the block has. It may be without biases, scales, prompts and an adapter's tensors.
+    pub tensors: PerTensor<Option<&'a [f32]>>,
+    /// What the adapter reads and where its LayerNorm stands, where there is one.
+    pub adapter: Option<(AdapterPlacement, AdapterNorm)>,
+    /// Whether each image has its own prompts, `[B, P, D]`.
+    pub prompts_per_image: bool,
     /// Where packed weights are kept from call to call; without, they are packed in every call.
     pub cache: Option<&'a WeightCache>,
 }
 
-impl BlockParams<'_> {
+impl<'a> BlockParams<'a> {
     /// Fails unless every tensor fits the sizes, and the input is as long as they say.
     pub(crate) fn check(&self, dims: &BlockDims, x: &[f32]) -> Result<(), KernelError> {
-        let (width, hidden) = (dims.width, dims.hidden);
-        self.check_small(dims, x)?;
-        self.qkv.check(["qkv.weight", "qkv.bias"], width, width.saturating_mul(3))?;
-        self.proj.check(["proj.weight", "proj.bias"], width, width)?;
-        self.fc1.check(["fc1.weight", "fc1.bias"], width, hidden)?;
-        self.fc2.check(["fc2.weight", "fc2.bias"], hidden, width)
+        BlockTensor::MATRICES.into_iter().try_for_each(|matrix| self.check_given(matrix))?;
+        self.check_small(dims, x)
     }
 
-    /// The same for everything but the four large matrices and their biases.
+    /// The same where the four large matrices are packed already, and need not be given.
     pub(crate) fn check_small(&self, dims: &BlockDims, x: &[f32]) -> Result<(), KernelError> {
+        use BlockTensor::{AdapterNormBias, AdapterNormWeight, DownWeight, UpWeight};
+        use BlockTensor::{Norm1Bias, Norm1Weight, Norm2Bias, Norm2Weight};
         dims.check()?;
-        let width = dims.width;
         check_length("block input", dims.input_len(), x.len())?;
-        self.norm1.check(["norm1.weight", "norm1.bias"], width)?;
-        self.norm2.check(["norm2.weight", "norm2.bias"], width)?;
-        for (what, scale) in [("layer_scale1", self.layer_scale1), ("layer_scale2", self.layer_scale2)] {
-            if let Some(scale) = scale {
-                check_length(what, width, scale.len())?;
+        [Norm1Weight, Norm1Bias, Norm2Weight, Norm2Bias].into_iter().try_for_each(|norm| self.check_given(norm))?;
+        if self.adapter.is_some() {
+            let needed = [DownWeight, UpWeight, AdapterNormWeight, AdapterNormBias];
+            needed.into_iter().try_for_each(|tensor| self.check_given(tensor))?;
+            if self.bottleneck(dims.width) == 0 {
+                let expected = "at least 1".into();
+                return Err(KernelError::Dimension { what: "adapter bottleneck", expected, found: 0 });
             }
         }
-        if let Some(adapter) = &self.adapter {
-            if adapter.bottleneck == 0 {
-                return Err(KernelError::Dimension {
-                    what: "adapter bottleneck",
-                    expected: "at least 1".into(),
-                    found: 0,
-                });
-            }
-            let (norm, bottleneck) = (&adapter.norm, adapter.bottleneck);
-            norm.check(["adapter norm weight", "adapter norm bias"], width)?;
-            let names = ["adapter down weight", "adapter down bias"];
-            adapter.down.check(names, width, bottleneck)?;
-            let names = ["adapter up weight", "adapter up bias"];
-            adapter.up.check(names, bottleneck, width)?;
+        if dims.prompts > 0 {
+            self.check_given(BlockTensor::Prompts)?;
         }
-        let rows = dims.prompts.saturating_mul(width);
-        match self.prompts {
-            Some(Prompts::Shared(prompts)) => check_length("prompts", rows, prompts.len()),
-            Some(Prompts::PerImage(prompts)) => check_length("prompts", rows.saturating_mul(dims.batch), prompts.len()),
-            None if dims.prompts == 0 => Ok(()),
-            None => Err(KernelError::Mismatch {
-                what: "prompts",
-                expected: "given, since the dimensions count some",
-                found: "absent",
-            }),
+        for (tensor, values) in self.tensors.iter() {
+            let copies = if tensor == BlockTensor::Prompts && self.prompts_per_image { dims.batch } else { 1 };
+            let expected = tensor.len(dims, self.bottleneck(dims.width)).saturating_mul(copies);
+            values.map_or(Ok(()), |values| check_length(tensor.name(), expected, values.len()))?;
         }
+        Ok(())
+    }
+
+    fn check_given(&self, tensor: BlockTensor) -> Result<(), KernelError> {
+        match self.tensors[tensor] {
+            Some(_) => Ok(()),
+            None => Err(KernelError::Mismatch { what: tensor.name(), expected: "given", found: "absent" }),
+        }
+    }
+
+    /// Rows of the adapter's `down_proj`; 0 without one.
+    fn bottleneck(&self, width: usize) -> usize {
+        self.of(BlockTensor::DownWeight).len() / width
+    }
+
+    /// A tensor that [`check`](Self::check) found; empty without.
+    pub(crate) fn of(&self, tensor: BlockTensor) -> &'a [f32] {
+        self.tensors[tensor].unwrap_or_default()
+    }
+
+    /// A bias of `len` numbers, zeros where there is none.
+    pub(crate) fn bias(&self, tensor: BlockTensor, len: usize) -> Cow<'a, [f32]> {
+        self.tensors[tensor].map_or_else(|| vec![0.0; len].into(), Cow::Borrowed)
+    }
+
+    pub(crate) fn norm1(&self) -> LayerNormParams<'a> {
+        LayerNormParams { weight: self.of(BlockTensor::Norm1Weight), bias: self.of(BlockTensor::Norm1Bias) }
+    }
+
+    pub(crate) fn norm2(&self) -> LayerNormParams<'a> {
+        LayerNormParams { weight: self.of(BlockTensor::Norm2Weight), bias: self.of(BlockTensor::Norm2Bias) }
+    }
+
+    pub(crate) fn prompts(&self) -> Option<Prompts<'a>> {
+        let wrap = if self.prompts_per_image { Prompts::PerImage } else { Prompts::Shared };
+        self.tensors[BlockTensor::Prompts].map(wrap)
+    }
+
+    pub(crate) fn adapter(&self) -> Option<AdapterParams<'a>> {
+        let (placement, norm_position) = self.adapter?;
+        let (weight, bias) = (self.of(BlockTensor::AdapterNormWeight), self.of(BlockTensor::AdapterNormBias));
+        let bottleneck = self.bottleneck(weight.len());
+        Some(AdapterParams { placement, norm_position, bottleneck, norm: LayerNormParams { weight, bias } })
     }
 }

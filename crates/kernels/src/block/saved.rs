@@ -2,24 +2,45 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::grads::Wanted;
 use super::params::{AdapterPlacement, BlockDims, BlockParams, Prompts};
 use crate::buffer::Buffer;
 use crate::element::{Bf16, Element};
 use crate::error::{KernelError, check_length};
 
-/// How much a forward keeps for its backward.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keep {
-    /// What the backward would otherwise compute again: at most `9 D + heads` numbers a token with `hidden = 4 D`
-    /// (`10 D` with a sequential adapter).
+/// What a forward keeps for its backward ("gradient checkpointing"). The result is the same in all, bit for bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checkpoint {
+    /// `None` or `Mlp` by the size of the batch: `Mlp` where a block's hidden layer holds over [`Checkpoint::LARGE`]
+    /// numbers.
     #[default]
-    All,
-    /// The same without the MLP's hidden layer, which the backward computes again: about 0.6 of the memory for a sixth
-    /// more products.
-    WithoutHidden,
-    /// Nothing: the backward computes the block's forward again from its input ("gradient checkpointing").
-    InputsOnly,
+    Auto,
+    /// All activations that the backward needs: at most `9 D + heads` numbers a token with `hidden = 4 D` (`10 D` with a
+    /// sequential adapter).
+    None,
+    /// All but the MLP's hidden layer, which the backward computes again: about 0.6 of the memory for a sixth more
+    /// products.
+    Mlp,
+    /// Nothing but the block's input; the backward computes the block again.
+    Block,
+}
+
+impl Checkpoint {
+    /// Numbers (images times tokens times hidden size) from which recomputing a hidden layer is worth its sixth of the
+    /// products: 32 MiB a block in f32. ViT-S/16 passes it with 28 images, ViT-B/16 with 14.
+    pub const LARGE: usize = 8 << 20;
+
+    /// `Auto` decided for a block whose hidden layer holds `hidden` numbers.
+    pub fn for_hidden(self, hidden: usize) -> Self {
+        match self {
+            Self::Auto if hidden > Self::LARGE => Self::Mlp,
+            Self::Auto => Self::None,
+            decided => decided,
+        }
+    }
 }
 
 /// The activations kept by [`block_forward_saving`](super::block_forward_saving), to be given to one backward of the
@@ -121,7 +142,7 @@ impl<E: Element> Activations<E> {
         wanted: &Wanted,
     ) -> Self {
         let outputs = batch * dims.image_output_len();
-        let per_image_prompts = match params.prompts {
+        let per_image_prompts = match params.prompts() {
             Some(Prompts::PerImage(_)) => batch,
             _ => 0,
         };
@@ -186,12 +207,12 @@ impl<E: Element> Activations<E> {
         if wanted.attention_output() {
             check_length("saved attention output", outputs, self.attention.len())?;
         }
-        let expected = match params.prompts {
+        let expected = match params.prompts() {
             Some(Prompts::PerImage(_)) => dims.batch * dims.prompts * 2 * dims.width,
             _ => 0,
         };
         check_length("saved prompts", expected, self.prompt_kv.len())?;
-        let expected = match params.prompts {
+        let expected = match params.prompts() {
             Some(Prompts::Shared(_)) => dims.prompts * 2 * dims.width,
             _ => 0,
         };
@@ -209,7 +230,7 @@ impl<E: Element> Activations<E> {
 }
 
 fn is_sequential(params: &BlockParams<'_>) -> bool {
-    params.adapter.is_some_and(|adapter| adapter.placement == AdapterPlacement::Sequential)
+    params.adapter.is_some_and(|(placement, _)| placement == AdapterPlacement::Sequential)
 }
 
 /// Equal parts of a slice whose length is a multiple of `parts`; of an empty slice, none.

@@ -4,7 +4,7 @@
 //! y = row_scale * (x W^T + scale (x A^T) B^T) + bias      =  x (diag(row_scale) (W + scale B A))^T + bias
 //! ```
 //! SSF scales rows, LoRA adds a product, and DoRA does both. The shared product is computed as ever; the thin ones are
-//! computed beside it and join before its result goes on.
+//! computed alongside it and added before its result goes on.
 
 use std::ops::Range;
 
@@ -14,36 +14,49 @@ use crate::element::Element;
 use crate::elementwise::map;
 use crate::error::{KernelError, check_length};
 use crate::gemm::{Left, Packed, Sink, Store, multiply};
-use crate::linear::LoraParams;
 use crate::scratch::sized;
 
 /// Columns of the widest tile of any instruction set.
 const MAX_COLS: usize = 64;
 
-/// What a fine-tuning changes of a linear layer whose weight it shares with others.
+/// What a fine-tuning adds to a linear layer whose weight it shares with others; its bias is its own anyway.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct LayerVariant<'a> {
-    /// `[out]`.
-    pub bias: Option<&'a [f32]>,
+pub struct LayerSide<'a> {
     /// Added to the weight.
     pub low_rank: Option<LoraParams<'a>>,
     /// Factors of the weight's rows, after the addition: `[out]`.
     pub row_scale: Option<&'a [f32]>,
 }
 
-impl LayerVariant<'_> {
-    /// Fails unless every part fits a layer of `input` and `output` features; `names` are those of bias and row scale.
-    pub(crate) fn check(&self, names: [&'static str; 2], input: usize, output: usize) -> Result<(), KernelError> {
-        for (what, part) in names.into_iter().zip([self.bias, self.row_scale]) {
-            if let Some(part) = part {
-                check_length(what, output, part.len())?;
-            }
+/// A low-rank addition `scale * B A` to a weight (LoRA: Hu et al. 2021, equation 3).
+#[derive(Clone, Copy, Debug)]
+pub struct LoraParams<'a> {
+    /// Rows of `a`, at least 1.
+    pub rank: usize,
+    /// Factor of the product (`alpha / rank` in the paper).
+    pub scale: f32,
+    /// `[rank, in]`.
+    pub a: &'a [f32],
+    /// `[out, rank]`.
+    pub b: &'a [f32],
+}
+
+impl LayerSide<'_> {
+    /// Fails unless every part fits a layer of `input` and `output` features; `name` is that of the row scale.
+    pub(crate) fn check(&self, name: &'static str, [input, output]: [usize; 2]) -> Result<(), KernelError> {
+        if let Some(scale) = self.row_scale {
+            check_length(name, output, scale.len())?;
         }
-        self.low_rank.map_or(Ok(()), |low_rank| low_rank.check(input, output))
+        let Some(LoraParams { rank, a, b, .. }) = self.low_rank else { return Ok(()) };
+        if rank == 0 {
+            return Err(KernelError::Dimension { what: "lora rank", expected: "at least 1".into(), found: 0 });
+        }
+        check_length("lora a", rank.saturating_mul(input), a.len())?;
+        check_length("lora b", rank.saturating_mul(output), b.len())
     }
 }
 
-/// The large layers' sides; all are absent where a call has matrices of its own.
+/// The large layers' sides; all absent where a call has its own matrices.
 pub(crate) struct Sides<'a, E> {
     pub q: Option<Side<'a, E>>,
     pub kv: Option<Side<'a, E>>,
@@ -56,7 +69,7 @@ impl<'a, E: Element> Sides<'a, E> {
     pub(crate) const NONE: Self = Self { q: None, kv: None, proj: None, fc1: None, fc2: None };
 
     /// Of qkv, proj, fc1 and fc2.
-    pub(crate) fn new(cpu: Cpu, width: usize, hidden: usize, layers: [LayerVariant<'a>; 4]) -> Self {
+    pub(crate) fn new(cpu: Cpu, width: usize, hidden: usize, layers: [LayerSide<'a>; 4]) -> Self {
         let [qkv, proj, fc1, fc2] = layers;
         Self {
             q: Side::new(cpu, &qkv, width, 0..width),
@@ -68,7 +81,7 @@ impl<'a, E: Element> Sides<'a, E> {
     }
 }
 
-/// What is computed beside the product with one matrix.
+/// What is computed in addition to the product with one matrix.
 pub(crate) struct Side<'a, E> {
     low_rank: Option<LowRank<E>>,
     row_scale: Option<&'a [f32]>,
@@ -82,8 +95,8 @@ struct LowRank<E> {
 }
 
 impl<'a, E: Element> Side<'a, E> {
-    /// The part of `layer` that gives `outputs`; `None` if nothing is beside the matrix.
-    fn new(cpu: Cpu, layer: &LayerVariant<'a>, input: usize, outputs: Range<usize>) -> Option<Self> {
+    /// The part of `layer` that gives `outputs`; `None` if there is nothing but the matrix.
+    fn new(cpu: Cpu, layer: &LayerSide<'a>, input: usize, outputs: Range<usize>) -> Option<Self> {
         if layer.low_rank.is_none() && layer.row_scale.is_none() {
             return None;
         }
@@ -105,7 +118,7 @@ pub(crate) struct SideScratch<E> {
     added: Buffer<f32>,
 }
 
-/// [`multiply`] with what lies beside the matrix `right`.
+/// [`multiply`] with what is added to the matrix `right`.
 pub(crate) fn multiply_beside<E: Element, K: Sink>(
     cpu: Cpu,
     rows: usize,

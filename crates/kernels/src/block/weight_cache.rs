@@ -10,8 +10,8 @@ use crate::gemm::Packed;
 /// A block's weights in the order in which its products read them, filled on first use.
 ///
 /// Packing reads and writes every weight, which counts where images are few. The cache takes the memory of the weights
-/// again: once for the forward in f32, once for forward and backward together in bf16. It belongs to one set of weights: whoever changes them
-/// makes a new cache; biases, norms, scales, prompts and adapters may change.
+/// again: once for the forward in f32, once for forward and backward together in bf16. It is valid for one set of
+/// weights; biases, norms, scales, prompts and adapters may change.
 #[derive(Default)]
 pub struct WeightCache {
     f32: Slots<f32>,

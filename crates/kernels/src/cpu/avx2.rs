@@ -28,6 +28,19 @@ impl Avx2 {
     }
 }
 
+/// Operations on sixteen numbers, which are two registers.
+macro_rules! lanewise {
+    ($($name:ident($($operand:ident),+) = $instruction:ident;)+) => {
+        $(
+            #[inline(always)]
+            fn $name(self, $($operand: Self::Vector),+) -> Self::Vector {
+                // SAFETY: a value of this type proves the features.
+                unsafe { [$instruction($($operand[0]),+), $instruction($($operand[1]),+)] }
+            }
+        )+
+    };
+}
+
 impl Simd for Avx2 {
     const ROWS: usize = 6;
     const COLS: usize = 16;
@@ -78,46 +91,14 @@ impl Simd for Avx2 {
         }
     }
 
-    #[inline(always)]
-    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
-        // SAFETY: a value of this type proves the features.
-        unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
-    }
-
-    #[inline(always)]
-    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
-        // SAFETY: a value of this type proves the features.
-        unsafe { [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])] }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
-        // SAFETY: a value of this type proves the features.
-        unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] }
-    }
-
-    #[inline(always)]
-    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
-        // SAFETY: a value of this type proves the features.
-        unsafe { [_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])] }
-    }
-
-    #[inline(always)]
-    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
-        // SAFETY: a value of this type proves the features.
-        unsafe { [_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])] }
-    }
-
-    #[inline(always)]
-    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
-        // SAFETY: a value of this type proves the features.
-        unsafe { [_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])] }
-    }
-
-    #[inline(always)]
-    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
-        // SAFETY: a value of this type proves the features.
-        unsafe { [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])] }
+    lanewise! {
+        add(a, b) = _mm256_add_ps;
+        sub(a, b) = _mm256_sub_ps;
+        mul(a, b) = _mm256_mul_ps;
+        div(a, b) = _mm256_div_ps;
+        max(a, b) = _mm256_max_ps;
+        min(a, b) = _mm256_min_ps;
+        mul_add(a, b, c) = _mm256_fmadd_ps;
     }
 
     #[inline(always)]
@@ -178,22 +159,7 @@ fn exponent(low_bits: __m256) -> __m256 {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn dispatch_f32(tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
     // SAFETY: as this function's own.
-    unsafe {
-        match (tile.rows, tile.vectors) {
-            (6, 2) => product_f32::<6, 2>(tile, out),
-            (5, 2) => product_f32::<5, 2>(tile, out),
-            (4, 2) => product_f32::<4, 2>(tile, out),
-            (3, 2) => product_f32::<3, 2>(tile, out),
-            (2, 2) => product_f32::<2, 2>(tile, out),
-            (1, 2) => product_f32::<1, 2>(tile, out),
-            (6, _) => product_f32::<6, 1>(tile, out),
-            (5, _) => product_f32::<5, 1>(tile, out),
-            (4, _) => product_f32::<4, 1>(tile, out),
-            (3, _) => product_f32::<3, 1>(tile, out),
-            (2, _) => product_f32::<2, 1>(tile, out),
-            _ => product_f32::<1, 1>(tile, out),
-        }
-    }
+    unsafe { dispatch!(product_f32(tile, out), vectors 2, rows [6 5 4 3 2]) }
 }
 
 /// # Safety
@@ -231,22 +197,7 @@ unsafe fn product_f32<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_, f
 #[target_feature(enable = "avx2,fma")]
 unsafe fn dispatch_bf16(tile: &Tile<'_, Bf16>, out: &mut [f32; TILE_FLOATS]) {
     // SAFETY: as this function's own.
-    unsafe {
-        match (tile.rows, tile.vectors) {
-            (6, 2) => product_bf16::<6, 2>(tile, out),
-            (5, 2) => product_bf16::<5, 2>(tile, out),
-            (4, 2) => product_bf16::<4, 2>(tile, out),
-            (3, 2) => product_bf16::<3, 2>(tile, out),
-            (2, 2) => product_bf16::<2, 2>(tile, out),
-            (1, 2) => product_bf16::<1, 2>(tile, out),
-            (6, _) => product_bf16::<6, 1>(tile, out),
-            (5, _) => product_bf16::<5, 1>(tile, out),
-            (4, _) => product_bf16::<4, 1>(tile, out),
-            (3, _) => product_bf16::<3, 1>(tile, out),
-            (2, _) => product_bf16::<2, 1>(tile, out),
-            _ => product_bf16::<1, 1>(tile, out),
-        }
-    }
+    unsafe { dispatch!(product_bf16(tile, out), vectors 2, rows [6 5 4 3 2]) }
 }
 
 /// # Safety

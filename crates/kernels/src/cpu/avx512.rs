@@ -51,6 +51,19 @@ impl Avx512Bf16 {
     }
 }
 
+/// Operations on sixteen numbers, which are one register.
+macro_rules! lanewise {
+    ($($name:ident($($operand:ident),+) = $instruction:ident;)+) => {
+        $(
+            #[inline(always)]
+            fn $name(self, $($operand: __m512),+) -> __m512 {
+                // SAFETY: a value of this type proves the features.
+                unsafe { $instruction($($operand),+) }
+            }
+        )+
+    };
+}
+
 /// The lane operations, the same for both sets but for the rounding to bf16.
 macro_rules! lanes {
     ($store:ident) => {
@@ -89,46 +102,14 @@ macro_rules! lanes {
             unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), $store(vector)) }
         }
 
-        #[inline(always)]
-        fn add(self, a: __m512, b: __m512) -> __m512 {
-            // SAFETY: a value of this type proves the features.
-            unsafe { _mm512_add_ps(a, b) }
-        }
-
-        #[inline(always)]
-        fn sub(self, a: __m512, b: __m512) -> __m512 {
-            // SAFETY: a value of this type proves the features.
-            unsafe { _mm512_sub_ps(a, b) }
-        }
-
-        #[inline(always)]
-        fn mul(self, a: __m512, b: __m512) -> __m512 {
-            // SAFETY: a value of this type proves the features.
-            unsafe { _mm512_mul_ps(a, b) }
-        }
-
-        #[inline(always)]
-        fn div(self, a: __m512, b: __m512) -> __m512 {
-            // SAFETY: a value of this type proves the features.
-            unsafe { _mm512_div_ps(a, b) }
-        }
-
-        #[inline(always)]
-        fn max(self, a: __m512, b: __m512) -> __m512 {
-            // SAFETY: a value of this type proves the features.
-            unsafe { _mm512_max_ps(a, b) }
-        }
-
-        #[inline(always)]
-        fn min(self, a: __m512, b: __m512) -> __m512 {
-            // SAFETY: a value of this type proves the features.
-            unsafe { _mm512_min_ps(a, b) }
-        }
-
-        #[inline(always)]
-        fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-            // SAFETY: a value of this type proves the features.
-            unsafe { _mm512_fmadd_ps(a, b, c) }
+        lanewise! {
+            add(a, b) = _mm512_add_ps;
+            sub(a, b) = _mm512_sub_ps;
+            mul(a, b) = _mm512_mul_ps;
+            div(a, b) = _mm512_div_ps;
+            max(a, b) = _mm512_max_ps;
+            min(a, b) = _mm512_min_ps;
+            mul_add(a, b, c) = _mm512_fmadd_ps;
         }
 
         #[inline(always)]
@@ -217,49 +198,29 @@ fn exponent(low_bits: __m512) -> __m512 {
     _mm512_castsi512_ps(_mm512_add_epi32(shifted, _mm512_set1_epi32(127 << 23)))
 }
 
-/// Writes `dispatch`: calls `product::<ROWS, VECTORS>` for the tile's own shape.
-macro_rules! dispatch {
-    ($name:ident, $product:ident, $element:ty, $features:literal) => {
-        /// # Safety
-        /// The features named; the bounds of [`Tile::assert_in_bounds`]; for bf16 an even depth and a depth stride of 1.
-        #[target_feature(enable = $features)]
-        unsafe fn $name(tile: &Tile<'_, $element>, out: &mut [f32; TILE_FLOATS]) {
-            // SAFETY: as this function's own.
-            unsafe {
-                match (tile.rows, tile.vectors) {
-                    (8, 3) => $product::<8, 3>(tile, out),
-                    (7, 3) => $product::<7, 3>(tile, out),
-                    (6, 3) => $product::<6, 3>(tile, out),
-                    (5, 3) => $product::<5, 3>(tile, out),
-                    (4, 3) => $product::<4, 3>(tile, out),
-                    (3, 3) => $product::<3, 3>(tile, out),
-                    (2, 3) => $product::<2, 3>(tile, out),
-                    (1, 3) => $product::<1, 3>(tile, out),
-                    (8, 2) => $product::<8, 2>(tile, out),
-                    (7, 2) => $product::<7, 2>(tile, out),
-                    (6, 2) => $product::<6, 2>(tile, out),
-                    (5, 2) => $product::<5, 2>(tile, out),
-                    (4, 2) => $product::<4, 2>(tile, out),
-                    (3, 2) => $product::<3, 2>(tile, out),
-                    (2, 2) => $product::<2, 2>(tile, out),
-                    (1, 2) => $product::<1, 2>(tile, out),
-                    (8, _) => $product::<8, 1>(tile, out),
-                    (7, _) => $product::<7, 1>(tile, out),
-                    (6, _) => $product::<6, 1>(tile, out),
-                    (5, _) => $product::<5, 1>(tile, out),
-                    (4, _) => $product::<4, 1>(tile, out),
-                    (3, _) => $product::<3, 1>(tile, out),
-                    (2, _) => $product::<2, 1>(tile, out),
-                    _ => $product::<1, 1>(tile, out),
-                }
-            }
-        }
-    };
+/// # Safety
+/// AVX-512F; the bounds of [`Tile::assert_in_bounds`].
+#[target_feature(enable = "avx512f")]
+unsafe fn dispatch_f32(tile: &Tile<'_, f32>, out: &mut [f32; TILE_FLOATS]) {
+    // SAFETY: as this function's own.
+    unsafe { dispatch!(product_f32(tile, out), vectors 3 2, rows [8 7 6 5 4 3 2]) }
 }
 
-dispatch!(dispatch_f32, product_f32, f32, "avx512f");
-dispatch!(dispatch_widened, product_widened, Bf16, "avx512f");
-dispatch!(dispatch_bf16, product_bf16, Bf16, "avx512f,avx512bf16");
+/// # Safety
+/// AVX-512F; the bounds of [`Tile::assert_in_bounds`], an even depth and a depth stride of 1.
+#[target_feature(enable = "avx512f")]
+unsafe fn dispatch_widened(tile: &Tile<'_, Bf16>, out: &mut [f32; TILE_FLOATS]) {
+    // SAFETY: as this function's own.
+    unsafe { dispatch!(product_widened(tile, out), vectors 3 2, rows [8 7 6 5 4 3 2]) }
+}
+
+/// # Safety
+/// AVX-512F and its bf16 products; the bounds of [`Tile::assert_in_bounds`], an even depth and a depth stride of 1.
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn dispatch_bf16(tile: &Tile<'_, Bf16>, out: &mut [f32; TILE_FLOATS]) {
+    // SAFETY: as this function's own.
+    unsafe { dispatch!(product_bf16(tile, out), vectors 3 2, rows [8 7 6 5 4 3 2]) }
+}
 
 /// # Safety
 /// As [`dispatch_f32`], with `ROWS == tile.rows` and `VECTORS == tile.vectors`.

@@ -3,7 +3,7 @@
 //! ```text
 //! panel p holds columns p*COLS .. and its width w is a whole number of registers (only the last panel is narrower):
 //!   f32:  [depth][w]            bf16: [depth/2][w][2]   (depth rounded up to even by a row of zeros)
-//! Columns that fill up the last register hold anything: nobody reads what they become.
+//! Padding columns are uninitialized; their results are discarded.
 //! ```
 
 use rayon::prelude::*;

@@ -3,7 +3,7 @@
 use kinsight_kernels::*;
 use proptest::prelude::*;
 
-use crate::case::{Case, Spec, grads_by_name, repeatable, specs};
+use crate::case::{Case, Spec, repeatable, specs};
 
 const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
@@ -15,7 +15,6 @@ fn busy_spec() -> Spec {
         prompts: 3,
         layer_scale: true,
         adapter: Some((AdapterPlacement::Parallel, AdapterNorm::Pre, 4)),
-        lora_rank: 2,
         ..Spec::plain()
     }
 }
@@ -29,7 +28,7 @@ fn tasks_that_share_an_image_change_no_bit() {
             let dims = case.spec.dims();
             let mut out = vec![0.0; dims.output_len()];
             block_forward(&dims, &case.params(), Precision::F32, &case.x, &mut out).unwrap();
-            (out, case.run(Precision::F32, Keep::All, &case.all_wanted()))
+            (out, case.run(Precision::F32, Checkpoint::None, &case.all_wanted()))
         })
     };
     let one = run(1);
@@ -41,33 +40,32 @@ fn tasks_that_share_an_image_change_no_bit() {
 
 #[test]
 fn cached_weights_change_no_bit() {
-    for lora_rank in [0, 2] {
-        let mut case = Case::new(&Spec { lora_rank, ..busy_spec() });
-        let dims = case.spec.dims();
-        for precision in PRECISIONS {
-            let cache = WeightCache::new();
-            let forward = |case: &Case, cache| {
-                let params = BlockParams { cache, ..case.params() };
-                let mut out = vec![0.0; dims.output_len()];
-                block_forward(&dims, &params, precision, &case.x, &mut out).unwrap();
-                out
-            };
-            let gradients = |case: &Case, cache| {
-                let (params, wanted) = (BlockParams { cache, ..case.params() }, case.all_wanted());
-                let mut out = vec![0.0; dims.output_len()];
-                let saved =
-                    block_forward_saving(&dims, &params, precision, Keep::All, &wanted, &case.x, &mut out).unwrap();
-                let mut d_x = vec![0.0; dims.input_len()];
-                let d_x_wanted = Some(&mut d_x[..]);
-                block_backward(&dims, &params, precision, &case.x, &saved, &case.d_out, &wanted, d_x_wanted).unwrap();
-                d_x
-            };
-            // The first round fills the cache, the second reads it; in between, what is not cached changes.
-            for _ in 0..2 {
-                assert!(forward(&case, Some(&cache)) == forward(&case, None));
-                assert!(gradients(&case, Some(&cache)) == gradients(&case, None));
-                case.prompts.iter_mut().for_each(|value| *value += 0.25);
-            }
+    let mut case = Case::new(&busy_spec());
+    let dims = case.spec.dims();
+    for precision in PRECISIONS {
+        let cache = WeightCache::new();
+        let forward = |case: &Case, cache| {
+            let params = BlockParams { cache, ..case.params() };
+            let mut out = vec![0.0; dims.output_len()];
+            block_forward(&dims, &params, precision, &case.x, &mut out).unwrap();
+            out
+        };
+        let gradients = |case: &Case, cache| {
+            let (params, wanted) = (BlockParams { cache, ..case.params() }, case.all_wanted());
+            let mut out = vec![0.0; dims.output_len()];
+            let saved =
+                block_forward_saving(&dims, &params, precision, Checkpoint::None, &wanted, &case.x, &mut out).unwrap();
+            let mut d_x = vec![0.0; dims.input_len()];
+            let d_x_wanted = Some(&mut d_x[..]);
+            block_backward(&dims, &params, precision, &case.x, &saved, &case.d_out, &wanted, d_x_wanted).unwrap();
+            d_x
+        };
+        // The first round fills the cache, the second reads it; in between, what is not cached changes.
+        for _ in 0..2 {
+            assert!(forward(&case, Some(&cache)) == forward(&case, None));
+            assert!(gradients(&case, Some(&cache)) == gradients(&case, None));
+            let prompts = case.tensors[BlockTensor::Prompts].as_mut().unwrap();
+            prompts.iter_mut().for_each(|value| *value += 0.25);
         }
     }
 }
@@ -79,7 +77,7 @@ fn the_number_of_threads_changes_no_bit() {
         for precision in PRECISIONS {
             let run = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| case.run(precision, Keep::All, &case.all_wanted()))
+                pool.install(|| case.run(precision, Checkpoint::None, &case.all_wanted()))
             };
             let one = run(1);
             for threads in [2, 3, 16] {
@@ -97,8 +95,8 @@ proptest! {
         let case = Case::new(&spec);
         for precision in PRECISIONS {
             let wanted = case.all_wanted();
-            let kept = case.run(precision, Keep::All, &wanted);
-            for keep in [Keep::WithoutHidden, Keep::InputsOnly] {
+            let kept = case.run(precision, Checkpoint::None, &wanted);
+            for keep in [Checkpoint::Mlp, Checkpoint::Block] {
                 let again = case.run(precision, keep, &wanted);
                 prop_assert!(kept == again, "{:?}", keep);
             }
@@ -110,12 +108,11 @@ proptest! {
         let case = Case::new(&spec);
         let all = case.all_wanted();
         let wanted = subset(all, mask);
-        let full = case.run(Precision::F32, Keep::All, &all);
-        let part = case.run(Precision::F32, Keep::All, &wanted);
+        let full = case.run(Precision::F32, Checkpoint::None, &all);
+        let part = case.run(Precision::F32, Checkpoint::None, &wanted);
         prop_assert!(part.out == full.out && part.d_x == full.d_x);
-        let full = grads_by_name(&full.grads);
-        for (name, tensor) in grads_by_name(&part.grads) {
-            prop_assert!(full.contains(&(name.clone(), tensor)), "{}", name);
+        for (tensor, gradient) in part.grads.iter().filter(|(_, gradient)| gradient.is_some()) {
+            prop_assert!(gradient == &full.grads[tensor], "{}", tensor.name());
         }
     }
 
@@ -123,12 +120,12 @@ proptest! {
     fn an_unwanted_input_gradient_changes_no_bit(spec in specs(), mask in any::<u32>()) {
         let case = Case::new(&spec);
         let wanted = subset(case.all_wanted(), mask);
-        let with = case.run(Precision::F32, Keep::All, &wanted);
+        let with = case.run(Precision::F32, Checkpoint::None, &wanted);
         let (dims, params) = (case.spec.dims(), case.params());
         let mut out = vec![0.0; dims.output_len()];
         let f32 = Precision::F32;
         let saved =
-            block_forward_saving(&dims, &params, f32, Keep::All, &wanted, &case.x, &mut out).unwrap();
+            block_forward_saving(&dims, &params, f32, Checkpoint::None, &wanted, &case.x, &mut out).unwrap();
         let grads =
             block_backward(&dims, &params, f32, &case.x, &saved, &case.d_out, &wanted, None).unwrap();
         prop_assert!(grads == with.grads);
@@ -141,32 +138,15 @@ proptest! {
         for precision in PRECISIONS {
             let mut out = vec![f32::NAN; dims.output_len()];
             block_forward(&dims, &case.params(), precision, &case.x, &mut out).unwrap();
-            let trained = case.run(precision, Keep::All, &Wanted::default());
+            let trained = case.run(precision, Checkpoint::None, &Wanted::default());
             prop_assert!(out == trained.out);
         }
     }
 }
 
 /// The gradients of `all` whose bits in `mask` are set.
-fn subset(mut all: Wanted, mut mask: u32) -> Wanted {
-    let mut keep = |flag: &mut bool| {
-        *flag &= mask & 1 == 1;
-        mask = mask.rotate_right(1);
-    };
-    for norm in [&mut all.norm1, &mut all.norm2, &mut all.adapter.norm] {
-        keep(&mut norm.weight);
-        keep(&mut norm.bias);
-    }
-    let adapter = &mut all.adapter;
-    for linear in [&mut all.qkv, &mut all.proj, &mut all.fc1, &mut all.fc2, &mut adapter.down, &mut adapter.up] {
-        keep(&mut linear.weight);
-        keep(&mut linear.bias);
-        keep(&mut linear.lora);
-    }
-    keep(&mut all.layer_scale1);
-    keep(&mut all.layer_scale2);
-    keep(&mut all.prompts);
-    all
+fn subset(all: Wanted, mask: u32) -> Wanted {
+    Wanted::from_fn(|tensor| all[tensor] && mask >> tensor as u32 & 1 == 1)
 }
 
 #[test]
@@ -181,8 +161,21 @@ fn what_is_kept_stays_within_its_bound() {
     };
     let tokens = dims.batch * dims.tokens;
     let bound = tokens * (9 * dims.width + dims.heads) * 4;
-    assert!(bytes(Precision::F32, Keep::All) <= bound);
-    assert!(bytes(Precision::F32, Keep::WithoutHidden) <= bound * 6 / 10);
-    assert!(bytes(Precision::Bf16, Keep::All) <= bound * 6 / 10);
-    assert_eq!(bytes(Precision::F32, Keep::InputsOnly), 0);
+    assert!(bytes(Precision::F32, Checkpoint::None) <= bound);
+    assert!(bytes(Precision::F32, Checkpoint::Mlp) <= bound * 6 / 10);
+    assert!(bytes(Precision::Bf16, Checkpoint::None) <= bound * 6 / 10);
+    assert_eq!(bytes(Precision::F32, Checkpoint::Block), 0);
+}
+
+#[test]
+fn hidden_layers_are_computed_again_where_they_are_large() {
+    let hidden = |images: usize, width: usize| images * 197 * 4 * width;
+    let auto = |hidden| Checkpoint::default().for_hidden(hidden);
+    assert_eq!(auto(hidden(16, 384)), Checkpoint::None);
+    assert_eq!(auto(hidden(64, 384)), Checkpoint::Mlp);
+    assert_eq!(auto(hidden(13, 768)), Checkpoint::None);
+    assert_eq!(auto(hidden(14, 768)), Checkpoint::Mlp);
+    for asked in [Checkpoint::None, Checkpoint::Mlp, Checkpoint::Block] {
+        assert_eq!(asked.for_hidden(usize::MAX), asked);
+    }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use kinsight_kernels::{AdapterNorm, AdapterPlacement};
+use kinsight_kernels::{AdapterNorm, AdapterPlacement, BlockTensor};
 
-use crate::case::{Case, LORA_SCALE};
+use crate::case::Case;
 use crate::tape::{Mat, Tape, Var};
 
 /// Every tensor's value, or gradient, by the names of `Outcome::tensors`.
@@ -17,29 +17,8 @@ fn wide(values: &[f32]) -> Vec<f64> {
 
 /// A case's parameters and input in f64.
 pub fn tensors(case: &Case) -> Tensors {
-    let mut all = Tensors::new();
-    for (name, [weight, bias]) in ["norm1", "norm2", "adapter.norm"].iter().zip(&case.norms) {
-        all.insert(format!("{name}.weight"), wide(weight));
-        all.insert(format!("{name}.bias"), wide(bias));
-    }
-    let names = ["qkv", "proj", "fc1", "fc2", "adapter.down", "adapter.up"];
-    for (name, linear) in names.iter().zip(&case.linears) {
-        all.insert(format!("{name}.weight"), wide(&linear.weight));
-        if let Some(bias) = &linear.bias {
-            all.insert(format!("{name}.bias"), wide(bias));
-        }
-        if let Some((a, b)) = &linear.lora {
-            all.insert(format!("{name}.lora_a"), wide(a));
-            all.insert(format!("{name}.lora_b"), wide(b));
-        }
-    }
-    if let Some([first, second]) = &case.layer_scales {
-        all.insert("layer_scale1".into(), wide(first));
-        all.insert("layer_scale2".into(), wide(second));
-    }
-    all.insert("prompts".into(), wide(&case.prompts));
-    all.insert("x".into(), wide(&case.x));
-    all
+    let given = case.tensors.iter().filter_map(|(tensor, values)| Some((tensor.name().into(), wide(values.as_ref()?))));
+    given.chain([("x".into(), wide(&case.x))]).collect()
 }
 
 /// One image's forward on a tape.
@@ -54,18 +33,14 @@ impl Image {
         let (spec, dims) = (&case.spec, case.spec.dims());
         let width = dims.width;
         let mut image = Self { tape: Tape::default(), leaves: BTreeMap::new(), out: Var::default() };
-        for (name, values) in tensors {
-            let rows = match name.as_str() {
-                "x" | "prompts" => continue,
-                name if name.ends_with("lora_a") => spec.lora_rank,
-                name if name.ends_with("lora_b") => values.len() / spec.lora_rank,
-                name => match case.linear_of(name) {
-                    Some(linear) if name.ends_with("weight") => linear.output,
-                    _ => 1,
-                },
+        for tensor in BlockTensor::ALL.iter().filter(|tensor| **tensor != BlockTensor::Prompts) {
+            let Some(values) = tensors.get(tensor.name()) else { continue };
+            let rows = match tensor.shape(&dims, spec.adapter.map_or(0, |(.., r)| r))[..] {
+                [rows, _] => rows,
+                _ => 1,
             };
             let leaf = image.tape.leaf(Mat::new(rows, values.len() / rows, values.clone()));
-            image.leaves.insert(name.clone(), leaf);
+            image.leaves.insert(tensor.name().into(), leaf);
         }
         let len = dims.tokens * width;
         let x = Mat::new(dims.tokens, width, tensors["x"][i * len..(i + 1) * len].to_vec());
@@ -88,7 +63,7 @@ impl Image {
     fn block(&mut self, case: &Case, x: Var) -> Var {
         let (spec, width) = (&case.spec, case.spec.dims().width);
         let n = self.norm("norm1", x);
-        let qkv = self.linear("qkv", n);
+        let qkv = self.linear("attn.qkv", n);
         let mut heads: Option<Var> = None;
         for head in 0..spec.heads {
             let at = head * spec.head_dim;
@@ -103,14 +78,14 @@ impl Image {
                 None => o,
             });
         }
-        let branch = self.linear("proj", heads.unwrap());
-        let branch = self.layer_scale("layer_scale1", branch);
+        let branch = self.linear("attn.proj", heads.unwrap());
+        let branch = self.layer_scale("ls1.gamma", branch);
         let x2 = self.tape.add(x, branch);
         let n = self.norm("norm2", x2);
-        let u = self.linear("fc1", n);
+        let u = self.linear("mlp.fc1", n);
         let h = self.tape.gelu(u);
-        let m = self.linear("fc2", h);
-        let m = self.layer_scale("layer_scale2", m);
+        let m = self.linear("mlp.fc2", h);
+        let m = self.layer_scale("ls2.gamma", m);
         let out = self.tape.add(x2, m);
         let Some((placement, norm, _)) = spec.adapter else {
             return out;
@@ -120,13 +95,13 @@ impl Image {
             AdapterPlacement::Sequential => m,
         };
         if norm == AdapterNorm::Pre {
-            z = self.norm("adapter.norm", z);
+            z = self.norm("adapter.adapter_ln", z);
         }
-        z = self.linear("adapter.down", z);
+        z = self.linear("adapter.down_proj", z);
         z = self.tape.relu(z);
-        z = self.linear("adapter.up", z);
+        z = self.linear("adapter.up_proj", z);
         if norm == AdapterNorm::Post {
-            z = self.norm("adapter.norm", z);
+            z = self.norm("adapter.adapter_ln", z);
         }
         self.tape.add(out, z)
     }
@@ -139,15 +114,7 @@ impl Image {
 
     fn linear(&mut self, name: &str, x: Var) -> Var {
         let weight = self.tape.transpose(self.leaves[&format!("{name}.weight")]);
-        let mut y = self.tape.matmul(x, weight);
-        if let Some(&a) = self.leaves.get(&format!("{name}.lora_a")) {
-            let a = self.tape.transpose(a);
-            let b = self.tape.transpose(self.leaves[&format!("{name}.lora_b")]);
-            let low = self.tape.matmul(x, a);
-            let low = self.tape.matmul(low, b);
-            let low = self.tape.scale(low, f64::from(LORA_SCALE));
-            y = self.tape.add(y, low);
-        }
+        let y = self.tape.matmul(x, weight);
         match self.leaves.get(&format!("{name}.bias")) {
             Some(&bias) => self.tape.add_row(y, bias),
             None => y,
@@ -216,7 +183,6 @@ fn the_reference_agrees_with_finite_differences() {
             shared_prompts: i % 2 == 0,
             layer_scale: true,
             adapter: Some(adapter),
-            lora_rank: 2,
             seed: i as u64,
             ..Spec::plain()
         });

@@ -1,4 +1,4 @@
-//! The JSON files that lie beside weights on the Hugging Face hub: `config.json` and `preprocessor_config.json`.
+//! The JSON files that come with weights on the Hugging Face hub: `config.json` and `preprocessor_config.json`.
 //!
 //! Tensor shapes tell most of an architecture; what they do not tell is read from here, and what both tell must agree.
 //! timm writes one `config.json` with both the architecture's name and the preprocessing.
@@ -12,7 +12,7 @@ use crate::error::ModelError;
 use crate::vit::config::VitConfig;
 use crate::vit::{Activation, Pooling};
 
-/// What is known beside the weights.
+/// What these files say.
 #[derive(Debug, Default)]
 pub struct HubFiles {
     config: Option<(PathBuf, Value)>,
@@ -27,11 +27,6 @@ impl HubFiles {
     pub fn beside(weights: &Path) -> Result<Self, ModelError> {
         let folder = weights.parent().unwrap_or(Path::new(""));
         Ok(Self { config: read(folder, "config.json")?, preprocessor: read(folder, "preprocessor_config.json")? })
-    }
-
-    /// A configuration as transformers or timm writes it, from elsewhere than a file; `origin` names it in messages.
-    pub fn from_config(origin: &str, config: Value) -> Self {
-        Self { config: Some((PathBuf::from(origin), config)), preprocessor: None }
     }
 
     /// Puts what `config.json` says over an architecture read off tensor shapes.
@@ -204,7 +199,8 @@ mod tests {
     #[test]
     fn a_config_that_contradicts_the_tensors_is_refused() {
         let config = VitConfig::new(32, 8, 48, 2, 3);
-        let says = |json| HubFiles::from_config("config.json", json).apply(config.clone());
+        let says =
+            |json| HubFiles { config: Some(("config.json".into(), json)), preprocessor: None }.apply(config.clone());
         let message = says(json!({"hidden_size": 64})).unwrap_err().to_string();
         assert!(message.contains("hidden_size 64") && message.contains("48"), "{message}");
         assert!(says(json!({"hidden_act": "relu"})).is_err());

@@ -18,7 +18,7 @@ pub enum Location {
     BuiltIn(RegistryEntry),
 }
 
-/// The weights of a repository, and what lies beside them.
+/// The weights of a repository, and the files that come with them.
 const WEIGHTS: &str = "model.safetensors";
 const BESIDE: [&str; 2] = ["config.json", "preprocessor_config.json"];
 
@@ -43,7 +43,7 @@ pub fn locate(backbone: &str) -> Result<Location, ModelError> {
             false => Err(ModelError::Backbone {
                 message: format!("{backbone} is a folder without {WEIGHTS}"),
                 hint: format!(
-                    "a folder holds what a hub repository does: {WEIGHTS} in one piece, best with {} beside it",
+                    "a folder holds what a hub repository does: {WEIGHTS} in one piece, best with {} next to it",
                     BESIDE.join(" and ")
                 ),
             }),

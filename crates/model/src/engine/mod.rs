@@ -3,13 +3,15 @@
 mod fused;
 
 use burn::tensor::{Device, Tensor};
-pub use kinsight_kernels::release_idle_memory;
+use kinsight_kernels::BlockTensor;
+pub use kinsight_kernels::{Checkpoint, Precision, release_idle_memory};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use fused::PackedWeights;
 
 use crate::prompts::PromptRows;
-use crate::vit::{Activation, Block};
+use crate::vit::adapter::Adapter;
+use crate::vit::{Activation, Attention, Block, Mlp};
 
 /// Which implementation of the block runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,55 +24,13 @@ pub enum Engine {
     Composed,
 }
 
-/// Arithmetic of the matrix products.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32-bit floats.
-    #[default]
-    F32,
-    /// bfloat16 operands, 32-bit accumulation (fused engine).
-    Bf16,
-}
-
-/// What is kept of a block between forward and backward.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Checkpoint {
-    /// `None` or `Mlp` by the size of the batch: `Mlp` where a block's hidden layer holds over [`Checkpoint::LARGE`]
-    /// numbers. The result is the same, bit for bit.
-    #[default]
-    Auto,
-    /// All activations the backward needs.
-    None,
-    /// All but the MLP's hidden layer, which the backward computes again (fused engine).
-    Mlp,
-    /// Only the block's input; the backward computes the block again (fused engine).
-    Block,
-}
-
-impl Checkpoint {
-    /// Numbers (images times tokens times hidden size) from which recomputing a hidden layer is worth its sixth of the
-    /// products: 32 MiB a block in f32. ViT-S/16 passes it with 28 images, ViT-B/16 with 14.
-    pub const LARGE: usize = 8 << 20;
-
-    /// `Auto` decided for a block whose hidden layer holds `hidden` numbers.
-    pub fn for_hidden(self, hidden: usize) -> Self {
-        match self {
-            Self::Auto if hidden > Self::LARGE => Self::Mlp,
-            Self::Auto => Self::None,
-            decided => decided,
-        }
-    }
-}
-
 /// How blocks are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Compute {
     /// Fused or composed.
     pub engine: Engine,
-    /// f32 or bf16.
+    /// f32, or bf16 (fused engine).
     pub precision: Precision,
     /// Memory against recomputation.
     pub checkpoint: Checkpoint,
@@ -97,6 +57,62 @@ pub(crate) fn block_forward(
     if outputs == tokens { y } else { y.narrow(1, 0, outputs) }
 }
 
+/// Takes the tensors of a block, one by one.
+pub(crate) trait TakeTensor {
+    /// Takes `tensor`.
+    fn take<const R: usize>(&mut self, tensor: BlockTensor, value: Tensor<R>);
+}
+
+/// Hands `to` every tensor of `block` but the four matrices, with what is attached to its layers folded in; gradients
+/// pass on from there.
+pub(crate) fn small_tensors(block: &Block, prompts: Option<PromptRows>, to: &mut impl TakeTensor) {
+    // Taken apart field by field, so that whatever a block learns to hold has to be thought of here.
+    let Block { norm1, attn, ls1, norm2, mlp, ls2, adapter, packed: _ } = block;
+    let Attention { qkv, proj, heads: _, rotary: _ } = attn;
+    let Mlp { fc1, fc2, activation: _, gated: _ } = mlp;
+    for (norm, weight, bias) in [
+        (norm1, BlockTensor::Norm1Weight, BlockTensor::Norm1Bias),
+        (norm2, BlockTensor::Norm2Weight, BlockTensor::Norm2Bias),
+    ] {
+        let folded = norm.folded();
+        to.take(weight, folded.0);
+        to.take(bias, folded.1);
+    }
+    for (layer, bias) in [
+        (qkv, BlockTensor::QkvBias),
+        (proj, BlockTensor::ProjBias),
+        (fc1, BlockTensor::Fc1Bias),
+        (fc2, BlockTensor::Fc2Bias),
+    ] {
+        if let Some(value) = layer.folded_bias() {
+            to.take(bias, value);
+        }
+    }
+    for (scale, gamma) in [(ls1, BlockTensor::Scale1), (ls2, BlockTensor::Scale2)] {
+        if let Some(scale) = scale {
+            to.take(gamma, scale.gamma.val());
+        }
+    }
+    if let Some(Adapter { down_proj, up_proj, adapter_ln, placement: _, norm: _ }) = adapter {
+        for (layer, weight, bias) in [
+            (down_proj, BlockTensor::DownWeight, BlockTensor::DownBias),
+            (up_proj, BlockTensor::UpWeight, BlockTensor::UpBias),
+        ] {
+            to.take(weight, layer.weight.val());
+            if let Some(value) = &layer.bias {
+                to.take(bias, value.val());
+            }
+        }
+        to.take(BlockTensor::AdapterNormWeight, adapter_ln.weight.val());
+        to.take(BlockTensor::AdapterNormBias, adapter_ln.bias.val());
+    }
+    match prompts {
+        Some(PromptRows::Shared(rows)) => to.take(BlockTensor::Prompts, rows),
+        Some(PromptRows::PerImage(rows)) => to.take(BlockTensor::Prompts, rows),
+        None => {}
+    }
+}
+
 /// Whether the fused kernel computes blocks of this kind; see `VitConfig::runs_fused`.
 pub(crate) fn fuses(block: &Block) -> bool {
     !block.needs_composed()
@@ -114,24 +130,45 @@ pub(crate) fn patch_projection(
     compute: Compute,
 ) -> Option<Tensor<3>> {
     let fits = compute.engine == Engine::Fused && fused::runs_on(&images.device()) && !images.is_require_grad();
-    let call = fused::patches::PatchCall { patch: weight.dims()[2], precision: fused::precision(compute) };
+    let call = fused::patches::PatchCall { patch: weight.dims()[2], precision: compute.precision };
     bias.filter(|_| fits).map(|bias| fused::patches::project(images.clone(), weight, bias, call))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use kinsight_kernels::BlockDims;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
 
+    use super::*;
+    use crate::parameters::{RandomInit, inventory};
+    use crate::vit::adapter::AdapterConfig;
+    use crate::vit::config::VitConfig;
+
+    /// Checkpoints, freezing, learning rates, exports and explanations know a block's tensors by the module tree, the kernels
+    /// and what is built on them by the table.
     #[test]
-    fn hidden_layers_are_computed_again_where_they_are_large() {
-        let hidden = |images: usize, width: usize| images * 197 * 4 * width;
-        let auto = |hidden| Checkpoint::default().for_hidden(hidden);
-        assert_eq!(auto(hidden(16, 384)), Checkpoint::None);
-        assert_eq!(auto(hidden(64, 384)), Checkpoint::Mlp);
-        assert_eq!(auto(hidden(13, 768)), Checkpoint::None);
-        assert_eq!(auto(hidden(14, 768)), Checkpoint::Mlp);
-        for asked in [Checkpoint::None, Checkpoint::Mlp, Checkpoint::Block] {
-            assert_eq!(asked.for_hidden(usize::MAX), asked);
-        }
+    fn the_kernels_table_is_the_module_tree() {
+        let config = VitConfig { layer_scale: true, ..VitConfig::new(32, 8, 12, 1, 3) };
+        let adapter = AdapterConfig { bottleneck: 5, ..AdapterConfig::default() };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut source = RandomInit::new(&mut rng, &Device::flex());
+        let block = Block::from_source(&mut source, "blocks.0", &config, Some(&adapter));
+        let mut tree: Vec<_> = inventory(&block).into_iter().map(|p| (p.name, p.shape)).collect();
+        tree.sort();
+        let dims = BlockDims {
+            batch: 1,
+            tokens: 1,
+            prompts: 2,
+            outputs: 1,
+            width: config.width,
+            heads: config.heads,
+            hidden: config.mlp_hidden,
+            eps: 0.0,
+        };
+        let own = BlockTensor::ALL.iter().filter(|tensor| **tensor != BlockTensor::Prompts);
+        let mut table: Vec<_> = own.map(|tensor| (tensor.name().to_string(), tensor.shape(&dims, 5))).collect();
+        table.sort();
+        assert_eq!(tree, table);
     }
 }

@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::parameters::to_vec;
+
 /// Attention of the pooled token in one block, heads averaged and apart; all of a head's shares sum to one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionMap {
@@ -23,7 +25,7 @@ impl AttentionMap {
     /// # Shapes
     /// `weights` `[H, P + special + grid * grid]`
     pub(super) fn new(weights: Tensor<2>, prompts: usize, special: usize, grid: usize) -> Self {
-        let row = |weights: Tensor<2>| weights.into_data().iter::<f32>().collect::<Vec<f32>>();
+        let row = to_vec::<2>;
         let heads = weights.dims()[0];
         let mean = row(weights.clone().mean_dim(0));
         let first_patch = prompts + special;

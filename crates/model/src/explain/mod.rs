@@ -29,6 +29,8 @@ mod prompts;
 mod summands;
 mod trace;
 
+use burn::tensor::{Tensor, TensorData};
+
 use crate::encoder::Encoder;
 use crate::error::ModelError;
 
@@ -59,4 +61,17 @@ pub fn attention(encoder: &Encoder, image: &[f32]) -> Result<AttentionMap, Model
 /// Those of [`trace`].
 pub fn evidence(encoder: &Encoder, a: &[f32], b: &[f32]) -> Result<Evidence, ModelError> {
     Ok(trace(encoder, a)?.evidence(&trace(encoder, b)?))
+}
+
+/// The tokens of one image before the first block, `[1, N, D]`; fails if `image` has another size.
+fn embed(encoder: &Encoder, image: &[f32]) -> Result<Tensor<3>, ModelError> {
+    let side = encoder.backbone.config.image_size;
+    if image.len() != 3 * side * side {
+        return Err(ModelError::Input {
+            expected: format!("[3, {side}, {side}]"),
+            found: format!("{} values", image.len()),
+        });
+    }
+    let device = encoder.backbone.norm.weight.val().device().without_autodiff();
+    Ok(encoder.embed_tokens(Tensor::from_data(TensorData::new(image.to_vec(), [1, 3, side, side]), &device)))
 }

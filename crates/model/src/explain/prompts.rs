@@ -1,10 +1,12 @@
 //! What prompts look at.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
+use super::embed;
 use crate::encoder::Encoder;
 use crate::error::ModelError;
+use crate::parameters::to_vec;
 
 /// The share of its attention that each prompt gives to each patch, in the last block with prompts: one list of
 /// `grid * grid` a prompt, mean over heads; none without prompts.
@@ -21,18 +23,10 @@ use crate::error::ModelError;
 pub fn prompt_attention(encoder: &Encoder, image: &[f32]) -> Result<Vec<Vec<f32>>, ModelError> {
     let encoder = encoder.valid();
     let vit = &encoder.backbone;
-    let (side, special, grid) = (vit.config.image_size, vit.config.special_tokens(), vit.config.grid());
-    if image.len() != 3 * side * side {
-        return Err(ModelError::Input {
-            expected: format!("[3, {side}, {side}]"),
-            found: format!("{} values", image.len()),
-        });
-    }
+    let (special, grid) = (vit.config.special_tokens(), vit.config.grid());
+    let mut tokens = embed(&encoder, image)?;
     let prompts = encoder.block_prompts();
     let Some(last) = prompts.iter().rposition(Option::is_some) else { return Ok(Vec::new()) };
-    let device = vit.norm.weight.val().device().without_autodiff();
-    let image = Tensor::<4>::from_data(TensorData::new(image.to_vec(), [1, 3, side, side]), &device);
-    let mut tokens = encoder.embed_tokens(image); // [1, N, D]
     for (block, prompts) in vit.blocks.iter().zip(&prompts).take(last) {
         let outputs = tokens.dims()[1];
         tokens = block.forward(tokens, prompts.clone(), outputs, vit.compute);
@@ -43,6 +37,6 @@ pub fn prompt_attention(encoder: &Encoder, image: &[f32]) -> Result<Vec<Vec<f32>
     let normed = block.norm1.forward(Tensor::cat(vec![rows, tokens], 1));
     let (weights, _) = block.attn.weights_and_values(normed, count); // [1, H, P + N, P + N]
     let shares = weights.narrow(2, 0, count).narrow(3, count + special, grid * grid).mean_dim(1);
-    let values: Vec<f32> = shares.into_data().iter::<f32>().collect();
+    let values = to_vec(shares);
     Ok(values.chunks_exact(grid * grid).map(<[f32]>::to_vec).collect())
 }

@@ -21,8 +21,8 @@ impl Summands {
     /// LayerNorm: `(x - mean x) / deviation * weight + bias`, the deviation that of the whole vector.
     pub fn norm(self, norm: &LayerNorm) -> Self {
         let total = self.total();
-        let deviation = (centerd(total).square().mean_dim(1) + norm.eps).sqrt(); // [1, 1]
-        Self(centerd(self.0) / deviation * norm.weight.val().unsqueeze::<2>()).plus_constant(norm.bias.val())
+        let deviation = (centered(total).square().mean_dim(1) + norm.eps).sqrt(); // [1, 1]
+        Self(centered(self.0) / deviation * norm.weight.val().unsqueeze::<2>()).plus_constant(norm.bias.val())
     }
 
     /// `W x + b`
@@ -34,7 +34,7 @@ impl Summands {
         }
     }
 
-    /// The branch of a feed-forward half: `act(x) = x * gate(x)`, or with a gate of its own `silu(a) * b`.
+    /// The branch of a feed-forward half: `act(x) = x * gate(x)`, or gated, `silu(a) * b`.
     pub fn mlp(self, mlp: &Mlp) -> Self {
         let hidden = self.linear(&mlp.fc1);
         let total = hidden.total();
@@ -79,8 +79,8 @@ impl Summands {
     /// `weights` `[H]`; the input is the token before `norm1`
     pub fn attended(self, block: &Block, weights: Tensor<1>) -> Self {
         let norm = &block.norm1;
-        let deviation = (centerd(self.total()).square().mean_dim(1) + norm.eps).sqrt();
-        let normed = centerd(self.0) / deviation * norm.weight.val().unsqueeze::<2>();
+        let deviation = (centered(self.total()).square().mean_dim(1) + norm.eps).sqrt();
+        let normed = centered(self.0) / deviation * norm.weight.val().unsqueeze::<2>();
         let values = normed.matmul(value_weight(&block.attn).transpose()); // [R, D]
         Self(project(&block.attn.proj, weigh(values, weights))).layer_scale(&block.ls1)
     }
@@ -153,7 +153,7 @@ fn weigh(values: Tensor<2>, weights: Tensor<1>) -> Tensor<2> {
     weighted.reshape([rows, width])
 }
 
-fn centerd(rows: Tensor<2>) -> Tensor<2> {
+fn centered(rows: Tensor<2>) -> Tensor<2> {
     let mean = rows.clone().mean_dim(1);
     rows - mean
 }

@@ -1,12 +1,14 @@
 //! One image's way through the encoder, kept as a sum over its patches.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::attention::AttentionMap;
+use super::embed;
 use super::summands::{Summands, constant_value, outputs, project};
 use crate::encoder::Encoder;
 use crate::error::ModelError;
+use crate::parameters::to_vec;
 use crate::prompts::PromptRows;
 use crate::vit::{AttentionPool, Block, LayerNorm, Pooling};
 
@@ -78,16 +80,8 @@ impl Trace {
 pub fn trace(encoder: &Encoder, image: &[f32]) -> Result<Trace, ModelError> {
     let encoder = encoder.valid();
     let vit = &encoder.backbone;
-    let (side, special, grid) = (vit.config.image_size, vit.config.special_tokens(), vit.config.grid());
-    if image.len() != 3 * side * side {
-        return Err(ModelError::Input {
-            expected: format!("[3, {side}, {side}]"),
-            found: format!("{} values", image.len()),
-        });
-    }
-    let device = vit.norm.weight.val().device().without_autodiff();
-    let image = Tensor::<4>::from_data(TensorData::new(image.to_vec(), [1, 3, side, side]), &device);
-    let mut tokens = encoder.embed_tokens(image); // [1, N, D]
+    let (special, grid) = (vit.config.special_tokens(), vit.config.grid());
+    let mut tokens = embed(&encoder, image)?;
     let mut class = (encoder.pooling == Pooling::Class).then(|| start(&tokens, grid));
     let mut attention = Vec::with_capacity(vit.blocks.len());
     let mut prompts = encoder.block_prompts().into_iter();
@@ -112,8 +106,8 @@ pub fn trace(encoder: &Encoder, image: &[f32]) -> Result<Trace, ModelError> {
         Some(head) => pooled.norm(&head.norm).linear(&head.projection),
     };
     let length = parts.total().square().sum_dim(1).sqrt().clamp_min(1e-12); // [1, 1]
-    let mut parts = values(parts.0 / length);
-    let embedding = values(encoder.embedding_of(tokens.clone()));
+    let mut parts = to_vec(parts.0 / length);
+    let embedding = to_vec(encoder.embedding_of(tokens.clone()));
     let difference = difference(&parts, &embedding);
     if difference.is_nan() || difference > ALLOWED_DIFFERENCE {
         return Err(ModelError::Unexplained { difference, allowed: ALLOWED_DIFFERENCE });
@@ -122,7 +116,7 @@ pub fn trace(encoder: &Encoder, image: &[f32]) -> Result<Trace, ModelError> {
     let names = ["special tokens", "prompts", "biases"];
     let rest = names.iter().zip(rest.chunks_exact(embedding.len()));
     let width = vit.config.width;
-    let tokens = values(vit.normalize(tokens).narrow(1, special, grid * grid).squeeze_dim::<2>(0));
+    let tokens = to_vec(vit.normalize(tokens).narrow(1, special, grid * grid).squeeze_dim::<2>(0));
     Ok(Trace {
         attention,
         embedding,
@@ -247,10 +241,6 @@ fn mean_of_patches(encoder: &Encoder, tokens: &Tensor<3>, special: usize) -> Sum
     let width = each.dims()[1];
     let rest = Tensor::<2>::zeros([REST, width], &each.device());
     Summands(Tensor::cat(vec![each, rest], 0)).plus_constant(norm.bias.val())
-}
-
-fn values(rows: Tensor<2>) -> Vec<f32> {
-    rows.into_data().iter::<f32>().collect()
 }
 
 /// Divides each row of `width` by its length.

@@ -2,7 +2,7 @@
 //! ONNX graph with prompts, adapters and head inside.
 //!
 //! Plain weights can only hold what is a backbone again, so a fine-tuning is folded into its weights first
-//! ([`folded_backbone`]), and the embedding head goes into a file of its own: neither library's models end in a
+//! ([`folded_backbone`]), and the embedding head goes into a separate file: neither library's models end in a
 //! LayerNorm and a projection behind the pooled token.
 
 mod fold;

@@ -26,8 +26,8 @@ pub fn write_probe(path: &Path, encoder: &Encoder, device: &Device) -> Result<()
     let images = normal_values(&mut ChaCha8Rng::seed_from_u64(0), shape.iter().product(), 1.0);
     let images = TensorData::new(images, shape);
     let input = Tensor::<4>::from_data(images.clone(), &device.clone().without_autodiff());
-    let tokens = encoder.embed_tokens(input.clone());
-    let pooled = encoder.backbone.features(tokens, encoder.block_prompts(), encoder.pooling);
+    let (tokens, appended) = encoder.append_shallow_prompts(encoder.embed_tokens(input.clone()));
+    let pooled = encoder.backbone.features(tokens, appended, encoder.block_prompts(), encoder.pooling);
     let tensors = TensorMap::from([
         ("images".to_string(), images),
         ("pooled".to_string(), pooled.into_data()),

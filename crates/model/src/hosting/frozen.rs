@@ -3,10 +3,10 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Device, Tensor};
+use burn::module::Module;
+use burn::tensor::Tensor;
 
-use crate::parameters::ParameterSource;
+use crate::parameters::{VisitByName, visit_by_name};
 
 /// Tensors by name (as `blocks.0.attn.qkv.weight`). Taking one out shares its memory.
 #[derive(Default)]
@@ -15,9 +15,9 @@ pub struct FrozenTensors(BTreeMap<String, Box<dyn Any + Send + Sync>>);
 impl FrozenTensors {
     /// Every float tensor of `module`.
     pub fn of(module: &impl Module) -> Self {
-        let mut collect = Collect { path: Vec::new(), tensors: BTreeMap::new() };
-        module.visit(&mut collect);
-        Self(collect.tensors)
+        let mut frozen = Self::default();
+        visit_by_name(module, &mut frozen);
+        frozen
     }
 
     /// The tensor `name`, if it is there with this shape.
@@ -32,49 +32,8 @@ impl std::fmt::Debug for FrozenTensors {
     }
 }
 
-struct Collect {
-    path: Vec<String>,
-    tensors: BTreeMap<String, Box<dyn Any + Send + Sync>>,
-}
-
-impl ModuleVisitor for Collect {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-    fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
-        self.tensors.insert(self.path.join("."), Box::new(param.val()));
-    }
-}
-
-/// Builds the bare encoder from frozen tensors alone.
-pub(super) struct FrozenSource<'a> {
-    frozen: &'a FrozenTensors,
-    device: &'a Device,
-}
-
-impl<'a> FrozenSource<'a> {
-    pub fn new(frozen: &'a FrozenTensors, device: &'a Device) -> Self {
-        Self { frozen, device }
-    }
-}
-
-impl ParameterSource for FrozenSource<'_> {
-    fn values(&mut self, _: &str, shape: &[usize]) -> Vec<f32> {
-        vec![0.0; shape.iter().product()]
-    }
-
-    fn device(&self) -> &Device {
-        self.device
-    }
-
-    fn parameter<const R: usize>(&mut self, name: &str, shape: [usize; R]) -> Param<Tensor<R>> {
-        let inner = name.strip_prefix("backbone.").unwrap_or(name);
-        let tensor = self.frozen.get(inner, shape);
-        // The same walk over the same architecture filled the map.
-        debug_assert!(tensor.is_some(), "no frozen tensor {name}");
-        Param::initialized(ParamId::new(), tensor.unwrap_or_else(|| Tensor::zeros(shape, self.device)))
+impl VisitByName for FrozenTensors {
+    fn visit<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) {
+        self.0.insert(name.to_string(), Box::new(tensor));
     }
 }

@@ -1,7 +1,7 @@
 //! Many fine-tunings over one frozen backbone in one process.
 //!
-//! A server that answers for many collections, each with a fine-tuning of its own, must not hold the backbone once for
-//! each, nor run a batch for each. Here the frozen tensors exist once and are shared by reference, the matrices of the
+//! A server with many collections, each with its own fine-tuning, must not hold a backbone for each, nor run a batch
+//! for each. Here the frozen tensors exist once and are shared by reference, the matrices of the
 //! blocks are packed for the kernel once and kept, and images of different fine-tunings go through the blocks in one
 //! batch: prompts, biases, norms, adapters, low-rank additions, scales and head differ by row, the matrices do not.
 //!
@@ -12,6 +12,7 @@ mod frozen;
 mod values;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinsight_data::Preprocess;
@@ -24,13 +25,16 @@ use crate::encoder::Encoder;
 use crate::engine::{Compute, fused_runs};
 use crate::error::ModelError;
 use crate::finetuned::{load_fine_tuned_over, read_info};
-use crate::tuning::Tuning;
-use crate::vit::Pooling;
+use crate::parameters::to_vec;
+use crate::vit::config::VitConfig;
+use crate::vit::{Pooling, VisionTransformer};
 
 /// A backbone whose frozen tensors any number of [`HostedEncoder`]s share.
 #[derive(Debug)]
 pub struct SharedBackbone {
-    backbone: Backbone,
+    backbone: Arc<Backbone>,
+    bare: VisionTransformer,
+    /// The tensors of `bare`.
     frozen: FrozenTensors,
     packed: Option<Vec<PackedBlock>>,
     compute: Compute,
@@ -61,10 +65,11 @@ impl SharedBackbone {
     ///
     /// # Errors
     /// [`ModelError::Weights`] lists every tensor that does not fit.
-    pub fn load(backbone: Backbone, compute: Compute, device: &Device) -> Result<Self, ModelError> {
+    pub fn load(backbone: impl Into<Arc<Backbone>>, compute: Compute, device: &Device) -> Result<Self, ModelError> {
+        let backbone = backbone.into();
         let bare = backbone.load(device)?;
-        let packed = if fused_runs(compute, device) { values::pack(&bare, compute) } else { None };
-        Ok(Self { frozen: FrozenTensors::of(&bare), packed, backbone, compute, device: device.clone() })
+        let packed = if fused_runs(compute, device) { values::pack(&bare, compute.precision) } else { None };
+        Ok(Self { frozen: FrozenTensors::of(&bare), bare, packed, backbone, compute, device: device.clone() })
     }
 
     /// The backbone.
@@ -72,7 +77,7 @@ impl SharedBackbone {
         &self.backbone
     }
 
-    /// The fine-tuning at `path` over the shared tensors: only what it trained takes memory of its own.
+    /// The fine-tuning at `path` over the shared tensors: only what it trained takes memory.
     ///
     /// # Errors
     /// [`ModelError::OtherBackbone`] if it was trained on another one; [`ModelError::Weights`] if tensors do not fit.
@@ -90,9 +95,8 @@ impl SharedBackbone {
     pub fn bare(&self, pooling: Option<Pooling>) -> Result<HostedEncoder, ModelError> {
         let pooling = pooling.unwrap_or(self.backbone.pooling);
         self.backbone.config.check_pooling(pooling)?;
-        let tuning = Tuning { pooling: Some(pooling), ..Tuning::default() };
-        let mut source = frozen::FrozenSource::new(&self.frozen, &self.device);
-        let encoder = Encoder::from_source(&mut source, &self.backbone.config, &tuning);
+        let backbone = self.bare.clone();
+        let encoder = Encoder { backbone, prompts: None, head: None, pooling, shallow_prompts: false };
         Ok(self.host(encoder, self.backbone.preprocess, true, 0))
     }
 
@@ -116,90 +120,56 @@ impl SharedBackbone {
     ///
     /// # Errors
     /// [`ModelError::Input`] if a group's images do not have the backbone's input size.
-    pub fn embed(&self, groups: &[HostedImages<'_>]) -> Result<Vec<Vec<f32>>, ModelError> {
+    pub fn embed(&self, groups: Vec<HostedImages<'_>>) -> Result<Vec<Vec<f32>>, ModelError> {
         let side = self.backbone.config.image_size;
         let image_len = 3 * side * side;
-        for group in groups {
-            if group.images.is_empty() || !group.images.len().is_multiple_of(image_len) {
-                return Err(ModelError::Input {
-                    expected: format!("[n, 3, {side}, {side}], n at least 1"),
-                    found: format!("{} values", group.images.len()),
-                });
-            }
+        let misfit =
+            |group: &&HostedImages<'_>| group.images.is_empty() || !group.images.len().is_multiple_of(image_len);
+        if let Some(group) = groups.iter().find(misfit) {
+            return Err(ModelError::Input {
+                expected: format!("[n, 3, {side}, {side}], n at least 1"),
+                found: format!("{} values", group.images.len()),
+            });
         }
-        let tensor = |group: &HostedImages<'_>| {
-            let count = group.images.len() / image_len;
-            let data = TensorData::new(group.images.clone(), [count, 3, side, side]);
-            Tensor::<4>::from_data(data, &self.device)
-        };
         let mut results: Vec<Vec<f32>> = groups.iter().map(|_| Vec::new()).collect();
         let mut mixed = Vec::new();
-        for (i, group) in groups.iter().enumerate() {
-            match (&self.packed, &group.encoder.blocks) {
+        for (i, HostedImages { encoder: hosted, images }) in groups.into_iter().enumerate() {
+            let encoder = &hosted.encoder;
+            let batch = images.len() / image_len;
+            let images = Tensor::from_data(TensorData::new(images, [batch, 3, side, side]), &self.device);
+            match (&self.packed, &hosted.blocks) {
                 (Some(_), Some(blocks)) => {
-                    let encoder = &group.encoder.encoder;
-                    let (tokens, appended) = encoder.append_shallow_prompts(encoder.embed_tokens(tensor(group)));
-                    let [batch, ..] = tokens.dims();
-                    mixed.push(Row { group: i, blocks, batch, appended, tokens: values::to_vec(tokens) });
+                    let (tokens, appended) = encoder.append_shallow_prompts(encoder.embed_tokens(images));
+                    mixed.push(Row { group: i, encoder, blocks, batch, appended, tokens: to_vec(tokens) });
                 }
-                _ => results[i] = values::to_vec(group.encoder.encoder.forward(tensor(group))),
+                _ => results[i] = to_vec(encoder.forward(images)),
             }
         }
-        if let Some(packed) = &self.packed {
-            self.run_blocks(packed, groups, &mut mixed)?;
+        for (i, block) in self.packed.iter().flatten().enumerate() {
+            self.run_block(i, block, &mut mixed)?;
         }
         for row in mixed {
-            let encoder = &groups[row.group].encoder.encoder;
-            let config = &self.backbone.config;
-            let (outputs, width) = (self.outputs(encoder, 0, config.depth - 1), config.width);
-            let data = TensorData::new(row.tokens, [row.batch, outputs, width]);
-            let tokens = Tensor::<3>::from_data(data, &self.device);
-            results[row.group] = values::to_vec(encoder.embedding_of(tokens));
+            let shape =
+                [row.batch, row.tokens.len() / row.batch / self.backbone.config.width, self.backbone.config.width];
+            let tokens = Tensor::from_data(TensorData::new(row.tokens, shape), &self.device);
+            results[row.group] = to_vec(row.encoder.embedding_of(tokens));
         }
         Ok(results)
     }
 
-    /// Tokens that `encoder` needs of block `block`'s output: all, but of the last block no shallow prompts, and perhaps
-    /// the class token alone.
-    fn outputs(&self, encoder: &Encoder, appended: usize, block: usize) -> usize {
-        let tokens = self.backbone.config.tokens();
-        match (block + 1 == self.backbone.config.depth, encoder.pooling) {
-            (true, Pooling::Class) => 1,
-            (true, _) => tokens,
-            (false, _) => tokens + appended,
+    fn run_block(&self, i: usize, block: &PackedBlock, rows: &mut [Row<'_>]) -> Result<(), ModelError> {
+        let config = &self.backbone.config;
+        let mut next: Vec<Vec<f32>> = Vec::with_capacity(rows.len());
+        for row in rows.iter() {
+            next.push(vec![0.0; row.batch * row.outputs(i, config) * config.width]);
         }
-    }
-
-    fn run_blocks(
-        &self,
-        packed: &[PackedBlock],
-        groups: &[HostedImages<'_>],
-        rows: &mut [Row<'_>],
-    ) -> Result<(), ModelError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let width = self.backbone.config.width;
-        for (i, block) in packed.iter().enumerate() {
-            let outputs: Vec<usize> =
-                rows.iter().map(|row| self.outputs(&groups[row.group].encoder.encoder, row.appended, i)).collect();
-            let mut next: Vec<Vec<f32>> =
-                rows.iter().zip(&outputs).map(|(row, outputs)| vec![0.0; row.batch * outputs * width]).collect();
-            let mut calls: Vec<BlockGroup<'_>> = rows
-                .iter()
-                .zip(&mut next)
-                .zip(&outputs)
-                .map(|((row, out), outputs)| {
-                    let tokens = self.backbone.config.tokens() + row.appended;
-                    row.blocks[i].group(&self.backbone.config, [row.batch, tokens, *outputs], &row.tokens, out)
-                })
-                .collect();
-            block_forward_mixed(block, &mut calls)
-                .map_err(|error| ModelError::Config { message: format!("block {i}: {error}") })?;
-            for (row, next) in rows.iter_mut().zip(next) {
-                row.tokens = next;
-            }
-        }
+        let calls = rows.iter().zip(&mut next).map(|(row, out)| {
+            let tokens = config.tokens() + row.appended;
+            row.blocks[i].group(config, [row.batch, tokens, row.outputs(i, config)], &row.tokens, out)
+        });
+        block_forward_mixed(block, &mut calls.collect::<Vec<BlockGroup<'_>>>())
+            .map_err(|error| ModelError::Config { message: format!("block {i}: {error}") })?;
+        rows.iter_mut().zip(next).for_each(|(row, next)| row.tokens = next);
         Ok(())
     }
 }
@@ -207,11 +177,19 @@ impl SharedBackbone {
 /// One group on its way through the blocks.
 struct Row<'a> {
     group: usize,
+    encoder: &'a Encoder,
     blocks: &'a [BlockValues],
     batch: usize,
     /// Shallow prompts among the tokens.
     appended: usize,
     tokens: Vec<f32>,
+}
+
+impl Row<'_> {
+    fn outputs(&self, block: usize, config: &VitConfig) -> usize {
+        let Encoder { backbone, pooling, .. } = self.encoder;
+        backbone.outputs(block, config.tokens() + self.appended, self.appended, *pooling)
+    }
 }
 
 impl HostedEncoder {

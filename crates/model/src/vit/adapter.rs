@@ -8,25 +8,7 @@ use super::layer_norm::LayerNorm;
 use super::linear::Linear;
 use crate::parameters::ParameterSource;
 
-/// Where an adapter sits relative to the MLP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AdapterPlacement {
-    /// `x + mlp(norm2(x)) + adapter(x)`
-    Parallel,
-    /// `x + m + adapter(m)` with `m = mlp(norm2(x))`
-    Sequential,
-}
-
-/// Which side of the bottleneck the adapter's own LayerNorm is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AdapterNorm {
-    /// Before the down-projection.
-    Pre,
-    /// After the up-projection.
-    Post,
-}
+pub use kinsight_kernels::{AdapterNorm, AdapterPlacement};
 
 /// How an adapter's projections start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +28,7 @@ pub struct AdapterConfig {
     pub bottleneck: usize,
     /// How many of the last blocks get one.
     pub blocks: usize,
-    /// Beside the MLP or behind it.
+    /// Parallel to the MLP or behind it.
     pub placement: AdapterPlacement,
     /// Side of the adapter's LayerNorm.
     pub norm: AdapterNorm,
@@ -76,7 +58,7 @@ pub struct Adapter {
     pub up_proj: Linear,
     /// Epsilon 1e-5, as in the authors' code.
     pub adapter_ln: LayerNorm,
-    /// Beside the MLP or behind it.
+    /// Parallel to the MLP or behind it.
     #[module(skip)]
     pub placement: AdapterPlacement,
     /// Side of the LayerNorm.

@@ -28,7 +28,7 @@ pub struct Block {
     pub mlp: Mlp,
     /// Scale of the MLP branch.
     pub ls2: Option<LayerScale>,
-    /// Adapter beside or behind the MLP, if this block has one.
+    /// Adapter, if this block has one.
     pub adapter: Option<Adapter>,
     /// The weights as the fused engine keeps them.
     #[module(skip)]
@@ -72,14 +72,24 @@ impl Block {
     ///
     /// # Shapes
     /// `x` `[B, N, D]`, prompts `[P, D]` or `[B, P, D]`, result `[B, outputs, D]`: the first `outputs` tokens, since
-    /// the last block need not compute what nobody looks at
+    /// the last block can skip tokens that pooling ignores
     pub fn forward(&self, x: Tensor<3>, prompts: Option<PromptRows>, outputs: usize, compute: Compute) -> Tensor<3> {
         engine::block_forward(self, x, prompts, outputs, compute)
     }
 
+    /// qkv, proj, fc1 and fc2, to which a fine-tuning may attach something.
+    pub fn layers(&self) -> [&Linear; 4] {
+        [&self.attn.qkv, &self.attn.proj, &self.mlp.fc1, &self.mlp.fc2]
+    }
+
+    /// The same, to change.
+    pub fn layers_mut(&mut self) -> [&mut Linear; 4] {
+        [&mut self.attn.qkv, &mut self.attn.proj, &mut self.mlp.fc1, &mut self.mlp.fc2]
+    }
+
     /// Whether something attached to the block can only run composed.
     pub fn needs_composed(&self) -> bool {
-        [&self.attn.qkv, &self.attn.proj, &self.mlp.fc1, &self.mlp.fc2].into_iter().any(Linear::needs_composed)
+        self.layers().into_iter().any(Linear::needs_composed)
     }
 
     /// The block composed from tensor operations: what runs on every back end, and the fused kernel's oracle.

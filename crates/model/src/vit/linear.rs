@@ -56,16 +56,6 @@ impl BiasOffset {
     }
 }
 
-/// What a layer has beside its weight.
-pub(crate) struct BesideWeight<'a> {
-    /// Scaled and shifted, `[out]`
-    pub bias: Option<Tensor<1>>,
-    /// Added to the weight.
-    pub low_rank: Option<&'a Lora>,
-    /// Factors of the weight's rows after the addition, `[out]`
-    pub row_scale: Option<Tensor<1>>,
-}
-
 impl Linear {
     /// Reads `name.weight` and, if `bias`, `name.bias`.
     pub fn from_source(source: &mut impl ParameterSource, name: &str, input: usize, output: usize, bias: bool) -> Self {
@@ -83,30 +73,35 @@ impl Linear {
     /// # Shapes
     /// `[out, in]` and `[out]`
     pub fn folded(&self) -> (Tensor<2>, Option<Tensor<1>>) {
+        (self.folded_weight(), self.folded_bias())
+    }
+
+    /// `[out, in]`
+    pub(crate) fn folded_weight(&self) -> Tensor<2> {
         let weight = match &self.lora {
             Some(lora) if !lora.drops() => lora.apply(self.weight.val()),
             _ => self.weight.val(),
         };
-        let weight = match &self.ssf {
+        match &self.ssf {
             None => weight,
             Some(ssf) => ssf.scale_rows(weight),
-        };
-        (weight, self.folded_bias())
+        }
     }
 
-    /// The layer as its own weight and what is attached: `W' = diag(row_scale) (W + low_rank)`, and the folded bias. For
-    /// layers that share the weight with others.
-    pub(crate) fn beside_weight(&self) -> BesideWeight<'_> {
+    /// What makes the folded weight of one that is shared with others: `diag(row_scale) (W + low_rank)`, with `[out]` row
+    /// scales.
+    pub(crate) fn side(&self) -> (Option<&Lora>, Option<Tensor<1>>) {
         let length_scale = self.lora.as_ref().and_then(|lora| lora.row_scale(self.weight.val()));
         let scale = self.ssf.as_ref().map(|ssf| ssf.scale.val());
         let row_scale = match (length_scale, scale) {
             (Some(length), Some(scale)) => Some(length * scale),
             (length, scale) => length.or(scale),
         };
-        BesideWeight { bias: self.folded_bias(), low_rank: self.lora.as_ref(), row_scale }
+        (self.lora.as_ref(), row_scale)
     }
 
-    fn folded_bias(&self) -> Option<Tensor<1>> {
+    /// `[out]`
+    pub(crate) fn folded_bias(&self) -> Option<Tensor<1>> {
         let bias = match (&self.bias, &self.bias_offset) {
             (Some(bias), Some(offset)) => Some(bias.val() + offset.spread()),
             (bias, _) => bias.as_ref().map(|bias| bias.val()),

@@ -136,52 +136,53 @@ impl VisionTransformer {
     /// # Shapes
     /// `[B, N, D]` to `[B, N, D]`, before the final norm
     pub fn run_blocks(&self, tokens: Tensor<3>, prompts: Vec<Option<PromptRows>>) -> Tensor<3> {
-        let outputs = tokens.dims()[1];
-        self.run_blocks_for(tokens, prompts, outputs, |_, _| ())
+        let mut prompts = prompts.into_iter();
+        let count = tokens.dims()[1];
+        let run = |x, block: &Block| block.forward(x, prompts.next().flatten(), count, self.compute);
+        self.blocks.iter().fold(tokens, run)
     }
 
-    /// One vector an image: blocks, final norm, pooling.
-    ///
-    /// # Shapes
-    /// `[B, N, D]` to `[B, D]`
-    pub fn features(&self, tokens: Tensor<3>, prompts: Vec<Option<PromptRows>>, pooling: Pooling) -> Tensor<2> {
-        self.features_beside(tokens, 0, prompts, pooling, |_, _| ())
-    }
-
-    /// As [`Self::features`], when the last `appended` tokens are not the image's and take no part in pooling; `watch` sees
-    /// the tokens that enter each block.
+    /// One vector an image: blocks, final norm, pooling. The last `appended` tokens are not the image's and take no part in
+    /// pooling.
     ///
     /// # Shapes
     /// `[B, N + appended, D]` to `[B, D]`
-    pub fn features_beside(
+    pub fn features(
         &self,
         tokens: Tensor<3>,
         appended: usize,
         prompts: Vec<Option<PromptRows>>,
         pooling: Pooling,
-        watch: impl FnMut(usize, &Tensor<3>),
     ) -> Tensor<2> {
-        let outputs = match pooling {
-            Pooling::Class => 1,
-            Pooling::Avg | Pooling::Map => tokens.dims()[1] - appended,
-        };
-        self.pool(self.run_blocks_for(tokens, prompts, outputs, watch), pooling)
+        let mut prompts = prompts.into_iter();
+        let run = |x, block| self.run_block(block, x, prompts.next().flatten(), appended, pooling);
+        self.pool((0..self.blocks.len()).fold(tokens, run), pooling)
     }
 
-    fn run_blocks_for(
+    /// Runs one block; the last one gives only the tokens that pooling reads.
+    ///
+    /// # Shapes
+    /// `[B, N, D]` to `[B, outputs, D]`
+    pub fn run_block(
         &self,
-        tokens: Tensor<3>,
-        prompts: Vec<Option<PromptRows>>,
-        outputs: usize,
-        mut watch: impl FnMut(usize, &Tensor<3>),
+        block: usize,
+        x: Tensor<3>,
+        prompts: Option<PromptRows>,
+        appended: usize,
+        pooling: Pooling,
     ) -> Tensor<3> {
-        let last = self.blocks.len() - 1;
-        let mut prompts = prompts.into_iter();
-        self.blocks.iter().enumerate().fold(tokens, |x, (i, block)| {
-            let outputs = if i == last { outputs } else { x.dims()[1] };
-            watch(i, &x);
-            block.forward(x, prompts.next().flatten(), outputs, self.compute)
-        })
+        let outputs = self.outputs(block, x.dims()[1], appended, pooling);
+        self.blocks[block].forward(x, prompts, outputs, self.compute)
+    }
+
+    /// How many of the `tokens` that enter `block` are needed of its output: all of them, but of the last block none that
+    /// were `appended`, and the class token alone where nothing else is pooled.
+    pub(crate) fn outputs(&self, block: usize, tokens: usize, appended: usize, pooling: Pooling) -> usize {
+        match (block + 1 == self.blocks.len(), pooling) {
+            (false, _) => tokens,
+            (true, Pooling::Class) => 1,
+            (true, Pooling::Avg | Pooling::Map) => tokens - appended,
+        }
     }
 
     /// All tokens after the final norm.

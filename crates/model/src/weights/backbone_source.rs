@@ -54,7 +54,7 @@ impl<'a> BackboneSource<'a> {
         self.finish_partial()
     }
 
-    /// As [`Self::finish`], but tensors that nobody asked for are no problem: a fine-tuning replaces some of them.
+    /// As [`Self::finish`], but ignores tensors that were not asked for: a fine-tuning replaces some of them.
     ///
     /// # Errors
     /// [`ModelError::Weights`] with one line a problem.

@@ -44,8 +44,9 @@ fn lora_ssf_and_parts_of_biases_fold_into_plain_weights() {
         assert!(names.iter().all(|name| !name.contains("lora") && !name.contains("ssf") && !name.contains("offset")));
         let images = TensorData::new(normal_values(&mut source.0, 2 * 3 * 16 * 16, 1.0), [2, 3, 16, 16]);
         let images = Tensor::<4>::from_data(images, &device);
-        let attached = encoder.backbone.features(encoder.backbone.embed(images.clone()), Vec::new(), encoder.pooling);
-        let plain = folded.features(folded.embed(images), Vec::new(), encoder.pooling);
+        let attached =
+            encoder.backbone.features(encoder.backbone.embed(images.clone()), 0, Vec::new(), encoder.pooling);
+        let plain = folded.features(folded.embed(images), 0, Vec::new(), encoder.pooling);
         let worst = (attached - plain).abs().max().into_scalar::<f32>();
         assert!(worst < 1e-5, "dora {dora}: largest difference {worst:e}");
     }

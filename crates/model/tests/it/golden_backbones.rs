@@ -61,7 +61,7 @@ fn check(case: &str, layout: Layout, engine: Engine) {
     compare("tokens_before_post_layernorm", before_norm.into_data());
     compare("tokens", tokens.into_data());
     if config.check_pooling(pooling).is_ok() {
-        compare("pooled", model.features(embedded, Vec::new(), pooling).into_data());
+        compare("pooled", model.features(embedded, 0, Vec::new(), pooling).into_data());
     }
     let recorded = file.shapes().keys().filter(|name| name.starts_with("__expect__")).count();
     assert_eq!(compared, recorded, "{case}: every recorded output is compared");

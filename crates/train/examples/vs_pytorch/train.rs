@@ -24,7 +24,7 @@ const RATES: LearningRates = LearningRates { base: 1e-6, proxies: 1e-6 };
 /// A learner with its optimizer and one batch that comes again and again.
 pub struct Train {
     learner: Option<Learner>,
-    container: Tensor<2>,
+    proxy_memory: Tensor<2>,
     state: OptimizerState,
     proxies: ProxyConfig,
     images: TensorData,
@@ -37,8 +37,8 @@ impl Train {
         let device = Device::flex();
         let backbone = Backbone::open(&arguments.place(0)?.to_string_lossy(), None)?;
         let mut start = read_tensors(arguments.place(1)?)?.0;
-        let container = Tensor::from_data(tensor(&mut start, "container")?, &device);
-        let [classes, embedding] = container.dims();
+        let proxy_memory = Tensor::from_data(tensor(&mut start, "container")?, &device);
+        let [classes, embedding] = proxy_memory.dims();
         let tuning = Tuning {
             bitfit: true,
             prompts: Some(PromptSchedule { count: 10, depth: 12, step: 0 }),
@@ -62,7 +62,7 @@ impl Train {
         let labels = tensor(&mut inputs, "labels")?.iter::<f32>().map(|label| label as usize).collect();
         Ok(Self {
             learner: Some(learner.with_trainable(&tuning)),
-            container,
+            proxy_memory,
             state: OptimizerState::default(),
             proxies,
             images: tensor(&mut inputs, "images")?,
@@ -76,7 +76,7 @@ impl Train {
         let batch = TrainBatch { images, labels: self.labels.clone(), banked_prompts: None };
         let mut dropout = ChaCha8Rng::seed_from_u64(0);
         let learner = self.learner.as_ref().ok_or("the learner was lost in a failed step")?;
-        let output = learner.forward(batch, &self.container, &self.proxies, &LossConfig::default(), &mut dropout);
+        let output = learner.forward(batch, &self.proxy_memory, &self.proxies, &LossConfig::default(), &mut dropout);
         let gradients = output.loss.backward();
         Ok((output, gradients))
     }
@@ -91,8 +91,8 @@ impl Work for Train {
         }
         let learner = self.learner.take().ok_or("the learner was lost in a failed step")?;
         self.learner = Some(self.state.step(learner, &mut gradients, &OptimizerConfig::default(), RATES));
-        if let Some(container) = output.container {
-            self.container = container;
+        if let Some(proxy_memory) = output.proxy_memory {
+            self.proxy_memory = proxy_memory;
         }
         Ok(())
     }

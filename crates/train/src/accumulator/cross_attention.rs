@@ -5,41 +5,25 @@
 //! ```
 //! over the k samples p of the class. Unlike a recurrent cell it does not see the samples' order.
 
-use burn::module::{Module, Param};
+use burn::module::Param;
 use burn::tensor::{Tensor, activation};
-use kinsight_model::parameters::ParameterSource;
 use rand_chacha::ChaCha8Rng;
 
-use super::dropout::drop_out;
+use super::drop_out;
 
-/// The parameters; matrices are `[E, E]` and multiply rows from the right.
-#[derive(Module, Debug)]
-pub struct CrossAttention {
-    /// State to query.
-    pub w_q: Param<Tensor<2>>,
-    /// Sample to key.
-    pub w_k: Param<Tensor<2>>,
-    /// Sample to value.
-    pub w_v: Param<Tensor<2>>,
-    /// Mixed values to state.
-    pub w_o: Param<Tensor<2>>,
+cell! {
+    /// Attention to the samples: the matrices of queries, keys, values and output.
+    CrossAttention { w_q, w_k, w_v, w_o } {}
 }
 
 impl CrossAttention {
-    /// Reads `name.{w_q, w_k, w_v, w_o}`.
-    pub fn from_source(source: &mut impl ParameterSource, name: &str, embedding: usize) -> Self {
-        let mut matrix = |part: &str| source.parameter(&format!("{name}.{part}"), [embedding, embedding]);
-        let [w_q, w_k, w_v, w_o] = ["w_q", "w_k", "w_v", "w_o"].map(&mut matrix);
-        Self { w_q, w_k, w_v, w_o }
-    }
-
     /// Folds each class's samples into its state.
     ///
     /// # Shapes
     /// `state` `[G, E]`, `samples` `[G, k, E]`, result `[G, E]`
-    pub fn run(&self, state: Tensor<2>, samples: Tensor<3>, dropout: f64, rng: &mut ChaCha8Rng) -> Tensor<2> {
+    pub fn run(&self, state: Tensor<2>, samples: &Tensor<3>, dropout: f64, rng: &mut ChaCha8Rng) -> Tensor<2> {
         let [groups, count, embedding] = samples.dims();
-        let flat = samples.reshape([groups * count, embedding]);
+        let flat = samples.clone().reshape([groups * count, embedding]);
         let project = |w: &Param<Tensor<2>>| flat.clone().matmul(w.val()).reshape([groups, count, embedding]);
         let query = state.clone().matmul(self.w_q.val()).reshape([groups, 1, embedding]);
         let scores = query.matmul(project(&self.w_k).swap_dims(1, 2)).mul_scalar((embedding as f64).powf(-0.5));

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use kinsight_model::head::l2_normalize;
 use serde::{Deserialize, Serialize};
 
-use super::AccumulatorConfig;
+use super::{AccumulatorConfig, each_sample};
 
 /// How the average of the new samples enters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,16 +18,10 @@ pub enum EmaUpdate {
 }
 
 /// New states `[G, E]` from old ones and `samples` `[G, k, E]`.
-pub(super) fn update(old: Tensor<2>, samples: Tensor<3>, config: &AccumulatorConfig) -> Tensor<2> {
+pub(super) fn update(old: Tensor<2>, samples: &Tensor<3>, config: &AccumulatorConfig) -> Tensor<2> {
     let fresh = 1.0 - config.ema_keep;
     match config.ema_update {
-        EmaUpdate::Mix => old * config.ema_keep + samples.mean_dim(1).squeeze_dim::<2>(1) * fresh,
-        EmaUpdate::Add => {
-            let count = samples.dims()[1];
-            (0..count).fold(old, |state, i| {
-                let sample = samples.clone().narrow(1, i, 1).squeeze_dim::<2>(1);
-                l2_normalize(state + sample * fresh)
-            })
-        }
+        EmaUpdate::Mix => old * config.ema_keep + samples.clone().mean_dim(1).squeeze_dim::<2>(1) * fresh,
+        EmaUpdate::Add => each_sample(samples).fold(old, |state, sample| l2_normalize(state + sample * fresh)),
     }
 }

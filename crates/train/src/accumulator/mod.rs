@@ -1,10 +1,36 @@
 //! How the proxy tower's outputs become the semantic proxies of classes.
 //!
-//! The container Z `[C, E]` is state, not a parameter: it is passed in, the new one is returned, and no gradient
+//! The proxy memory Z `[C, E]` is state, not a parameter: it is passed in, the new one is returned, and no gradient
 //! crosses from batch to batch.
 
+/// Declares a module of `[E, E]` matrices, which multiply rows from the right, and `[E]` biases; files call them
+/// `name.matrix` and `name.bias`.
+macro_rules! cell {
+    ($(#[$doc:meta])* $cell:ident { $($matrix:ident),+ } { $($bias:ident),* }) => {
+        $(#[$doc])*
+        #[derive(burn::module::Module, Debug)]
+        pub struct $cell {
+            $(#[doc = "`[E, E]`"] pub $matrix: burn::module::Param<burn::tensor::Tensor<2>>,)+
+            $(#[doc = "`[E]`"] pub $bias: burn::module::Param<burn::tensor::Tensor<1>>,)*
+        }
+
+        impl $cell {
+            /// Reads the parameters below `name`, matrices first.
+            pub fn from_source(
+                source: &mut impl kinsight_model::parameters::ParameterSource,
+                name: &str,
+                embedding: usize,
+            ) -> Self {
+                Self {
+                    $($matrix: source.parameter(&format!("{name}.{}", stringify!($matrix)), [embedding, embedding]),)+
+                    $($bias: source.parameter(&format!("{name}.{}", stringify!($bias)), [embedding]),)*
+                }
+            }
+        }
+    };
+}
+
 mod cross_attention;
-mod dropout;
 mod ema;
 mod gru;
 mod lstm;
@@ -14,12 +40,13 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use kinsight_model::head::l2_normalize;
 use kinsight_model::parameters::ParameterSource;
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 pub use cross_attention::CrossAttention;
 pub use ema::EmaUpdate;
-pub use gru::{Gru, GruActivation, GruGate};
+pub use gru::{Gru, GruGate};
 pub use lstm::Lstm;
 pub use rnn::Rnn;
 
@@ -45,32 +72,21 @@ pub enum AccumulatorKind {
     CrossAttention,
 }
 
-/// Options of the accumulator.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AccumulatorConfig {
-    /// Which one.
-    pub kind: AccumulatorKind,
-    /// Share of the old value that EMA keeps.
-    pub ema_keep: f64,
-    /// How EMA adds the new value.
-    pub ema_update: EmaUpdate,
-    /// Which side of the GRU's update gate keeps the old state.
-    pub gru_gate: GruGate,
-    /// Dropout on each state of a recurrent cell, and on what attention adds.
-    pub dropout: f64,
-}
-
-impl Default for AccumulatorConfig {
-    /// The authors' values.
-    fn default() -> Self {
-        Self {
-            kind: AccumulatorKind::default(),
-            ema_keep: 0.8,
-            ema_update: EmaUpdate::Mix,
-            gru_gate: GruGate::default(),
-            dropout: 0.0,
-        }
+settings! {
+    /// Options of the accumulator.
+    ///
+    /// Defaults: the authors' values.
+    AccumulatorConfig {
+        /// Which one.
+        kind: AccumulatorKind = AccumulatorKind::default(),
+        /// Share of the old value that EMA keeps.
+        ema_keep: f64 = 0.8,
+        /// How EMA adds the new value.
+        ema_update: EmaUpdate = EmaUpdate::Mix,
+        /// Which side of the GRU's update gate keeps the old state.
+        gru_gate: GruGate = GruGate::default(),
+        /// Dropout on each state of a recurrent cell, and on what attention adds.
+        dropout: f64 = 0.0,
     }
 }
 
@@ -90,13 +106,13 @@ pub struct Accumulator {
     pub config: AccumulatorConfig,
 }
 
-/// What one batch makes of the container.
+/// What one batch makes of the proxy memory.
 #[derive(Debug)]
 pub struct Accumulated {
     /// New states of the batch's classes before normalization, `[G, E]`.
     pub states: Tensor<2>,
-    /// The whole container with the new states, rows normalized, `[C, E]`; still in the graph.
-    pub container: Tensor<2>,
+    /// The whole proxy memory with the new states, rows normalized, `[C, E]`; still in the graph.
+    pub proxy_memory: Tensor<2>,
 }
 
 impl Accumulator {
@@ -107,14 +123,9 @@ impl Accumulator {
         embedding: usize,
         config: &AccumulatorConfig,
     ) -> Self {
-        let activation = match config.kind {
-            AccumulatorKind::Gru => Some(GruActivation::Tanh),
-            AccumulatorKind::GruRelu => Some(GruActivation::Relu),
-            _ => None,
-        };
-        let gru =
-            activation.map(|act| Gru::from_source(source, &format!("{name}.gru"), embedding, act, config.gru_gate));
         let is = |kind| config.kind == kind;
+        let gru = (is(AccumulatorKind::Gru) || is(AccumulatorKind::GruRelu))
+            .then(|| Gru::from_source(source, &format!("{name}.gru"), embedding));
         let rnn = is(AccumulatorKind::Rnn).then(|| Rnn::from_source(source, &format!("{name}.rnn"), embedding));
         let lstm = is(AccumulatorKind::Lstm).then(|| Lstm::from_source(source, &format!("{name}.lstm"), embedding));
         let attention = is(AccumulatorKind::CrossAttention)
@@ -122,13 +133,13 @@ impl Accumulator {
         Self { gru, rnn, lstm, attention, config: config.clone() }
     }
 
-    /// Folds the batch's samples into the container.
+    /// Folds the batch's samples into the proxy memory.
     ///
     /// # Shapes
-    /// `container` `[C, E]`; `classes` names the G classes of the batch; `samples` `[G * k, E]`, grouped by class.
+    /// `proxy_memory` `[C, E]`; `classes` names the G classes of the batch; `samples` `[G * k, E]`, grouped by class.
     pub fn accumulate(
         &self,
-        container: Tensor<2>,
+        proxy_memory: Tensor<2>,
         classes: &[usize],
         samples: Tensor<2>,
         dropout: &mut ChaCha8Rng,
@@ -136,25 +147,30 @@ impl Accumulator {
         let [rows, embedding] = samples.dims();
         let groups = classes.len();
         let samples = samples.reshape([groups, rows / groups, embedding]);
-        let index = class_index(classes, &container);
-        let old = container.clone().select(0, index.clone());
-        let states = self.states(old, samples, dropout);
-        let replaced = replace_rows(container, classes, &index, states.clone());
-        Accumulated { states, container: l2_normalize(replaced) }
+        let index = class_index(classes, &proxy_memory);
+        let old = proxy_memory.clone().select(0, index.clone());
+        let states = self.states(old, &samples, dropout);
+        let replaced = replace_rows(proxy_memory, classes, &index, states.clone());
+        Accumulated { states, proxy_memory: l2_normalize(replaced) }
     }
 
     /// New states `[G, E]` from old ones and `samples` `[G, k, E]`.
-    fn states(&self, old: Tensor<2>, samples: Tensor<3>, rng: &mut ChaCha8Rng) -> Tensor<2> {
+    fn states(&self, old: Tensor<2>, samples: &Tensor<3>, rng: &mut ChaCha8Rng) -> Tensor<2> {
         let dropout = self.config.dropout;
         match (&self.gru, &self.rnn, &self.lstm, &self.attention) {
-            (Some(gru), ..) => gru.run(old, samples, dropout, rng),
+            (Some(gru), ..) => gru.run(old, samples, &self.config, rng),
             (_, Some(rnn), ..) => rnn.run(old, samples, dropout, rng),
             (_, _, Some(lstm), _) => lstm.run(old, samples, dropout, rng),
             (_, _, _, Some(attention)) => attention.run(old, samples, dropout, rng),
             _ if self.config.kind == AccumulatorKind::Ema => ema::update(old, samples, &self.config),
-            _ => samples.mean_dim(1).squeeze_dim::<2>(1),
+            _ => samples.clone().mean_dim(1).squeeze_dim::<2>(1),
         }
     }
+}
+
+/// The samples of each class in order, `[G, E]` of all classes at a time.
+fn each_sample(samples: &Tensor<3>) -> impl Iterator<Item = Tensor<2>> {
+    (0..samples.dims()[1]).map(|i| samples.clone().narrow(1, i, 1).squeeze_dim::<2>(1))
 }
 
 fn class_index(classes: &[usize], like: &Tensor<2>) -> Tensor<1, Int> {
@@ -162,15 +178,29 @@ fn class_index(classes: &[usize], like: &Tensor<2>) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(values, [classes.len()]), &like.device())
 }
 
-/// `container` with the rows `classes` set to `states`.
-fn replace_rows(container: Tensor<2>, classes: &[usize], index: &Tensor<1, Int>, states: Tensor<2>) -> Tensor<2> {
-    let [total, embedding] = container.dims();
+/// `proxy_memory` with the rows `classes` set to `states`.
+fn replace_rows(proxy_memory: Tensor<2>, classes: &[usize], index: &Tensor<1, Int>, states: Tensor<2>) -> Tensor<2> {
+    let [total, embedding] = proxy_memory.dims();
     let mut keep = vec![1.0f32; total];
     for class in classes {
         keep[*class] = 0.0;
     }
-    let keep = Tensor::<1>::from_data(TensorData::new(keep, [total]), &container.device());
-    let scattered = Tensor::zeros([total, embedding], &container.device()).autodiff();
+    let keep = Tensor::<1>::from_data(TensorData::new(keep, [total]), &proxy_memory.device());
+    let scattered = Tensor::zeros([total, embedding], &proxy_memory.device()).autodiff();
     let scattered = scattered.select_assign(0, index.clone(), states, burn::tensor::IndexingUpdateOp::Add);
-    container * keep.unsqueeze_dim(1) + scattered
+    proxy_memory * keep.unsqueeze_dim(1) + scattered
+}
+
+/// Inverted dropout of a state: sets entries to zero with `probability` and scales the others; the mask is a function of
+/// seed and step.
+fn drop_out(x: Tensor<2>, probability: f64, rng: &mut ChaCha8Rng) -> Tensor<2> {
+    if probability <= 0.0 {
+        return x;
+    }
+    let shape = x.dims();
+    let kept = (1.0 / (1.0 - probability)) as f32;
+    let mask: Vec<f32> =
+        (0..shape[0] * shape[1]).map(|_| if rng.random::<f64>() < probability { 0.0 } else { kept }).collect();
+    let mask = Tensor::from_data(TensorData::new(mask, shape), &x.device());
+    x * mask
 }

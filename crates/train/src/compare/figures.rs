@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use kinsight_report::comparison::{Comparison, ComparisonRow, Difference, MeanDeviation};
 use kinsight_retrieval::{ModelScores, PairedDifference, paired_differences};
-use serde::Serialize;
 
 use super::RunFigures;
 use crate::run::RunQueries;
@@ -11,122 +11,33 @@ use crate::run::RunQueries;
 const CONFIDENCE: f64 = 0.95;
 const METRICS: [&str; 2] = ["recall@1", "map@r"];
 
-/// A mean over seeds with the sample's standard deviation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct MeanDeviation {
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation with n - 1; none for a single value.
-    pub deviation: Option<f64>,
-}
-
-impl MeanDeviation {
-    /// Of `values`; none if there are none.
-    pub fn of(values: &[f64]) -> Option<Self> {
-        let count = values.len() as f64;
-        if values.is_empty() {
-            return None;
-        }
-        let mean = values.iter().sum::<f64>() / count;
-        let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-        Some(Self { mean, deviation: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()) })
+/// Puts together the bare backbone's figures and those of each entry's finished seeds.
+pub fn comparison(
+    title: &str,
+    facts: Vec<(String, String)>,
+    zero_shot: RunFigures,
+    entries: Vec<(String, Vec<RunFigures>)>,
+    missing: Vec<(String, String)>,
+) -> Comparison {
+    let mut groups = vec![("zero-shot".to_string(), vec![zero_shot])];
+    groups.extend(entries.into_iter().filter(|(_, runs)| !runs.is_empty()));
+    let mut rows: Vec<ComparisonRow> = groups.iter().map(|(name, runs)| row(name, runs)).collect();
+    rows[0].seeds = 0;
+    let classes = classes(&groups);
+    let pairs = rows.len() * (rows.len() - 1) / 2;
+    let comparisons = METRICS.len() * pairs;
+    let mut differences = Vec::new();
+    for metric in METRICS {
+        let (scores, classes) = scores(&groups, metric, &classes);
+        let places = (1..rows.len()).flat_map(|row| (0..row).map(move |minus| (row, minus)));
+        let found = paired_differences(&scores, &classes, CONFIDENCE, comparisons);
+        differences.extend(places.zip(found).map(|((row, minus), found)| {
+            let PairedDifference { mean, interval, excludes_zero } = found;
+            Difference { metric, row, minus, mean, interval, excludes_zero }
+        }));
     }
-}
-
-/// One row: the bare backbone, or an entry over its seeds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ComparisonRow {
-    /// Name.
-    pub name: String,
-    /// Seeds that are finished; 0 for the bare backbone.
-    pub seeds: usize,
-    /// Metrics by name, fractions in [0, 1].
-    pub metrics: BTreeMap<String, MeanDeviation>,
-    /// Scalars that train.
-    pub trainable: usize,
-    /// Their share of all.
-    pub trainable_share: f64,
-    /// Images trained on a second.
-    pub images_per_second: Option<MeanDeviation>,
-    /// Seconds of training.
-    pub seconds: Option<MeanDeviation>,
-    /// Largest resident size over the seeds, in bytes.
-    pub peak_memory_bytes: Option<u64>,
-}
-
-/// The difference of two rows in one metric.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Difference {
-    /// `recall@1` or `map@r`.
-    pub metric: &'static str,
-    /// Place of the row that is subtracted from.
-    pub row: usize,
-    /// Place of the row that is subtracted.
-    pub minus: usize,
-    /// Mean over queries and seeds, with the interval that is corrected for the number of differences.
-    #[serde(flatten)]
-    pub difference: PairedDifference,
-}
-
-/// Everything a comparison shows.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Comparison {
-    /// Heading.
-    pub title: String,
-    /// On what and with what, one `(what, value)` a line.
-    pub facts: Vec<(String, String)>,
-    /// The bare backbone, then the entries in their order.
-    pub rows: Vec<ComparisonRow>,
-    /// Of every row with every other, in Recall@1 and MAP@R.
-    pub differences: Vec<Difference>,
-    /// What a mark at a difference says and what it does not, one sentence or two each.
-    pub notes: Vec<String>,
-    /// Runs that are missing, with the reason.
-    pub missing: Vec<(String, String)>,
-}
-
-impl Comparison {
-    /// Puts together the bare backbone's figures and those of each entry's finished seeds.
-    pub fn new(
-        title: &str,
-        facts: Vec<(String, String)>,
-        zero_shot: RunFigures,
-        entries: Vec<(String, Vec<RunFigures>)>,
-        missing: Vec<(String, String)>,
-    ) -> Self {
-        let mut groups = vec![("zero-shot".to_string(), vec![zero_shot])];
-        groups.extend(entries.into_iter().filter(|(_, runs)| !runs.is_empty()));
-        let mut rows: Vec<ComparisonRow> = groups.iter().map(|(name, runs)| row(name, runs)).collect();
-        rows[0].seeds = 0;
-        let classes = classes(&groups);
-        let pairs = rows.len() * (rows.len() - 1) / 2;
-        let comparisons = METRICS.len() * pairs;
-        let mut differences = Vec::new();
-        for metric in METRICS {
-            let (scores, classes) = scores(&groups, metric, &classes);
-            let places = (1..rows.len()).flat_map(|row| (0..row).map(move |minus| (row, minus)));
-            let found = paired_differences(&scores, &classes, CONFIDENCE, comparisons);
-            differences.extend(places.zip(found).map(|((row, minus), difference)| Difference {
-                metric,
-                row,
-                minus,
-                difference,
-            }));
-        }
-        let notes = notes(&rows, comparisons, differences.iter().any(|found| found.difference.interval.is_some()));
-        Self { title: title.to_string(), facts, rows, differences, notes, missing }
-    }
-
-    /// The difference of two rows, whichever way round it is kept, and whether its interval leaves out zero.
-    pub fn difference(&self, metric: &str, row: usize, minus: usize) -> Option<(f64, bool)> {
-        self.differences.iter().filter(|found| found.metric == metric).find_map(|found| {
-            match (found.row, found.minus) {
-                places if places == (row, minus) => Some((found.difference.mean, found.difference.excludes_zero)),
-                places if places == (minus, row) => Some((-found.difference.mean, found.difference.excludes_zero)),
-                _ => None,
-            }
-        })
-    }
+    let notes = notes(&rows, comparisons, differences.iter().any(|found| found.interval.is_some()));
+    Comparison { title: title.to_string(), facts, rows, differences, notes, missing }
 }
 
 /// The class of each query, from the runs that tell: those of older versions do not.
@@ -215,7 +126,7 @@ fn row(name: &str, runs: &[RunFigures]) -> ComparisonRow {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use kinsight_retrieval::QueryScore;
 
     use super::*;
@@ -241,7 +152,7 @@ pub(super) mod tests {
             ("VPT <b>".to_string(), vec![run(most, 200), run(most, 200), run(|i| f64::from(u8::from(i < 93)), 200)]),
         ];
         let missing = vec![("Full, seed 2".to_string(), "stopped".to_string())];
-        Comparison::new("Methods", vec![("images".into(), "100".into())], run(half, 0), entries, missing)
+        comparison("Methods", vec![("images".into(), "100".into())], run(half, 0), entries, missing)
     }
 
     #[test]
@@ -264,14 +175,14 @@ pub(super) mod tests {
         let good = |_| 1.0;
         let entries = |runs| vec![("Linear".to_string(), runs)];
         let bad = || run(|i| f64::from(u8::from(i % 10 == 0)), 0);
-        let once = Comparison::new("m", Vec::new(), bad(), entries(vec![run(good, 10)]), Vec::new());
+        let once = comparison("m", Vec::new(), bad(), entries(vec![run(good, 10)]), Vec::new());
         assert!(once.difference("map@r", 1, 0).unwrap().1);
         assert!(
             once.notes[0].contains("the 2 differences") && once.notes[1].contains("With one seed"),
             "{:?}",
             once.notes
         );
-        let twice = Comparison::new("m", Vec::new(), bad(), entries(vec![run(good, 10), run(good, 10)]), Vec::new());
+        let twice = comparison("m", Vec::new(), bad(), entries(vec![run(good, 10), run(good, 10)]), Vec::new());
         assert!(!twice.notes[1].contains("one seed"), "{:?}", twice.notes);
 
         // As older versions wrote them.
@@ -280,12 +191,12 @@ pub(super) mod tests {
             let text = serde_json::to_string(&figures).unwrap();
             serde_json::from_str(&text.replace("\"labels\":[],", "")).unwrap()
         };
-        let unknown = Comparison::new("m", Vec::new(), old(bad()), entries(vec![old(run(good, 10))]), Vec::new());
+        let unknown = comparison("m", Vec::new(), old(bad()), entries(vec![old(run(good, 10))]), Vec::new());
         let (mean, excludes_zero) = unknown.difference("recall@1", 1, 0).unwrap();
         assert!((mean - 0.9).abs() < 1e-12 && !excludes_zero);
         assert!(unknown.notes[0].contains("not known"), "{:?}", unknown.notes);
         // The backbone's classes are enough.
-        let known = Comparison::new("m", Vec::new(), bad(), entries(vec![old(run(good, 10))]), Vec::new());
+        let known = comparison("m", Vec::new(), bad(), entries(vec![old(run(good, 10))]), Vec::new());
         assert_eq!(known.differences, once.differences);
     }
 }

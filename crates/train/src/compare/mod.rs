@@ -4,17 +4,15 @@
 //! that its memory can be measured.
 
 mod figures;
-mod page;
 mod spec;
-mod tables;
 
 use std::path::{Path, PathBuf};
 
+use kinsight_report::comparison::Comparison;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub use figures::{Comparison, ComparisonRow, Difference, MeanDeviation};
+pub use figures::comparison;
 pub use spec::{CompareEntry, CompareSpec, PlannedRun};
-pub use tables::markdown;
 
 use crate::error::TrainError;
 use crate::run::{RunCost, RunFolder, RunQueries};
@@ -106,10 +104,10 @@ impl CompareFolder {
         };
         let json = serde_json::to_string_pretty(comparison).map_err(invalid)?;
         let files = [
-            ("compare.md", tables::markdown(comparison)),
-            ("compare.csv", tables::csv(comparison)),
+            ("compare.md", comparison.to_markdown()),
+            ("compare.csv", comparison.to_csv()),
             ("compare.json", json),
-            ("compare.html", page::html(comparison)),
+            ("compare.html", comparison.to_html()),
         ];
         let mut written = Vec::new();
         for (name, text) in files {

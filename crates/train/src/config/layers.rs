@@ -43,17 +43,18 @@ impl Overrides {
     ///
     /// # Errors
     /// [`TrainError::Config`] for invalid TOML, an unknown key, a wrong type or an unknown method.
-    pub fn load(self) -> Result<TrainConfig, TrainError> {
+    pub fn load(mut self) -> Result<TrainConfig, TrainError> {
         let mut above = Table::new();
         if let Some((text, name)) = &self.file {
             above = text.parse().map_err(|error: toml::de::Error| invalid(name, &error))?;
         }
+        std::iter::once(&mut above).chain(&mut self.assignments).for_each(rename);
         let of_file = method::name_in(&above);
         let of_assignments = self.assignments.iter().rev().find_map(method::name_in);
         let method = of_assignments.or_else(|| of_file.clone()).unwrap_or_else(|| TrainConfig::default().method);
         let presets = method::parse_method(&method)?;
-        let mut settings = Table::try_from(TrainConfig::default())
-            .map_err(|error| TrainError::Config { message: error.to_string(), hint: String::new() })?;
+        let mut settings =
+            Table::try_from(TrainConfig::default()).map_err(|error| TrainError::config(error.to_string(), ""))?;
         if of_file.is_some_and(|name| name != method) {
             method::forget_method(&mut above, &presets, &settings);
         }
@@ -77,10 +78,30 @@ impl Overrides {
 }
 
 fn invalid(name: &str, error: &toml::de::Error) -> TrainError {
-    TrainError::Config {
-        message: format!("{name}: {}", error.to_string().trim_end()),
-        hint: "`kinsight train --print-config` shows every setting with its value".into(),
+    let message = format!("{name}: {}", error.to_string().trim_end());
+    let hint = match error.message().contains(RETIRED) {
+        true => {
+            "leave it out: prompts carry no position and attention does not see the order of tokens, so both places are the \
+             same function"
+        }
+        false => "`kinsight train --print-config` shows every setting with its value",
+    };
+    TrainError::Config { message, hint: hint.into() }
+}
+
+/// A setting of `[proxies]` that older versions took, though it changed nothing.
+const RETIRED: &str = "class_prompt_position";
+
+/// The settings that a run saved, by this version or an older one.
+///
+/// # Errors
+/// Invalid TOML, an unknown key or a wrong type.
+pub fn read_saved(text: &str) -> Result<TrainConfig, toml::de::Error> {
+    let mut settings: Table = text.parse()?;
+    if let Some(Value::Table(proxies)) = settings.get_mut("proxies") {
+        proxies.remove(RETIRED);
     }
+    Value::Table(settings).try_into()
 }
 
 /// Reads `key.path=value`; the value is TOML, and what is not TOML is taken as a string.
@@ -88,10 +109,9 @@ fn invalid(name: &str, error: &toml::de::Error) -> TrainError {
 /// # Errors
 /// [`TrainError::Config`] if there is no `=`.
 pub fn parse_assignment(text: &str) -> Result<Table, TrainError> {
-    let (key, value) = text.split_once('=').ok_or_else(|| TrainError::Config {
-        message: format!("{text} is not an assignment"),
-        hint: "write --set optimizer.lr=0.001".into(),
-    })?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| TrainError::config(format!("{text} is not an assignment"), "write --set optimizer.lr=0.001"))?;
     let (key, value) = (key.trim(), value.trim());
     let parsed: Option<Table> = format!("value = {value}").parse().ok();
     let value = parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(value.to_string()));
@@ -102,6 +122,29 @@ fn nested(key: &str, value: Value) -> Table {
     match key.split_once('.') {
         None => Table::from_iter([(key.to_string(), value)]),
         Some((first, rest)) => Table::from_iter([(first.to_string(), Value::Table(nested(rest, value)))]),
+    }
+}
+
+/// Settings that had another name before, so that old files, runs and commands are still read. A layer must not bring the
+/// old name next to the new one of the layer below: both would be given, which is an error.
+const RENAMED: &[(&str, &str)] = &[
+    ("proxies.learned_share", "proxy_bias_ratio"),
+    ("proxies.normalise_learned", "normalize_learned"),
+    ("prompt_spread", "da_vpt"),
+    ("loss.soft_triple.centers", "centers_per_class"),
+];
+
+/// Gives the settings of one layer their present names.
+fn rename(layer: &mut Table) {
+    for (old, new) in RENAMED {
+        let mut path = old.split('.').collect::<Vec<_>>();
+        let key = path.pop().unwrap_or_default();
+        let table = path.into_iter().try_fold(&mut *layer, |table, part| table.get_mut(part)?.as_table_mut());
+        if let Some(table) = table
+            && let Some(value) = table.remove(key)
+        {
+            table.insert((*new).to_string(), value);
+        }
     }
 }
 
@@ -187,7 +230,7 @@ mod tests {
         let bitfit = load(vptsp, &["method=bitfit"]).unwrap();
         assert!(bitfit.tuning.bitfit && bitfit.tuning.prompts.is_none());
         assert_eq!(bitfit.proxies.source, crate::proxies::ProxySource::Learned);
-        assert_eq!((bitfit.epochs, bitfit.tuning.embedding, bitfit.proxies.learned_share), (7, Some(64), 0.25));
+        assert_eq!((bitfit.epochs, bitfit.tuning.embedding, bitfit.proxies.proxy_bias_ratio), (7, Some(64), 0.25));
         let vpt = load(vptsp, &["method=vpt"]).unwrap();
         assert_eq!(vpt.tuning.prompts.map(|prompts| (prompts.count, prompts.depth)), Some((4, 2)));
         assert!(!vpt.tuning.bitfit);
@@ -204,10 +247,39 @@ mod tests {
     }
 
     #[test]
+    fn settings_go_by_their_old_names_too() {
+        for (old, _) in RENAMED {
+            let assignment = match *old {
+                "prompt_spread" => "prompt_spread.alpha=7".to_string(),
+                "proxies.normalise_learned" => format!("{old}=true"),
+                "loss.soft_triple.centers" => format!("{old}=7"),
+                _ => format!("{old}=0.75"),
+            };
+            let assigned = load("", &[&assignment]).unwrap();
+            assert_ne!(assigned, load("", &[]).unwrap(), "{old}");
+            assert_eq!(load(&assignment, &[]).unwrap(), assigned, "{old}");
+            let saved = toml::from_str::<TrainConfig>(&assignment).unwrap();
+            assert_ne!(saved, TrainConfig::default(), "{old}");
+        }
+    }
+
+    #[test]
     fn an_unknown_key_is_an_error_with_its_line() {
         let error = load("epochs = 3\n[optimizer]\nlearning_rate = 1", &[]).unwrap_err().to_string();
         assert!(error.contains("test.toml") && error.contains("learning_rate") && error.contains("line 3"), "{error}");
         assert!(load("", &["optimizer.learning_rate=1"]).is_err());
+    }
+
+    #[test]
+    fn the_place_of_class_prompts_is_refused_but_old_runs_are_read() {
+        let error = load("", &["proxies.class_prompt_position=after-patches"]).unwrap_err();
+        assert!(error.hint().unwrap().contains("same function"), "{error}");
+        let error = load("[proxies]\nclass_prompt_position = \"after-patches\"", &[]).unwrap_err();
+        assert!(error.hint().unwrap().contains("same function"), "{error}");
+        let saved = load("", &[]).unwrap().to_toml().unwrap();
+        let older = saved.replace("[proxies]\n", "[proxies]\nclass_prompt_position = \"before-class-token\"\n");
+        assert_ne!(saved, older);
+        assert_eq!(read_saved(&older).unwrap(), read_saved(&saved).unwrap());
     }
 
     #[test]

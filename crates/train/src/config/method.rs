@@ -54,7 +54,7 @@ pub const METHODS: &[MethodPart] = &[
     },
     MethodPart {
         name: "adapter",
-        about: "bottleneck adapters beside the MLP of the last blocks",
+        about: "bottleneck adapters parallel to the MLP of the last blocks",
         engine: Fused,
         preset: || {
             toml! {
@@ -87,13 +87,13 @@ pub const METHODS: &[MethodPart] = &[
     },
     MethodPart {
         name: "vpt-shallow",
-        about: "visual prompts beside the tokens that enter the first block",
+        about: "visual prompts among the tokens that enter the first block",
         engine: Fused,
         preset: || toml! { tuning = { prompts = { count = 10, depth = 1 }, shallow_prompts = true } },
     },
     MethodPart {
         name: "vpt",
-        about: "visual prompts of its own in every block (VPT deep)",
+        about: "new visual prompts in every block (VPT deep)",
         engine: Fused,
         preset: || toml! { tuning.prompts = { count = 10, depth = 12 } },
     },
@@ -111,12 +111,12 @@ pub const METHODS: &[MethodPart] = &[
     },
     MethodPart {
         name: "da-vpt",
-        about: "vpt with prompts drawn to the classes they stand for inside deep layers (prompt_spread)",
+        about: "vpt with prompts drawn to the classes they stand for inside deep layers (settings under da_vpt)",
         engine: Fused,
         preset: || {
             toml! {
                 tuning.prompts = { count = 10, depth = 12 }
-                prompt_spread.weight = 0.1
+                da_vpt.weight = 0.1
             }
         },
     },

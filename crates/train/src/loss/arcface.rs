@@ -7,27 +7,19 @@
 //! `cos t_x - m sin m` takes its place, which keeps the loss falling with the angle (as pytorch-metric-learning does).
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use super::{ProxyLoss, membership, reduce};
 
 /// How far a cosine stays from 1 and -1, where the angle has no derivative.
 const EDGE: f64 = 1e-6;
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ArcFaceConfig {
-    /// Margin m, in degrees.
-    pub margin_degrees: f64,
-    /// Factor a of the cosines.
-    pub scale: f64,
-}
-
-impl Default for ArcFaceConfig {
-    /// pytorch-metric-learning's; the source's 0.5 radians.
-    fn default() -> Self {
-        Self { margin_degrees: 28.6, scale: 64.0 }
+settings! {
+    /// Options. Defaults: pytorch-metric-learning's; the source's 0.5 radians.
+    ArcFaceConfig {
+        /// Margin m, in degrees.
+        margin_degrees: f64 = 28.6,
+        /// Factor a of the cosines.
+        scale: f64 = 64.0,
     }
 }
 

@@ -8,24 +8,16 @@
 //! the samples whose loss is above zero (pytorch-metric-learning's `AvgNonZeroReducer`).
 
 use burn::tensor::{Tensor, activation};
-use serde::{Deserialize, Serialize};
 
 use super::{PairLoss, Pairs, reduce};
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CircleConfig {
-    /// Relaxation m.
-    pub m: f64,
-    /// Scale g.
-    pub gamma: f64,
-}
-
-impl Default for CircleConfig {
-    /// pytorch-metric-learning's.
-    fn default() -> Self {
-        Self { m: 0.4, gamma: 80.0 }
+settings! {
+    /// Options. Defaults: pytorch-metric-learning's.
+    CircleConfig {
+        /// Relaxation m.
+        m: f64 = 0.4,
+        /// Scale g.
+        gamma: f64 = 80.0,
     }
 }
 

@@ -7,24 +7,16 @@
 //! distances are not squared, and means run over the pairs above zero (pytorch-metric-learning's `AvgNonZeroReducer`).
 
 use burn::tensor::{Tensor, activation};
-use serde::{Deserialize, Serialize};
 
 use super::{PairLoss, Pairs, reduce};
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ContrastiveConfig {
-    /// Positives should be nearer than this.
-    pub positive_margin: f64,
-    /// Negatives should be farther than this.
-    pub negative_margin: f64,
-}
-
-impl Default for ContrastiveConfig {
-    /// pytorch-metric-learning's.
-    fn default() -> Self {
-        Self { positive_margin: 0.0, negative_margin: 1.0 }
+settings! {
+    /// Options. Defaults: pytorch-metric-learning's.
+    ContrastiveConfig {
+        /// Positives should be nearer than this.
+        positive_margin: f64 = 0.0,
+        /// Negatives should be farther than this.
+        negative_margin: f64 = 1.0,
     }
 }
 

@@ -6,24 +6,16 @@
 //! Wang et al., "CosFace: Large Margin Cosine Loss for Deep Face Recognition", CVPR 2018, equation 4.
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use super::{ProxyLoss, membership, reduce};
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CosFaceConfig {
-    /// Margin m of the cosine.
-    pub margin: f64,
-    /// Factor a of the cosines.
-    pub scale: f64,
-}
-
-impl Default for CosFaceConfig {
-    /// The source's.
-    fn default() -> Self {
-        Self { margin: 0.35, scale: 64.0 }
+settings! {
+    /// Options. Defaults: the source's.
+    CosFaceConfig {
+        /// Margin m of the cosine.
+        margin: f64 = 0.35,
+        /// Factor a of the cosines.
+        scale: f64 = 64.0,
     }
 }
 

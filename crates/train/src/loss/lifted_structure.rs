@@ -24,22 +24,15 @@ pub enum LiftedForm {
     Original,
 }
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LiftedStructureConfig {
-    /// Which of the two forms.
-    pub form: LiftedForm,
-    /// Negatives should be farther than this, m.
-    pub negative_margin: f64,
-    /// Positives should be nearer than this, q.
-    pub positive_margin: f64,
-}
-
-impl Default for LiftedStructureConfig {
-    /// pytorch-metric-learning's margins.
-    fn default() -> Self {
-        Self { form: LiftedForm::default(), negative_margin: 1.0, positive_margin: 0.0 }
+settings! {
+    /// Options. Defaults: pytorch-metric-learning's margins.
+    LiftedStructureConfig {
+        /// Which of the two forms.
+        form: LiftedForm = LiftedForm::default(),
+        /// Negatives should be farther than this, m.
+        negative_margin: f64 = 1.0,
+        /// Positives should be nearer than this, q.
+        positive_margin: f64 = 0.0,
     }
 }
 
@@ -47,19 +40,20 @@ impl PairLoss for LiftedStructureConfig {
     fn value(&self, pairs: &Pairs<'_>, _: Option<Tensor<1>>) -> Tensor<1> {
         let distance = pairs.distances();
         let far = distance.clone().sub_scalar(self.positive_margin);
-        let near = distance.neg().add_scalar(self.negative_margin);
         match self.form {
             LiftedForm::Generalized => {
                 let positive = reduce::log_sum_exp(far, &pairs.positive, false);
+                let near = distance.neg().add_scalar(self.negative_margin);
                 let negative = reduce::log_sum_exp(near, &pairs.negative, false);
                 activation::relu(positive + negative).mean()
             }
             LiftedForm::Original if pairs.selection.has() == (true, true) => {
-                // Distances are at most 2, so the exponentials need no care.
-                let of_anchor = (near.exp() * pairs.negative.clone()).sum_dim(1);
+                // Distances are at most 2, so exponentials without the margin need no care.
+                let of_anchor = (distance.neg().exp() * pairs.negative.clone()).sum_dim(1);
                 let of_both = of_anchor.clone() + of_anchor.transpose();
                 let none = of_both.clone().detach().equal_elem(0.0).float();
-                let lifted = (of_both + none).log() + far;
+                let margin = none.clone().neg().add_scalar(1.0).mul_scalar(self.negative_margin);
+                let lifted = (of_both + none).log() + margin + far;
                 let losses = activation::relu(lifted).square().div_scalar(2.0) * pairs.positive.clone();
                 losses.sum().div(pairs.positive.clone().sum())
             }

@@ -25,24 +25,17 @@ pub enum LearnBeta {
     PerClass,
 }
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MarginConfig {
-    /// Distance m that positives and negatives keep from the boundary.
-    pub margin: f64,
-    /// The boundary b, or where it starts.
-    pub beta: f64,
-    /// Weight of a learned boundary in the loss.
-    pub nu: f64,
-    /// Whether the boundary is learned.
-    pub learn_beta: LearnBeta,
-}
-
-impl Default for MarginConfig {
-    /// The source's, with a fixed boundary as pytorch-metric-learning's default.
-    fn default() -> Self {
-        Self { margin: 0.2, beta: 1.2, nu: 0.0, learn_beta: LearnBeta::No }
+settings! {
+    /// Options. Defaults: the source's, with a fixed boundary as pytorch-metric-learning's default.
+    MarginConfig {
+        /// Distance m that positives and negatives keep from the boundary.
+        margin: f64 = 0.2,
+        /// The boundary b, or where it starts.
+        beta: f64 = 1.2,
+        /// Weight of a learned boundary in the loss.
+        nu: f64 = 0.0,
+        /// Whether the boundary is learned.
+        learn_beta: LearnBeta = LearnBeta::No,
     }
 }
 
@@ -57,12 +50,7 @@ impl PairLoss for MarginConfig {
 
     fn value(&self, pairs: &Pairs<'_>, learned: Option<Tensor<1>>) -> Tensor<1> {
         let triplets = pairs.selection.triplets();
-        if triplets.is_empty() {
-            return pairs.nothing();
-        }
-        let distance = pairs.distances();
-        let positive = pairs.at(distance.clone(), triplets.iter().map(|[anchor, positive, _]| (*anchor, *positive)));
-        let negative = pairs.at(distance, triplets.iter().map(|[anchor, _, negative]| (*anchor, *negative)));
+        let Some([positive, negative]) = pairs.triplet_distances(&triplets) else { return pairs.nothing() };
         let offset = learned.map(|learned| match self.learn_beta {
             LearnBeta::PerClass => {
                 let labels: Vec<i64> = triplets.iter().map(|[anchor, ..]| pairs.labels[*anchor] as i64).collect();

@@ -1,7 +1,7 @@
 //! Losses between unit embeddings, proxies and each other: one file each.
 //!
-//! A loss is one of two kinds. A [`ProxyLoss`] compares samples with proxies, whatever these come from: learned vectors
-//! (which are then what others call class weights), or their mix with semantic proxies. A [`PairLoss`] compares samples
+//! A loss is one of two kinds. A [`ProxyLoss`] compares samples with proxies: learned vectors (others call them class
+//! weights), or their mix with semantic proxies. A [`PairLoss`] compares samples
 //! with samples; when there is a proxy tower, the proxies of the batch's classes take part as one more sample each.
 //!
 //! Where a loss is also in pytorch-metric-learning 2.9, value and gradient equal its defaults: normalized embeddings, and
@@ -15,7 +15,8 @@ use burn::tensor::{Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::miner::MinerConfig;
+use crate::error::TrainError;
+use crate::miner::{MinerConfig, MinerKind};
 
 pub use pairs::Pairs;
 pub use selection::Selection;
@@ -23,7 +24,7 @@ pub use selection::Selection;
 /// A loss of samples against proxies.
 pub trait ProxyLoss {
     /// Proxies that each class has, K.
-    fn centers(&self) -> usize {
+    fn centers_per_class(&self) -> usize {
         1
     }
 
@@ -34,7 +35,7 @@ pub trait ProxyLoss {
 
 /// A loss of samples against samples.
 pub trait PairLoss {
-    /// Numbers of its own that the loss learns, all starting at zero.
+    /// How many numbers the loss itself learns; all start at zero.
     fn learned(&self, classes: usize) -> usize {
         let _ = classes;
         0
@@ -154,15 +155,29 @@ pub enum ProxyRange {
 }
 
 impl LossConfig {
+    /// # Errors
+    /// [`TrainError::Config`] names the setting that is out of range, or does not go with the loss.
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        if self.miner.kind != MinerKind::None && self.compares_proxies() {
+            let message = format!("loss.miner chooses pairs, and the loss {} has none", self.kind.name());
+            let hint = "set loss.miner.kind = \"none\", or take a loss between samples such as triplet";
+            return Err(TrainError::config(message, hint));
+        }
+        if self.soft_triple.centers_per_class == 0 {
+            return Err(TrainError::config("loss.soft_triple.centers_per_class is 0", "the paper uses 10"));
+        }
+        Ok(())
+    }
+
     /// Whether the loss compares samples with proxies, and not with each other.
     pub fn compares_proxies(&self) -> bool {
         matches!(self.chosen(), Chosen::Proxies(_))
     }
 
     /// Proxies of each class, K.
-    pub fn centers(&self) -> usize {
+    pub fn centers_per_class(&self) -> usize {
         match self.chosen() {
-            Chosen::Proxies(loss) => loss.centers().max(1),
+            Chosen::Proxies(loss) => loss.centers_per_class().max(1),
             Chosen::Samples(_) => 1,
         }
     }
@@ -201,4 +216,90 @@ fn membership(labels: &[usize], like: &Tensor<2>) -> Tensor<2> {
         values[row * classes + label] = 1.0;
     }
     Tensor::from_data(TensorData::new(values, [batch, classes]), &like.device())
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+
+    /// Value and gradient of a loss on six images of three classes, two of them all but equal and two opposite.
+    fn value_and_gradient(settings: &str) -> (f32, Vec<f32>) {
+        let config: LossConfig = toml::from_str(settings).unwrap();
+        let rows = [[1.0, 0.0], [0.999, 0.0447], [0.0, 1.0], [-1.0, 0.0], [0.6, 0.8], [-0.8, 0.6]];
+        let labels = [0, 0, 1, 1, 2, 2];
+        let embeddings = Tensor::<2>::from_data(rows, &Device::flex()).autodiff().require_grad();
+        let loss = match config.chosen() {
+            Chosen::Proxies(loss) => {
+                let proxies = Tensor::<2>::from_data([rows[0], rows[3], rows[4]], &Device::flex());
+                let centers = config.centers_per_class();
+                let proxies = proxies.reshape([3, 1, 2]).expand([3, centers, 2]).reshape([3 * centers, 2]);
+                loss.value(embeddings.clone(), proxies, &labels)
+            }
+            Chosen::Samples(loss) => {
+                let mut rng = ChaCha8Rng::seed_from_u64(0);
+                config.between_samples(loss, embeddings.clone(), &labels, 0, None, &mut rng)
+            }
+        };
+        let gradient = embeddings.grad(&loss.backward()).unwrap();
+        (loss.into_scalar::<f32>(), gradient.into_data().try_to_vec().unwrap())
+    }
+
+    #[test]
+    fn no_scale_or_margin_overflows() {
+        let extreme = [
+            ("proxy-anchor", "positive_alpha = 5e3\nnegative_alpha = 5e3"),
+            ("proxy-nca", "positive_alpha = 5e3\nnegative_alpha = 5e3"),
+            ("proxy-nca-softmax", "scale = 5e3"),
+            ("normalized-softmax", "temperature = 2e-4"),
+            ("arcface", "scale = 5e3"),
+            ("cosface", "scale = 5e3"),
+            ("soft-triple", "la = 5e3\ngamma = 2e-4"),
+            ("multi-similarity", "alpha = 5e3\nbeta = 5e3"),
+            ("contrastive", "negative_margin = 5e3"),
+            ("triplet", "margin = 5e3"),
+            ("margin", "margin = 5e3"),
+            ("ntxent", "temperature = 2e-4"),
+            ("supcon", "temperature = 2e-4"),
+            ("circle", "gamma = 5e3"),
+            ("lifted-structure", "negative_margin = 5e3"),
+            ("lifted-structure", "form = \"original\"\nnegative_margin = 5e3"),
+            ("npairs", ""),
+        ];
+        for kind in LossKind::ALL {
+            assert!(extreme.iter().any(|(name, _)| *name == kind.name()), "{}", kind.name());
+        }
+        for (name, settings) in extreme {
+            let text = format!("kind = \"{name}\"\n[{}]\n{settings}", name.replace('-', "_"));
+            let (value, gradient) = value_and_gradient(&text);
+            assert!(value.is_finite(), "{name} with {settings}: {value}");
+            assert!(gradient.iter().all(|value| value.is_finite()), "{name} with {settings}: {gradient:?}");
+        }
+    }
+
+    #[test]
+    fn proxy_anchor_equals_its_equation() {
+        for alpha in [1.0, 32.0, 96.0] {
+            let settings = format!("[proxy_anchor]\npositive_alpha = {alpha}\nnegative_alpha = {alpha}");
+            let cosines: [[f64; 3]; 6] = [
+                [1.0, -1.0, 0.6],
+                [0.999, -0.999, 0.63516],
+                [0.0, 0.0, 0.8],
+                [-1.0, 1.0, -0.6],
+                [0.6, -0.6, 1.0],
+                [-0.8, 0.8, 0.0],
+            ];
+            let term = |class: usize| {
+                let of = |own: bool| cosines.iter().enumerate().filter(move |(row, _)| (row / 2 == class) == own);
+                let positive: f64 = of(true).map(|(_, s)| (-alpha * (s[class] - 0.1)).exp()).sum();
+                let negative: f64 = of(false).map(|(_, s)| (alpha * (s[class] + 0.1)).exp()).sum();
+                positive.ln_1p() + negative.ln_1p()
+            };
+            let expected = (term(0) + term(1) + term(2)) / 3.0;
+            let found = f64::from(value_and_gradient(&settings).0);
+            assert!((found - expected).abs() < 1e-5 * expected, "alpha {alpha}: {found}, expected {expected}");
+        }
+    }
 }

@@ -7,26 +7,18 @@
 //! `multi-similarity`.
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use super::{PairLoss, Pairs, reduce};
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MultiSimilarityConfig {
-    /// Scale a of the positives.
-    pub alpha: f64,
-    /// Scale b of the negatives.
-    pub beta: f64,
-    /// Similarity l that positives should exceed and negatives stay below.
-    pub base: f64,
-}
-
-impl Default for MultiSimilarityConfig {
-    /// pytorch-metric-learning's.
-    fn default() -> Self {
-        Self { alpha: 2.0, beta: 50.0, base: 0.5 }
+settings! {
+    /// Options. Defaults: pytorch-metric-learning's.
+    MultiSimilarityConfig {
+        /// Scale a of the positives.
+        alpha: f64 = 2.0,
+        /// Scale b of the negatives.
+        beta: f64 = 50.0,
+        /// Similarity l that positives should exceed and negatives stay below.
+        base: f64 = 0.5,
     }
 }
 

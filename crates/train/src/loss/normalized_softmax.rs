@@ -6,22 +6,14 @@
 //! Zhai and Wu, "Classification is a Strong Baseline for Deep Metric Learning", BMVC 2019.
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use super::{ProxyLoss, membership, reduce};
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct NormalizedSoftmaxConfig {
-    /// Divisor T of the cosines.
-    pub temperature: f64,
-}
-
-impl Default for NormalizedSoftmaxConfig {
-    /// The source's.
-    fn default() -> Self {
-        Self { temperature: 0.05 }
+settings! {
+    /// Options. Defaults: the source's.
+    NormalizedSoftmaxConfig {
+        /// Divisor T of the cosines.
+        temperature: f64 = 0.05,
     }
 }
 

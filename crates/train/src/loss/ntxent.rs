@@ -7,22 +7,14 @@
 //! number of positives as in pytorch-metric-learning.
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use super::{PairLoss, Pairs, reduce};
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct NtXentConfig {
-    /// Divisor T of the cosines.
-    pub temperature: f64,
-}
-
-impl Default for NtXentConfig {
-    /// pytorch-metric-learning's.
-    fn default() -> Self {
-        Self { temperature: 0.07 }
+settings! {
+    /// Options. Defaults: pytorch-metric-learning's.
+    NtXentConfig {
+        /// Divisor T of the cosines.
+        temperature: f64 = 0.07,
     }
 }
 

@@ -48,6 +48,14 @@ impl<'a> Pairs<'a> {
         matrix.reshape([size * size]).select(0, index)
     }
 
+    /// Distances of each triplet's anchor from its positive and from its negative; `None` if there is no triplet.
+    pub fn triplet_distances(&self, triplets: &[[usize; 3]]) -> Option<[Tensor<1>; 2]> {
+        let distance = self.distances();
+        let to =
+            |other: usize| self.at(distance.clone(), triplets.iter().map(move |triplet| (triplet[0], triplet[other])));
+        (!triplets.is_empty()).then(|| [to(1), to(2)])
+    }
+
     /// Zero, with a gradient of zero: the loss of a batch without the pairs that it needs.
     pub fn nothing(&self) -> Tensor<1> {
         self.similarity.clone().sum().mul_scalar(0.0)

@@ -9,7 +9,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{ProxyLoss, membership};
+use super::{ProxyLoss, membership, reduce};
 
 /// Over which proxies the positive term is averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,32 +22,21 @@ pub enum PositiveMean {
     Present,
 }
 
-/// Scale a and margin d, which positives and negatives may have apart.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ProxyAnchorConfig {
-    /// Scale of the positive term.
-    pub positive_alpha: f64,
-    /// Scale of the negative term.
-    pub negative_alpha: f64,
-    /// Positives should be more similar than this.
-    pub positive_delta: f64,
-    /// Negatives should be less similar than this.
-    pub negative_delta: f64,
-    /// Divisor of the positive term.
-    pub positive_mean: PositiveMean,
-}
-
-impl Default for ProxyAnchorConfig {
-    /// a = 32, d = 0.1 as in the source.
-    fn default() -> Self {
-        Self {
-            positive_alpha: 32.0,
-            negative_alpha: 32.0,
-            positive_delta: 0.1,
-            negative_delta: -0.1,
-            positive_mean: PositiveMean::All,
-        }
+settings! {
+    /// Scale a and margin d, which positives and negatives may have apart.
+    ///
+    /// Defaults: a = 32, d = 0.1 as in the source.
+    ProxyAnchorConfig {
+        /// Scale of the positive term.
+        positive_alpha: f64 = 32.0,
+        /// Scale of the negative term.
+        negative_alpha: f64 = 32.0,
+        /// Positives should be more similar than this.
+        positive_delta: f64 = 0.1,
+        /// Negatives should be less similar than this.
+        negative_delta: f64 = -0.1,
+        /// Divisor of the positive term.
+        positive_mean: PositiveMean = PositiveMean::All,
     }
 }
 
@@ -84,8 +73,7 @@ pub(super) fn anchor_terms(
     let own = membership(labels, &similarity);
     let other = own.clone().neg().add_scalar(1.0);
     let term = |mask: Tensor<2>, alpha: f64, delta: f64| {
-        let exponent = similarity.clone().sub_scalar(delta).mul_scalar(alpha);
-        (exponent.exp() * mask).sum_dim(dim).log1p()
+        reduce::log_sum_exp_over(dim, similarity.clone().sub_scalar(delta).mul_scalar(alpha), &mask, true)
     };
     let (positive, negative) = (scales.positive, scales.negative);
     (term(own, -positive.0, positive.1), term(other, negative.0, negative.1))

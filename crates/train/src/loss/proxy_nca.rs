@@ -6,29 +6,23 @@
 //! Source: the published code of VPTSP-G. The softmax of the original paper is `proxy-nca-softmax`.
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use super::ProxyLoss;
 use super::proxy_anchor::{AnchorScales, anchor_terms};
 
-/// Scale a and margin d, which positives and negatives may have apart.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ProxyNcaConfig {
-    /// Scale of the positive term.
-    pub positive_alpha: f64,
-    /// Scale of the negative term.
-    pub negative_alpha: f64,
-    /// Positives should be more similar than this.
-    pub positive_delta: f64,
-    /// Negatives should be less similar than this.
-    pub negative_delta: f64,
-}
-
-impl Default for ProxyNcaConfig {
-    /// As for Proxy-Anchor, in the authors' code.
-    fn default() -> Self {
-        Self { positive_alpha: 32.0, negative_alpha: 32.0, positive_delta: 0.1, negative_delta: -0.1 }
+settings! {
+    /// Scale a and margin d, which positives and negatives may have apart.
+    ///
+    /// Defaults: as for Proxy-Anchor, in the authors' code.
+    ProxyNcaConfig {
+        /// Scale of the positive term.
+        positive_alpha: f64 = 32.0,
+        /// Scale of the negative term.
+        negative_alpha: f64 = 32.0,
+        /// Positives should be more similar than this.
+        positive_delta: f64 = 0.1,
+        /// Negatives should be less similar than this.
+        negative_delta: f64 = -0.1,
     }
 }
 

@@ -7,22 +7,14 @@
 //! positive is in the denominator, as in pytorch-metric-learning's `ProxyNCALoss`.
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use super::{ProxyLoss, membership, reduce};
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ProxyNcaSoftmaxConfig {
-    /// Factor of the squared distances.
-    pub scale: f64,
-}
-
-impl Default for ProxyNcaSoftmaxConfig {
-    /// pytorch-metric-learning's.
-    fn default() -> Self {
-        Self { scale: 1.0 }
+settings! {
+    /// Options. Defaults: pytorch-metric-learning's.
+    ProxyNcaSoftmaxConfig {
+        /// Factor of the squared distances.
+        scale: f64 = 1.0,
     }
 }
 

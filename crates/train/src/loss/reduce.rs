@@ -7,15 +7,20 @@ use burn::tensor::{Tensor, activation};
 /// # Shapes
 /// `x` and `mask` `[N, M]` to `[N, 1]`
 pub(super) fn log_sum_exp(x: Tensor<2>, mask: &Tensor<2>, add_one: bool) -> Tensor<2> {
+    log_sum_exp_over(1, x, mask, add_one)
+}
+
+/// The same with the sums over dimension `dim`, which becomes 1.
+pub(super) fn log_sum_exp_over(dim: usize, x: Tensor<2>, mask: &Tensor<2>, add_one: bool) -> Tensor<2> {
     let outside = mask.clone().sub_scalar(1.0).mul_scalar(1e9);
-    let largest = (x.clone().detach() * mask.clone() + outside).max_dim(1);
+    let largest = (x.clone().detach() * mask.clone() + outside).max_dim(dim);
     // Rows without an entry, and with add_one the term exp(0), are safe at 0.
-    let none = mask.clone().sum_dim(1).equal_elem(0.0).float();
+    let none = mask.clone().sum_dim(dim).equal_elem(0.0).float();
     let largest = largest * (none.clone().neg().add_scalar(1.0));
     let largest = if add_one { largest.clamp_min(0.0) } else { largest };
     // Masked before the exponential too: 0 times infinity would be no number.
     let shifted = (x - largest.clone()) * mask.clone();
-    let sum = (shifted.exp() * mask.clone()).sum_dim(1);
+    let sum = (shifted.exp() * mask.clone()).sum_dim(dim);
     let sum = if add_one { sum + largest.clone().neg().exp() } else { sum + none };
     sum.log() + largest
 }

@@ -8,39 +8,32 @@
 //! its regularizer, as in pytorch-metric-learning. With semantic proxies each center is mixed with that of its class.
 
 use burn::tensor::{Tensor, activation};
-use serde::{Deserialize, Serialize};
 
 use super::{ProxyLoss, membership, reduce};
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SoftTripleConfig {
-    /// Centers of each class, K.
-    pub centers: usize,
-    /// Factor of the similarities.
-    pub la: f64,
-    /// Temperature of the softmax over the centers of a class.
-    pub gamma: f64,
-    /// Margin m.
-    pub margin: f64,
-}
-
-impl Default for SoftTripleConfig {
-    /// The source's.
-    fn default() -> Self {
-        Self { centers: 10, la: 20.0, gamma: 0.1, margin: 0.01 }
+settings! {
+    /// Options. Defaults: the source's.
+    SoftTripleConfig {
+        /// Centers of each class, K.
+        #[serde(alias = "centers")]
+        centers_per_class: usize = 10,
+        /// Factor of the similarities.
+        la: f64 = 20.0,
+        /// Temperature of the softmax over the centers of a class.
+        gamma: f64 = 0.1,
+        /// Margin m.
+        margin: f64 = 0.01,
     }
 }
 
 impl ProxyLoss for SoftTripleConfig {
-    fn centers(&self) -> usize {
-        self.centers
+    fn centers_per_class(&self) -> usize {
+        self.centers_per_class
     }
 
     fn value(&self, embeddings: Tensor<2>, proxies: Tensor<2>, labels: &[usize]) -> Tensor<1> {
         let (batch, rows) = (embeddings.dims()[0], proxies.dims()[0]);
-        let centers = self.centers.max(1);
+        let centers = self.centers_per_class.max(1);
         let to_centers = embeddings.matmul(proxies.transpose()).reshape([batch, rows / centers, centers]);
         let share = activation::softmax(to_centers.clone().div_scalar(self.gamma), 2);
         let to_classes = (share * to_centers).sum_dim(2).squeeze_dim::<2>(2);

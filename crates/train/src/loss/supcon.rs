@@ -7,22 +7,14 @@
 //! above zero (pytorch-metric-learning's `AvgNonZeroReducer`).
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use super::{PairLoss, Pairs, reduce};
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SupConConfig {
-    /// Divisor T of the cosines.
-    pub temperature: f64,
-}
-
-impl Default for SupConConfig {
-    /// The source's.
-    fn default() -> Self {
-        Self { temperature: 0.1 }
+settings! {
+    /// Options. Defaults: the source's.
+    SupConConfig {
+        /// Divisor T of the cosines.
+        temperature: f64 = 0.1,
     }
 }
 

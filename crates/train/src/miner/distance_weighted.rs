@@ -8,25 +8,17 @@
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
 use super::{Cosines, Miner};
 use crate::loss::Selection;
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DistanceWeightedConfig {
-    /// Smaller distances count as this, which bounds the weights.
-    pub cutoff: f64,
-    /// Negatives at this distance or beyond are not drawn: they cause no loss.
-    pub no_loss_cutoff: f64,
-}
-
-impl Default for DistanceWeightedConfig {
-    /// The source's.
-    fn default() -> Self {
-        Self { cutoff: 0.5, no_loss_cutoff: 1.4 }
+settings! {
+    /// Options. Defaults: the source's.
+    DistanceWeightedConfig {
+        /// Smaller distances count as this, which bounds the weights.
+        cutoff: f64 = 0.5,
+        /// Negatives at this distance or beyond are not drawn: they cause no loss.
+        no_loss_cutoff: f64 = 1.4,
     }
 }
 

@@ -3,6 +3,7 @@
 //! A miner sees numbers, not tensors: no gradient passes through the choice.
 
 use burn::tensor::Tensor;
+use kinsight_model::parameters::to_vec;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +100,7 @@ impl MinerConfig {
     /// What a loss shall see of a batch with cosines `similarity` `[N, N]` of embeddings of size `dim`.
     pub fn select(&self, similarity: &Tensor<2>, labels: &[usize], dim: usize, rng: &mut ChaCha8Rng) -> Selection {
         let Some(miner) = self.chosen() else { return Selection::all(labels) };
-        let values = similarity.clone().detach().into_data().iter::<f32>().collect();
+        let values = to_vec(similarity.clone().detach());
         miner.mine(&Cosines { values, labels, dim }, rng)
     }
 }

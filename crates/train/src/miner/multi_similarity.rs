@@ -1,4 +1,4 @@
-//! Pairs that are hard beside the hardest pair of the other kind.
+//! Pairs that are hard compared with the hardest pair of the other kind.
 //!
 //! ```text
 //! keep negative (i, n) if s_in + e > min_p s_ip;  keep positive (i, p) if s_ip - e < max_n s_in
@@ -6,23 +6,15 @@
 //! Wang et al., "Multi-Similarity Loss with General Pair Weighting", CVPR 2019, equations 11 and 12.
 
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
 use super::{Cosines, Miner};
 use crate::loss::Selection;
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MultiSimilarityMinerConfig {
-    /// Slack e.
-    pub epsilon: f64,
-}
-
-impl Default for MultiSimilarityMinerConfig {
-    /// The source's.
-    fn default() -> Self {
-        Self { epsilon: 0.1 }
+settings! {
+    /// Options. Defaults: the source's.
+    MultiSimilarityMinerConfig {
+        /// Slack e.
+        epsilon: f64 = 0.1,
     }
 }
 

@@ -4,23 +4,15 @@
 //! `TripletMarginMiner(type_of_triplets="semihard")`.
 
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
 use super::{Cosines, Miner};
 use crate::loss::Selection;
 
-/// Options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SemiHardConfig {
-    /// By how much a negative may be farther than the positive.
-    pub margin: f64,
-}
-
-impl Default for SemiHardConfig {
-    /// pytorch-metric-learning's.
-    fn default() -> Self {
-        Self { margin: 0.2 }
+settings! {
+    /// Options. Defaults: pytorch-metric-learning's.
+    SemiHardConfig {
+        /// By how much a negative may be farther than the positive.
+        margin: f64 = 0.2,
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Gradients, Tensor};
-use kinsight_model::parameters::{MapByName, map_by_name};
+use kinsight_model::parameters::{VisitByName, visit_by_name};
 
 /// Sum of gradients by parameter.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub struct GradientSum {
 impl GradientSum {
     /// Adds the gradients of one batch.
     pub fn add<M: Module>(&mut self, module: &M, gradients: &mut Gradients) {
-        map_by_name(module.clone(), &mut Collect { sum: &mut self.flat, gradients });
+        visit_by_name(module, &mut Collect { sum: &mut self.flat, gradients });
         self.batches += 1;
     }
 
@@ -39,8 +39,8 @@ struct Collect<'a> {
     gradients: &'a mut Gradients,
 }
 
-impl MapByName for Collect<'_> {
-    fn map<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) -> Tensor<R> {
+impl VisitByName for Collect<'_> {
+    fn visit<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) {
         if tensor.is_require_grad()
             && let Some(gradient) = tensor.grad_remove(self.gradients)
         {
@@ -51,6 +51,5 @@ impl MapByName for Collect<'_> {
             };
             self.sum.insert(name.to_string(), sum);
         }
-        tensor
     }
 }

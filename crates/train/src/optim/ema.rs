@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use kinsight_model::parameters::{MapByName, map_by_name};
+use kinsight_model::parameters::{MapByName, VisitByName, map_by_name, visit_by_name};
 use kinsight_model::weights::TensorMap;
 
 /// The average of every parameter that trains.
@@ -62,7 +62,7 @@ impl MovingAverage {
     }
 
     fn walk<M: Module>(&mut self, module: &M, decay: f64) {
-        map_by_name(module.clone(), &mut Fold { shadow: &mut self.shadow, decay });
+        visit_by_name(module, &mut Fold { shadow: &mut self.shadow, decay });
     }
 }
 
@@ -71,18 +71,17 @@ struct Fold<'a> {
     decay: f64,
 }
 
-impl MapByName for Fold<'_> {
-    fn map<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) -> Tensor<R> {
+impl VisitByName for Fold<'_> {
+    fn visit<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) {
         if tensor.is_require_grad() {
             let count = tensor.dims().iter().product::<usize>();
-            let value = tensor.clone().without_autodiff().reshape([count]);
+            let value = tensor.without_autodiff().reshape([count]);
             let next = match self.shadow.remove(name) {
                 Some(shadow) if self.decay > 0.0 => shadow * self.decay + value * (1.0 - self.decay),
                 _ => value,
             };
             self.shadow.insert(name.to_string(), next);
         }
-        tensor
     }
 }
 

@@ -5,20 +5,20 @@
 
 mod accumulate;
 mod ema;
-mod layer_decay;
+mod group;
 mod rule;
 mod schedule;
 
 use std::collections::BTreeMap;
 
-use burn::module::Module;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use kinsight_model::parameters::{MapByName, map_by_name};
 use kinsight_model::weights::TensorMap;
 
-use self::layer_decay::LayerDecay;
+use crate::learner::Learner;
+
 pub use accumulate::GradientSum;
 pub use ema::MovingAverage;
+pub use group::{Group, MapByGroup, map_by_group};
 pub use rule::{OptimizerConfig, OptimizerKind, Slots};
 pub use schedule::CosineSchedule;
 
@@ -38,30 +38,37 @@ pub struct OptimizerState {
 }
 
 impl OptimizerState {
-    /// Updates every parameter of `module` that has a gradient; parameters without one are left alone, as in PyTorch.
-    ///
-    /// Proxies and what the loss itself learns take a learning rate of their own.
-    pub fn step<M: Module>(
+    /// Updates every parameter of `learner` that has a gradient; parameters without one are left alone, as in PyTorch.
+    pub fn step(
         &mut self,
-        module: M,
+        learner: Learner,
         gradients: &mut Gradients,
         config: &OptimizerConfig,
         rates: LearningRates,
-    ) -> M {
-        let decay = LayerDecay::new(&module, config.layer_decay);
-        map_by_name(module, &mut Step { state: self, gradients: Source::Batch(gradients), config, rates, decay })
+    ) -> Learner {
+        self.step_from(learner, Source::Batch(gradients), config, rates)
     }
 
     /// As [`Self::step`] with the mean gradient of several batches.
-    pub fn step_summed<M: Module>(
+    pub fn step_summed(
         &mut self,
-        module: M,
+        learner: Learner,
         mut gradients: GradientSum,
         config: &OptimizerConfig,
         rates: LearningRates,
-    ) -> M {
-        let decay = LayerDecay::new(&module, config.layer_decay);
-        map_by_name(module, &mut Step { state: self, gradients: Source::Sum(&mut gradients), config, rates, decay })
+    ) -> Learner {
+        self.step_from(learner, Source::Sum(&mut gradients), config, rates)
+    }
+
+    fn step_from(
+        &mut self,
+        learner: Learner,
+        gradients: Source<'_>,
+        config: &OptimizerConfig,
+        rates: LearningRates,
+    ) -> Learner {
+        let blocks = learner.encoder.backbone.blocks.len();
+        map_by_group(learner, &mut Step { state: self, gradients, config, rates, blocks })
     }
 
     /// The state as named tensors, for a checkpoint.
@@ -92,11 +99,11 @@ struct Step<'a> {
     gradients: Source<'a>,
     config: &'a OptimizerConfig,
     rates: LearningRates,
-    decay: LayerDecay,
+    blocks: usize,
 }
 
-impl MapByName for Step<'_> {
-    fn map<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) -> Tensor<R> {
+impl MapByGroup for Step<'_> {
+    fn map<const R: usize>(&mut self, name: &str, group: Group, tensor: Tensor<R>) -> Tensor<R> {
         if !tensor.is_require_grad() {
             return tensor;
         }
@@ -107,16 +114,11 @@ impl MapByName for Step<'_> {
             Source::Sum(sum) => sum.take(name),
         };
         let Some(gradient) = gradient else { return tensor };
-        let rate = if is_of_loss(name) { self.rates.proxies } else { self.rates.base * self.decay.factor(name) };
+        let rate = group.rate(self.rates, self.config.layer_decay, self.blocks);
         let slots = self.state.slots.entry(name.to_string()).or_default();
         let updated = slots.update(tensor.without_autodiff().reshape([count]), gradient, rate, self.config);
         updated.reshape(shape).autodiff().require_grad()
     }
-}
-
-/// Whether the learner's parameter `name` belongs to the loss: learned proxies, and what the loss itself learns.
-fn is_of_loss(name: &str) -> bool {
-    matches!(name, "proxies" | "loss_parameters")
 }
 
 /// A flat tensor from values.

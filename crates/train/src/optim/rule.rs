@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::{CosineSchedule, LearningRates};
+use crate::error::TrainError;
 
 /// Which optimizer, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,42 +19,69 @@ pub enum OptimizerKind {
     AdamW,
 }
 
-/// Options shared by all parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OptimizerConfig {
-    /// Which one.
-    pub kind: OptimizerKind,
-    /// Learning rate of everything but the learned proxies.
-    pub lr: f64,
-    /// Learning rate of the learned proxies.
-    pub lr_proxies: f64,
-    /// Weight decay: added to the gradient (SGD, Adam) or applied to the value (AdamW).
-    pub weight_decay: f64,
-    /// Momentum of SGD.
-    pub momentum: f64,
-    /// Decay of Adam's first moment.
-    pub beta1: f64,
-    /// Decay of Adam's second moment.
-    pub beta2: f64,
-    /// Added to Adam's denominator.
-    pub eps: f64,
-    /// Factor of the learning rate from each block to the one before it; 1 for the same rate everywhere.
-    pub layer_decay: f64,
-    /// Epochs from the full rate to the floor; `None` takes the number of epochs.
-    pub cosine_length: Option<usize>,
-    /// Floor of the cosine schedule.
-    pub cosine_min: f64,
-    /// Steps over which the rates rise linearly from zero; the authors use none.
-    pub warmup_steps: u64,
-    /// Batches whose gradients are averaged before an update; the authors use one.
-    pub accumulate: usize,
-    /// Decay of the moving average of trained parameters, which then is what is measured and kept; 0 for none, as the
-    /// authors.
-    pub ema_decay: f64,
+settings! {
+    /// Options shared by all parameters.
+    ///
+    /// Defaults: AdamW at the authors' rates for Cars and the published ViTs; betas and eps are PyTorch's.
+    OptimizerConfig {
+        /// Which one.
+        kind: OptimizerKind = OptimizerKind::AdamW,
+        /// Learning rate of everything but the learned proxies.
+        lr: f64 = 5e-4,
+        /// Learning rate of the learned proxies.
+        lr_proxies: f64 = 1e-2,
+        /// Weight decay: added to the gradient (SGD, Adam) or applied to the value (AdamW).
+        weight_decay: f64 = 1e-4,
+        /// Momentum of SGD.
+        momentum: f64 = 0.9,
+        /// Decay of Adam's first moment.
+        beta1: f64 = 0.9,
+        /// Decay of Adam's second moment.
+        beta2: f64 = 0.999,
+        /// Added to Adam's denominator.
+        eps: f64 = 1e-8,
+        /// Factor of the learning rate from each block to the one before it; 1 for the same rate everywhere.
+        layer_decay: f64 = 1.0,
+        /// Epochs from the full rate to the floor; `None` takes the number of epochs.
+        cosine_length: Option<usize> = None,
+        /// Floor of the cosine schedule.
+        cosine_min: f64 = 1e-8,
+        /// Steps over which the rates rise linearly from zero; the authors use none.
+        warmup_steps: u64 = 0,
+        /// Batches whose gradients are averaged before an update; the authors use one.
+        accumulate: usize = 1,
+        /// Decay of the moving average of trained parameters, which then is what is measured and kept; 0 for none, as the
+        /// authors.
+        ema_decay: f64 = 0.0,
+    }
 }
 
 impl OptimizerConfig {
+    /// # Errors
+    /// [`TrainError::Config`] names the setting that is out of range.
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        let fail = |message: String, hint: &str| Err(TrainError::config(message, hint));
+        for (name, rate) in [("optimizer.lr", self.lr), ("optimizer.lr_proxies", self.lr_proxies)] {
+            if !(rate.is_finite() && rate >= 0.0) {
+                return fail(
+                    format!("{name} is {rate}, expected a number of at least 0"),
+                    "leave it out for the default",
+                );
+            }
+        }
+        if !(self.layer_decay > 0.0 && self.layer_decay <= 1.0) {
+            let message = format!("optimizer.layer_decay is {}, expected above 0 to 1", self.layer_decay);
+            return fail(message, "0.65 to 0.85 is usual for a ViT");
+        }
+        if !(0.0..1.0).contains(&self.ema_decay) {
+            return fail("optimizer.ema_decay is outside 0 to below 1".into(), "0.99 to 0.999 is usual; 0 is none");
+        }
+        if self.accumulate == 0 {
+            return fail("optimizer.accumulate is 0".into(), "1 updates after every batch");
+        }
+        Ok(())
+    }
+
     /// Numbers of state for each trained one.
     pub fn moments(&self) -> usize {
         match self.kind {
@@ -69,28 +97,6 @@ impl OptimizerConfig {
         LearningRates {
             base: risen * schedule.rate(self.lr, epoch),
             proxies: risen * schedule.rate(self.lr_proxies, epoch),
-        }
-    }
-}
-
-impl Default for OptimizerConfig {
-    /// AdamW at the authors' rates for Cars and the published ViTs; betas and eps are PyTorch's.
-    fn default() -> Self {
-        Self {
-            kind: OptimizerKind::AdamW,
-            lr: 5e-4,
-            lr_proxies: 1e-2,
-            weight_decay: 1e-4,
-            momentum: 0.9,
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-            layer_decay: 1.0,
-            cosine_length: None,
-            cosine_min: 1e-8,
-            warmup_steps: 0,
-            accumulate: 1,
-            ema_decay: 0.0,
         }
     }
 }

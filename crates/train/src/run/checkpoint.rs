@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::selection::SelectionState;
 use crate::bank::PromptBank;
+use crate::da_vpt::ClassSums;
 use crate::error::TrainError;
 use crate::learner::Learner;
 use crate::optim::{MovingAverage, OptimizerState};
-use crate::prompt_spread::ClassSums;
 
 /// How far a run has come, and of what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,15 +41,15 @@ pub struct Progress {
 pub struct TrainingState {
     /// All parameters.
     pub learner: Learner,
-    /// Container Z of the semantic proxies, `[C, E]`.
-    pub container: Tensor<2>,
+    /// Proxy memory Z, `[C, E]`; `state:container` on disk.
+    pub proxy_memory: Tensor<2>,
     /// Optimizer state by parameter.
     pub optimizer: OptimizerState,
     /// Class prompts, if they live in a memory bank.
     pub bank: Option<PromptBank>,
     /// Moving average of the encoder's trained parameters, if there is one.
     pub average: Option<MovingAverage>,
-    /// Embeddings of this epoch by class, where prompts are spread over the classes anew after each.
+    /// Embeddings of this epoch by class, which DA-VPT groups the classes by after each.
     pub class_sums: Option<ClassSums>,
 }
 
@@ -73,7 +73,7 @@ impl TrainingState {
                 add("parameter", &name, data.clone());
             }
         }
-        add("state", "container", self.container.to_data());
+        add("state", "container", self.proxy_memory.to_data());
         for (name, data) in self.optimizer.to_tensors() {
             add("optimizer", &name, data);
         }
@@ -83,8 +83,8 @@ impl TrainingState {
         for (name, data) in self.average.iter().flat_map(MovingAverage::to_tensors) {
             add("average", &name, data);
         }
-        if let (Some(spread), Some(sums)) = (&self.learner.prompt_spread, &self.class_sums) {
-            for (name, data) in spread.to_tensors(sums) {
+        if let (Some(da_vpt), Some(sums)) = (&self.learner.da_vpt, &self.class_sums) {
+            for (name, data) in da_vpt.to_tensors(sums) {
                 add("prompt_spread", &name, data);
             }
         }
@@ -131,8 +131,9 @@ impl TrainingState {
         if let Some(problem) = put.problems.first() {
             return Err(fail(problem.clone()));
         }
-        let container = section("state").remove("container").ok_or_else(|| fail("has no container".into()))?;
-        self.container = Tensor::from_data(container, device);
+        let proxy_memory =
+            section("state").remove("container").ok_or_else(|| fail("has no proxy memory (state:container)".into()))?;
+        self.proxy_memory = Tensor::from_data(proxy_memory, device);
         self.optimizer = OptimizerState::from_tensors(&section("optimizer"), device);
         if let Some(bank) = &mut self.bank {
             bank.restore(&section("bank")).map_err(fail)?;
@@ -140,8 +141,8 @@ impl TrainingState {
         if let Some(average) = &mut self.average {
             average.restore(&section("average"), device).map_err(fail)?;
         }
-        if let (Some(spread), Some(sums)) = (&mut self.learner.prompt_spread, &mut self.class_sums) {
-            spread.restore(sums, &section("prompt_spread")).map_err(fail)?;
+        if let (Some(da_vpt), Some(sums)) = (&mut self.learner.da_vpt, &mut self.class_sums) {
+            da_vpt.restore(sums, &section("prompt_spread")).map_err(fail)?;
         }
         Ok((self, progress))
     }

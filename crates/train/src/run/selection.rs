@@ -19,22 +19,16 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Those of an evaluation.
+    /// Those of an evaluation by the default metrics.
     pub fn of(evaluation: &Evaluation) -> Self {
-        let recall_at_1 = evaluation.recall_at(1).unwrap_or_default();
-        Self { recall_at_1: exactly_readable(recall_at_1), map_at_r: exactly_readable(evaluation.map_at_r()) }
+        let of = |metric: SelectionMetric| metric.of(evaluation);
+        Self { recall_at_1: of(SelectionMetric::RecallAt1), map_at_r: of(SelectionMetric::MapAtR) }
     }
 }
 
-/// `value` to twelve decimals: JSON readers give back exactly so many, and a run that is resumed must compare with the very
-/// numbers that an unbroken one compares with.
-fn exactly_readable(value: f64) -> f64 {
-    (value * 1e12).round() / 1e12
-}
-
-/// One moment of the run.
+/// The figures of one evaluation, and where in the run it was.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Moment {
+pub struct EvalPoint {
     /// Optimizer steps done.
     pub step: u64,
     /// Epochs finished.
@@ -46,16 +40,16 @@ pub struct Moment {
     pub validation: Option<Figures>,
 }
 
-/// The moments that matter; part of every checkpoint, and the content of `selection.json`.
+/// The evaluations that matter; part of every checkpoint, and the content of `selection.json`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SelectionState {
     /// The newest evaluation: at the end of the run, after the last step.
     #[serde(rename = "final")]
-    pub last: Option<Moment>,
+    pub last: Option<EvalPoint>,
     /// Where the validation classes were best.
-    pub selected_on_validation: Option<Moment>,
+    pub selected_on_validation: Option<EvalPoint>,
     /// The highest test figure there was: chosen on the test classes.
-    pub best_on_test_not_to_be_quoted: Option<Moment>,
+    pub best_on_test_not_to_be_quoted: Option<EvalPoint>,
     /// Value that the next one on the validation classes has to exceed.
     best_value: Option<f64>,
     /// The same on the test classes.
@@ -73,18 +67,18 @@ impl SelectionState {
         test: &Evaluation,
         validation: Option<&Evaluation>,
     ) -> bool {
-        let moment = Moment { step, epochs, test: Figures::of(test), validation: validation.map(Figures::of) };
-        self.last = Some(moment);
-        let value = exactly_readable(metric.of(test));
+        let point = EvalPoint { step, epochs, test: Figures::of(test), validation: validation.map(Figures::of) };
+        self.last = Some(point);
+        let value = metric.of(test);
         if self.best_test_value.is_none_or(|best| value > best) {
             self.best_test_value = Some(value);
-            self.best_on_test_not_to_be_quoted = Some(moment);
+            self.best_on_test_not_to_be_quoted = Some(point);
         }
         let Some(validation) = validation else { return false };
-        let value = exactly_readable(metric.of(validation));
+        let value = metric.of(validation);
         if self.best_value.is_none_or(|best| value > best) {
             self.best_value = Some(value);
-            self.selected_on_validation = Some(moment);
+            self.selected_on_validation = Some(point);
             self.since_best = 0;
             return true;
         }
@@ -99,24 +93,24 @@ impl SelectionState {
 
     /// The three figures in words, for reports and cards.
     pub fn sentences(&self) -> Vec<String> {
-        let figures = |moment: &Moment| {
+        let figures = |point: &EvalPoint| {
             format!(
-                "Recall@1 {:.1} %, MAP@R {:.1} % (step {}, {} epochs)",
-                100.0 * moment.test.recall_at_1,
-                100.0 * moment.test.map_at_r,
-                moment.step,
-                moment.epochs
+                "Recall@1 {:.1} %, MAP@R {:.1} % (step {}, {} finished)",
+                100.0 * point.test.recall_at_1,
+                100.0 * point.test.map_at_r,
+                point.step,
+                if point.epochs == 1 { "1 epoch".to_owned() } else { format!("{} epochs", point.epochs) }
             )
         };
         let mut lines = Vec::new();
-        if let Some(moment) = &self.last {
-            lines.push(format!("Final, after the last step: {}.", figures(moment)));
+        if let Some(point) = &self.last {
+            lines.push(format!("Final, after the last step: {}.", figures(point)));
         }
-        if let Some(moment) = &self.selected_on_validation {
-            lines.push(format!("Selected on validation classes: {}.", figures(moment)));
+        if let Some(point) = &self.selected_on_validation {
+            lines.push(format!("Selected on validation classes: {}.", figures(point)));
         }
-        if let Some(moment) = &self.best_on_test_not_to_be_quoted {
-            lines.push(format!("Best on the test classes, not to be quoted: {}.", figures(moment)));
+        if let Some(point) = &self.best_on_test_not_to_be_quoted {
+            lines.push(format!("Best on the test classes, not to be quoted: {}.", figures(point)));
         }
         lines
     }
@@ -150,7 +144,7 @@ mod tests {
         assert!(!state.is_exhausted(2) && !state.is_exhausted(0));
         assert!(!state.take(metric, (40, 4), &evaluation(0), Some(&evaluation(4))));
         assert!(state.is_exhausted(2));
-        let step = |moment: Option<Moment>| moment.map(|moment| moment.step);
+        let step = |point: Option<EvalPoint>| point.map(|point| point.step);
         assert_eq!(step(state.last), Some(40));
         assert_eq!(step(state.selected_on_validation), Some(20));
         assert_eq!(step(state.best_on_test_not_to_be_quoted), Some(30));

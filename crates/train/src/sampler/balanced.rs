@@ -5,20 +5,14 @@ use std::collections::VecDeque;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::{draw, filled};
+use super::{Sampler, draw};
 
-pub(super) fn epoch(
-    images_by_class: &[Vec<usize>],
-    groups: usize,
-    images_per_class: usize,
-    batches: usize,
-    rng: &mut ChaCha8Rng,
-) -> Vec<Vec<usize>> {
-    let filled = filled(images_by_class);
-    let mut turn: VecDeque<usize> = VecDeque::new();
-    let mut waiting: Vec<VecDeque<usize>> = vec![VecDeque::new(); images_by_class.len()];
-    (0..batches)
-        .map(|_| {
+impl Sampler {
+    pub(super) fn balanced_epoch(&self, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
+        let (filled, groups) = (self.filled(), self.groups());
+        let mut turn: VecDeque<usize> = VecDeque::new();
+        let mut waiting: Vec<VecDeque<usize>> = vec![VecDeque::new(); self.images_by_class.len()];
+        let batch = |_| {
             let mut classes: Vec<usize> = Vec::with_capacity(groups);
             while classes.len() < groups {
                 if turn.iter().all(|class| classes.contains(class)) {
@@ -31,12 +25,12 @@ pub(super) fn epoch(
                     classes.extend(turn.remove(place));
                 }
             }
-            classes
-                .iter()
-                .flat_map(|class| take(&images_by_class[*class], &mut waiting[*class], images_per_class, rng))
-                .collect()
-        })
-        .collect()
+            let k = self.config.images_per_class;
+            let images = |class: &usize| take(&self.images_by_class[*class], &mut waiting[*class], k, rng);
+            classes.iter().flat_map(images).collect()
+        };
+        (0..self.batches).map(batch).collect()
+    }
 }
 
 /// The next `count` images of a class; those that have waited longest come first.

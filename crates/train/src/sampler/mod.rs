@@ -2,12 +2,11 @@
 
 mod all_images;
 mod balanced;
-mod class_random;
 
 use std::sync::Arc;
 
 use rand::RngExt;
-use rand::seq::SliceRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
@@ -27,21 +26,16 @@ pub enum SamplerKind {
     AllImages,
 }
 
-/// Batch make-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SamplingConfig {
-    /// Images a batch, B; a multiple of `images_per_class`.
-    pub batch_size: usize,
-    /// Images of each class in a batch, k.
-    pub images_per_class: usize,
-    /// How an epoch walks through the images.
-    pub kind: SamplerKind,
-}
-
-impl Default for SamplingConfig {
-    fn default() -> Self {
-        Self { batch_size: 32, images_per_class: 2, kind: SamplerKind::default() }
+settings! {
+    /// Batch make-up.
+    #[derive(Copy, Eq)]
+    SamplingConfig {
+        /// Images a batch, B; a multiple of `images_per_class`.
+        batch_size: usize = 32,
+        /// Images of each class in a batch, k.
+        images_per_class: usize = 2,
+        /// How an epoch walks through the images.
+        kind: SamplerKind = SamplerKind::default(),
     }
 }
 
@@ -101,20 +95,29 @@ impl Sampler {
     pub fn epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(epoch as u64 + 1);
-        let images = &self.images_by_class[..];
-        let SamplingConfig { batch_size, images_per_class, kind } = self.config;
-        let groups = batch_size / images_per_class;
-        match kind {
-            SamplerKind::ClassRandom => class_random::epoch(images, groups, images_per_class, self.batches, &mut rng),
-            SamplerKind::Balanced => balanced::epoch(images, groups, images_per_class, self.batches, &mut rng),
-            SamplerKind::AllImages => all_images::epoch(images, groups, images_per_class, &mut rng),
+        match self.config.kind {
+            SamplerKind::ClassRandom => (0..self.batches).map(|_| self.random_batch(&mut rng)).collect(),
+            SamplerKind::Balanced => self.balanced_epoch(&mut rng),
+            SamplerKind::AllImages => self.epoch_of_all_images(&mut rng),
         }
     }
-}
 
-/// The classes that have images.
-fn filled(images_by_class: &[Vec<usize>]) -> Vec<usize> {
-    (0..images_by_class.len()).filter(|class| !images_by_class[*class].is_empty()).collect()
+    /// A batch whose classes and images are drawn anew, as the authors do.
+    fn random_batch(&self, rng: &mut ChaCha8Rng) -> Vec<usize> {
+        let classes: Vec<usize> = self.filled().sample(rng, self.groups()).copied().collect();
+        let k = self.config.images_per_class;
+        classes.iter().flat_map(|class| draw(&self.images_by_class[*class], k, rng)).collect()
+    }
+
+    /// Classes in a batch.
+    fn groups(&self) -> usize {
+        self.config.batch_size / self.config.images_per_class
+    }
+
+    /// The classes that have images.
+    fn filled(&self) -> Vec<usize> {
+        (0..self.images_by_class.len()).filter(|class| !self.images_by_class[*class].is_empty()).collect()
+    }
 }
 
 /// `count` of `images` in random order; repeats only where there are fewer.

@@ -9,23 +9,25 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use kinsight_data::{Dataset, Loader, LoaderOptions, Preprocess, Protocol, Split, Unreadable};
+use kinsight_data::{DISTRACTORS, Dataset, Loader, LoaderOptions, Preprocess, Protocol, Split, SplitRule, Unreadable};
 use kinsight_model::embedder::{EmbedOptions, embed_dataset};
 use kinsight_model::finetuned::FineTuningInfo;
 use kinsight_model::parameters::inventory;
+use kinsight_model::parameters::{ParameterInfo, inventory};
 use kinsight_model::{Backbone, Encoder};
+use kinsight_model::{Backbone, Encoder, TestFacts, TrainingFacts};
 use kinsight_retrieval::{BootstrapConfig, EvalConfig};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::bank::{BankStorage, PromptBank};
 use crate::config::{DataConfig, TrainConfig};
+use crate::da_vpt::{ClassSums, DaVpt};
 use crate::error::TrainError;
 use crate::evaluation::{Measured, measure};
-use crate::init::{FreshLearner, bank_values, initial_container};
+use crate::init::{FreshLearner, bank_values, initial_proxy_memory};
 use crate::learner::Learner;
 use crate::optim::{MovingAverage, OptimizerState};
-use crate::prompt_spread::{ClassSums, PromptSpread};
 use crate::proxies::ProxySource;
 use crate::run::{EventFile, Progress, RunFolder, RunLog, SelectionState, TrainingState};
 use crate::sampler::Sampler;
@@ -44,6 +46,8 @@ pub struct Trainer {
     test: Arc<Dataset>,
     protocol: Protocol,
     validation: Option<Arc<Dataset>>,
+    /// Test classes that are also trained or selected on.
+    seen_classes: usize,
     device: Device,
 }
 
@@ -51,7 +55,7 @@ impl Trainer {
     /// Opens backbone and data, and resolves `config` against them.
     ///
     /// # Errors
-    /// [`TrainError`] for whatever does not fit, before any work is done.
+    /// [`TrainError`] if settings, backbone and data do not fit together, before any work is done.
     pub fn new(config: TrainConfig, device: &Device) -> Result<Self, TrainError> {
         let split = Split::load(&config.data.path, config.data.split, config.data.allow_overlap)?;
         Self::with_split(config, split, device)
@@ -60,16 +64,17 @@ impl Trainer {
     /// As [`Self::new`] with a split that is already loaded.
     ///
     /// # Errors
-    /// [`TrainError`] for whatever does not fit.
+    /// [`TrainError`] if settings, backbone and data do not fit together.
     pub fn with_split(config: TrainConfig, mut split: Split, device: &Device) -> Result<Self, TrainError> {
         config.check_bounds()?;
         let backbone = Backbone::open(&config.backbone, config.data.image_size)?;
-        let config = config.resolve(&backbone.config, backbone.pooling)?;
+        let config = config.resolve(&backbone.config, backbone.pooling)?.with_absolute_paths()?;
         let mut preprocess = backbone.preprocess;
         if let Some(interpolation) = config.data.interpolation {
             preprocess.interpolation = interpolation;
         }
         preprocess.validate()?;
+        let seen_classes = split.shared_classes().len();
         let share = config.data.validation_share;
         let validation = (share > 0.0).then(|| split.carve_validation(share, config.seed)).transpose()?;
         Ok(Self {
@@ -80,6 +85,7 @@ impl Trainer {
             test: Arc::new(split.test),
             protocol: split.protocol,
             validation: validation.map(Arc::new),
+            seen_classes,
             device: device.clone(),
         })
     }
@@ -97,16 +103,6 @@ impl Trainer {
     /// The images measured on.
     pub fn test_set(&self) -> &Arc<Dataset> {
         &self.test
-    }
-
-    /// The images that a model is selected on, where there are any.
-    pub fn validation_set(&self) -> Option<&Arc<Dataset>> {
-        self.validation.as_ref()
-    }
-
-    /// The images trained on.
-    pub fn train_set(&self) -> &Arc<Dataset> {
-        &self.train
     }
 
     /// How images are prepared.
@@ -130,15 +126,7 @@ impl Trainer {
         let sampler = Sampler::new(self.train.items_by_class(), self.config.sampling, self.config.seed)?;
         let folder = RunFolder::prepare(out, &self.config, resume)?;
         let loader = Loader::new(self.train.clone(), self.preprocess, self.loader_options(LoaderOptions::train()))?;
-        let fresh = Progress {
-            step: 0,
-            epoch: 0,
-            batch: 0,
-            seconds: 0.0,
-            backbone_fingerprint: self.backbone.fingerprint.clone(),
-            data_fingerprint: self.train.fingerprint(),
-            selection: SelectionState::default(),
-        };
+        let fresh = self.fresh_progress();
         let resuming = resume && folder.latest_checkpoint().is_file();
         let state = self.initial_state(&folder, resuming)?;
         let (state, progress) = match resuming {
@@ -167,6 +155,19 @@ impl Trainer {
         let mut encoder = Encoder::bare(&self.backbone, self.config.tuning.pooling, &self.device)?;
         encoder.backbone.compute = self.config.compute;
         self.measure(&encoder)
+    }
+
+    /// Nothing done yet.
+    fn fresh_progress(&self) -> Progress {
+        Progress {
+            step: 0,
+            epoch: 0,
+            batch: 0,
+            seconds: 0.0,
+            backbone_fingerprint: self.backbone.fingerprint.clone(),
+            data_fingerprint: self.train.fingerprint(),
+            selection: SelectionState::default(),
+        }
     }
 
     fn measure(&self, encoder: &Encoder) -> Result<Measured, TrainError> {
@@ -200,7 +201,7 @@ impl Trainer {
         let mut learner = Learner::from_source(&mut source, &self.backbone.config, tuning, proxies, loss, classes);
         weights.finish()?;
         learner.encoder.backbone.compute = self.config.compute;
-        let container = initial_container(&mut rng, classes, embedding, &self.device);
+        let proxy_memory = initial_proxy_memory(&mut rng, classes, embedding, &self.device);
         let has_bank = proxies.memory_bank && proxies.source == ProxySource::Semantic;
         let (width, schedule, moments) =
             (self.backbone.config.width, proxies.class_prompts, self.config.optimizer.moments());
@@ -212,19 +213,19 @@ impl Trainer {
             BankStorage::Disk => Some(PromptBank::create(&folder.bank(), classes, width, schedule, moments, values)?),
         };
         let mut learner = learner.with_trainable(tuning);
-        learner.prompt_spread = self.prompt_spread(resuming)?;
-        let class_sums = learner.prompt_spread.as_ref().map(|_| ClassSums::new(classes, embedding));
+        learner.da_vpt = self.da_vpt(resuming)?;
+        let class_sums = learner.da_vpt.as_ref().map(|_| ClassSums::new(classes, embedding));
         let decay = self.config.optimizer.ema_decay;
         let average = (decay > 0.0).then(|| MovingAverage::new(decay, &learner.encoder));
-        Ok(TrainingState { learner, container, optimizer: OptimizerState::default(), bank, average, class_sums })
+        Ok(TrainingState { learner, proxy_memory, optimizer: OptimizerState::default(), bank, average, class_sums })
     }
 
     /// The prompt of each class, from the embeddings of the untrained backbone; when resuming, the checkpoint knows it.
-    fn prompt_spread(&self, resuming: bool) -> Result<Option<PromptSpread>, TrainError> {
-        let config = &self.config.prompt_spread;
+    fn da_vpt(&self, resuming: bool) -> Result<Option<DaVpt>, TrainError> {
+        let config = &self.config.da_vpt;
         let Some(prompts) = self.config.tuning.prompts.filter(|_| config.weight != 0.0) else { return Ok(None) };
         let classes = self.train.num_classes();
-        let mut spread = PromptSpread::new(config, classes, prompts.count);
+        let mut da_vpt = DaVpt::new(config, classes, prompts.count);
         if !resuming {
             let mut encoder = Encoder::bare(&self.backbone, self.config.tuning.pooling, &self.device)?;
             encoder.backbone.compute = self.config.compute;
@@ -233,15 +234,15 @@ impl Trainer {
             let found = embed_dataset(&encoder, &self.train, self.preprocess, options, &self.device, |_| {})?;
             let mut sums = ClassSums::new(classes, found.values.len() / found.labels.len().max(1));
             sums.add(&found.values, found.labels.iter().map(|label| *label as usize));
-            spread.reassign(&sums)?;
+            da_vpt.reassign(&sums)?;
         }
-        Ok(Some(spread))
+        Ok(Some(da_vpt))
     }
 
     fn facts(&self, state: &TrainingState, sampler: &Sampler, resumed_at: u64) -> RunFacts {
         let parameters = inventory(&state.learner);
-        let count = |keep: &dyn Fn(&str, bool) -> bool| {
-            parameters.iter().filter(|p| keep(&p.name, p.trains)).map(|p| p.count()).sum::<usize>()
+        let count = |parameters: &[ParameterInfo], trained: bool| {
+            parameters.iter().filter(|p| p.trains || !trained).map(|p| p.count()).sum::<usize>()
         };
         let schedule = self.config.proxies.class_prompts;
         let width = self.backbone.config.width;
@@ -250,9 +251,9 @@ impl Trainer {
         RunFacts {
             train: (self.train.len(), self.train.num_classes()),
             test: (self.test.len(), self.test.num_classes()),
-            parameters: count(&|_, _| true) + banked,
-            trainable: count(&|_, trains| trains) + banked,
-            kept: count(&|name, trains| trains && name.starts_with("encoder.")),
+            parameters: count(&parameters, false) + banked,
+            trainable: count(&parameters, true) + banked,
+            kept: count(&inventory(&state.learner.encoder), true),
             bank: state.bank.as_ref().map(|_| {
                 let moments = self.config.optimizer.moments();
                 PromptBank::cost(self.train.num_classes(), width, schedule, moments, self.config.proxies.bank_storage)
@@ -270,13 +271,46 @@ impl Trainer {
         LoaderOptions { workers, cache_bytes, min_crop_area, ..base }
     }
 
-    fn fine_tuning_info(&self) -> FineTuningInfo {
+    /// What the fine-tuning says of itself after `epochs` and `steps`, its state being that after `kept_step`.
+    fn fine_tuning_info(&self, epochs: usize, steps: u64, kept_step: u64) -> FineTuningInfo {
         FineTuningInfo {
             version: env!("CARGO_PKG_VERSION").into(),
             backbone: self.config.backbone.clone(),
             backbone_fingerprint: self.backbone.fingerprint.clone(),
             tuning: self.config.tuning.clone(),
             preprocess: self.preprocess,
+            training: Some(self.training_facts(epochs, steps, kept_step)),
+        }
+    }
+
+    /// What happened in the run.
+    fn training_facts(&self, epochs: usize, steps: u64, kept_step: u64) -> TrainingFacts {
+        let TrainConfig { method, data, loss, compute, epochs: epochs_asked, .. } = &self.config;
+        let count = |has: &dyn Fn(usize) -> bool| (0..self.test.len()).filter(|image| has(*image)).count();
+        let distractor = self.test.class_names.iter().position(|name| name == DISTRACTORS);
+        let is_distractor = |image: usize| Some(self.test.items[image].label as usize) == distractor;
+        TrainingFacts {
+            method: method.clone(),
+            precision: compute.precision,
+            data: data.path.clone(),
+            split: data.split.unwrap_or_else(|| SplitRule::detect(&data.path)),
+            class_names: self.train.class_names.clone(),
+            centers_per_class: loss.centers(),
+            train_images: self.train.len(),
+            validation_classes: self.validation.as_ref().map_or(0, |set| set.num_classes()),
+            test: TestFacts {
+                images: self.test.len(),
+                classes: self.test.num_classes() - usize::from(distractor.is_some()),
+                seen_classes: self.seen_classes,
+                queries: count(&|image| self.protocol.is_query(image)),
+                gallery: count(&|image| self.protocol.is_in_gallery(image)),
+                distractors: count(&is_distractor),
+                groups: self.protocol.group_names.len(),
+            },
+            epochs,
+            epochs_asked: *epochs_asked,
+            steps,
+            kept_step,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! A few steps of a run without the run: what it will take, measured and not guessed.
+//! Measures what a run will take by a few steps of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,8 +15,7 @@ use super::{Event, RunFacts, Trainer};
 use crate::bank::BankStorage;
 use crate::error::TrainError;
 use crate::health::Health;
-use crate::memory::peak_memory_bytes;
-use crate::run::{Progress, RunFolder, RunLog, SelectionState};
+use crate::run::{RunFolder, RunLog, peak_memory_bytes};
 use crate::sampler::Sampler;
 
 /// Batches of an evaluation that are tried: as many as exist at once while it runs, decoded ahead or in the model.
@@ -51,20 +50,23 @@ pub struct Rehearsal {
     pub checkpoint_bytes: u64,
     /// The fine-tuning alone.
     pub model_bytes: u64,
-    /// What the run folder holds at most: a new checkpoint is written beside the old one.
+    /// What the run folder holds at most: a new checkpoint is written before the old one is removed.
     pub disk_bytes: u64,
 }
 
 impl Trainer {
     /// Takes `steps` steps (at least 2) in a temporary folder, saves what a run saves, and removes it all.
     ///
-    /// The peak is that of this process, so a process that did other things before tells too much.
+    /// The peak is that of this process: what it did before counts too.
     ///
     /// # Errors
-    /// [`TrainError`] for whatever would stop the run.
+    /// Those that would stop the run.
     pub fn rehearse(&self, steps: usize) -> Result<Rehearsal, TrainError> {
-        let temporary = TemporaryFolder::new()?;
-        let folder = RunFolder::prepare(&temporary.path, self.config(), false)?;
+        let temporary = tempfile::Builder::new()
+            .prefix("kinsight-plan-")
+            .tempdir()
+            .map_err(|source| TrainError::Io { action: "create a folder in", path: std::env::temp_dir(), source })?;
+        let folder = RunFolder::prepare(temporary.path(), self.config(), false)?;
         let sampler = Sampler::new(self.train.items_by_class(), self.config.sampling, self.config.seed)?;
         let options = self.loader_options(LoaderOptions::train());
         let loader = Loader::new(self.train.clone(), self.preprocess, options)?;
@@ -72,15 +74,7 @@ impl Trainer {
         let batches: Vec<Vec<usize>> = (0..).flat_map(|epoch| sampler.epoch(epoch)).take(steps.max(2)).collect();
         let state = self.rehearsed_state(&folder)?;
         let facts = self.facts(&state, &sampler, 0);
-        let progress = Progress {
-            step: 0,
-            epoch: 0,
-            batch: 0,
-            seconds: 0.0,
-            backbone_fingerprint: self.backbone.fingerprint.clone(),
-            data_fingerprint: self.train.fingerprint(),
-            selection: SelectionState::default(),
-        };
+        let progress = self.fresh_progress();
         let log = RunLog::open_at(&folder.log(), 0, 0)?;
         let mut silent = |_: Event<'_>| ();
         let observer = &mut silent;
@@ -108,10 +102,13 @@ impl Trainer {
         }
         run.save_checkpoint()?;
         let encoder = burn::module::Module::valid(&run.state.learner.encoder);
-        save_fine_tuning(&run.folder.model(), &encoder, &self.fine_tuning_info())?;
+        let info = self.fine_tuning_info(self.config.epochs, facts.total_steps, facts.total_steps);
+        save_fine_tuning(&run.folder.model(), &encoder, &info)?;
+        run.save_proxies(&run.folder.proxies())?;
         self.rehearse_evaluation(&run.state.encoder())?;
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
         let (checkpoint_bytes, model_bytes) = (size(&run.folder.latest_checkpoint()), size(&run.folder.model()));
+        let proxies_bytes = size(&run.folder.proxies());
         let (cached, cached_bytes) = run.loader.cached();
         let image_cache_bytes = match cached {
             0 => 0,
@@ -137,7 +134,7 @@ impl Trainer {
             bank_file_bytes,
             checkpoint_bytes,
             model_bytes,
-            disk_bytes: 2 * checkpoint_bytes + model_bytes + bank_file_bytes,
+            disk_bytes: 2 * checkpoint_bytes + model_bytes + proxies_bytes + bank_file_bytes,
         })
     }
 
@@ -159,32 +156,5 @@ impl Trainer {
             return self.initial_state(folder, true);
         }
         self.initial_state(folder, false)
-    }
-}
-
-/// A folder that goes with this value.
-struct TemporaryFolder {
-    path: PathBuf,
-}
-
-impl TemporaryFolder {
-    fn new() -> Result<Self, TrainError> {
-        let path = (0..)
-            .map(|i| std::env::temp_dir().join(format!("kinsight-plan-{}-{i}", std::process::id())))
-            .find(|path| !path.exists())
-            .unwrap_or_default();
-        std::fs::create_dir_all(&path).map_err(|source| TrainError::Io {
-            action: "create",
-            path: path.clone(),
-            source,
-        })?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        // Nothing can be done about a folder that does not go; it is in the system's folder for such things.
-        let _ = std::fs::remove_dir_all(&self.path);
     }
 }

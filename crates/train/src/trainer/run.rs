@@ -1,5 +1,6 @@
 //! A run in progress: the loop over epochs and steps, and what is written on the way.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use burn::module::Module;
 use burn::tensor::{Gradients, Tensor, TensorData};
 use kinsight_data::{Augment, Batch, Loader, Plan};
 use kinsight_model::finetuned::{load_fine_tuned, save_fine_tuning};
+use kinsight_model::parameters::to_vec;
 use kinsight_model::prompts::PromptTables;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -17,9 +19,10 @@ use crate::error::TrainError;
 use crate::evaluation::Measured;
 use crate::health::Health;
 use crate::learner::TrainBatch;
-use crate::memory::peak_memory_bytes;
 use crate::optim::GradientSum;
-use crate::run::{EventFile, Figures, LogRecord, ModelCard, Progress, RunCost, RunFolder, RunLog, TrainingState};
+use crate::run::{
+    EventFile, Figures, LogRecord, ModelCard, Progress, RunCost, RunFolder, RunLog, TrainingState, peak_memory_bytes,
+};
 use crate::sampler::Sampler;
 
 /// Everything a run holds while it trains.
@@ -42,7 +45,7 @@ struct Backward {
     classes: Vec<usize>,
     /// Class prompts that the memory bank lent.
     lent: Option<PromptTables>,
-    container: Option<Tensor<2>>,
+    proxy_memory: Option<Tensor<2>>,
 }
 
 impl Run<'_> {
@@ -95,7 +98,7 @@ impl Run<'_> {
             }
             self.progress.epoch += 1;
             self.progress.batch = 0;
-            self.spread_prompts()?;
+            self.regroup_classes()?;
             self.evaluate_if_due()?;
             self.save_checkpoint()?;
         }
@@ -106,10 +109,10 @@ impl Run<'_> {
     }
 
     /// Groups the classes anew over the prompts, by the embeddings of the epoch that is done.
-    fn spread_prompts(&mut self) -> Result<(), TrainError> {
+    fn regroup_classes(&mut self) -> Result<(), TrainError> {
         let TrainingState { learner, class_sums, .. } = &mut self.state;
-        if let (Some(spread), Some(sums)) = (&mut learner.prompt_spread, class_sums) {
-            spread.reassign(sums)?;
+        if let (Some(da_vpt), Some(sums)) = (&mut learner.da_vpt, class_sums) {
+            da_vpt.reassign(sums)?;
             sums.clear();
         }
         Ok(())
@@ -141,8 +144,8 @@ impl Run<'_> {
             if let (Some(bank), Some(lent)) = (&mut state.bank, &backward.lent) {
                 bank.take_back(&backward.classes, lent, &mut backward.gradients, &config.optimizer, rates.base);
             }
-            if let Some(container) = backward.container {
-                state.container = container;
+            if let Some(proxy_memory) = backward.proxy_memory {
+                state.proxy_memory = proxy_memory;
             }
         }
         let state = &mut self.state;
@@ -179,18 +182,14 @@ impl Run<'_> {
             device.seed(config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number);
         }
         let state = &self.state;
-        let output = state.learner.forward(input, &state.container, &config.proxies, &config.loss, &mut random);
+        let output = state.learner.forward(input, &state.proxy_memory, &config.proxies, &config.loss, &mut random);
         let gradients = output.loss.backward();
         let loss = output.loss.into_scalar::<f64>();
         if let Some(sums) = &mut self.state.class_sums {
-            let embeddings = output.embeddings.clone().into_data();
-            sums.add(
-                &embeddings.try_to_vec::<f32>().unwrap_or_default(),
-                batch.labels.iter().map(|label| *label as usize),
-            );
+            sums.add(&to_vec(output.embeddings.clone()), batch.labels.iter().map(|label| *label as usize));
         }
         let warning = health.check(self.progress.step, loss, output.embeddings)?;
-        Ok((loss, warning, Backward { gradients, classes, lent, container: output.container }))
+        Ok((loss, warning, Backward { gradients, classes, lent, proxy_memory: output.proxy_memory }))
     }
 
     fn report_step(&mut self, loss: f64, total: u64, images_per_second: f64) -> Result<(), TrainError> {
@@ -214,6 +213,13 @@ impl Run<'_> {
                 "the backbone does not say how its images were normalized; ImageNet's mean and deviation are used",
             )?;
         }
+        let alone = self.trainer.test.classes_with_one_image().len();
+        if alone > 0 && self.trainer.protocol.is_self_search() {
+            let (verb, their) = if alone == 1 { ("class has", "its") } else { ("classes have", "their") };
+            self.warn(&format!(
+                "{alone} test {verb} one image, which finds no other of {their} class: no metric counts it as a query"
+            ))?;
+        }
         let k = self.trainer.config.sampling.images_per_class;
         let short = self.trainer.train.items_by_class().iter().filter(|images| images.len() < k).count();
         if short > 0 {
@@ -227,7 +233,7 @@ impl Run<'_> {
         let config = &self.trainer.config;
         let (done, every) = (self.progress.epoch, config.eval_every.unwrap_or(0));
         let by_epoch = config.eval_every_steps == 0 && every > 0 && done.is_multiple_of(every);
-        let measured_already = self.progress.selection.last.is_some_and(|moment| moment.step == self.progress.step);
+        let measured_already = self.progress.selection.last.is_some_and(|point| point.step == self.progress.step);
         if by_epoch || done == config.epochs && !measured_already {
             return self.evaluate(done);
         }
@@ -244,15 +250,14 @@ impl Run<'_> {
         let judged = validation.as_ref().map(|measured| &measured.evaluation);
         if self.progress.selection.take(metric, (step, epochs), &measured.evaluation, judged) {
             // Written before the checkpoint that says so: a run killed in between writes the same bytes again.
-            save_fine_tuning(&self.folder.best_model(), &encoder.valid(), &self.trainer.fine_tuning_info())?;
+            let info = self.trainer.fine_tuning_info(epochs, step, step);
+            save_fine_tuning(&self.folder.best_model(), &encoder.valid(), &info)?;
+            self.save_proxies(&self.folder.best_proxies())?;
         }
-        self.record(&LogRecord::Evaluation {
-            step,
-            epochs,
-            recall_at_1: measured.evaluation.recall_at(1).unwrap_or_default(),
-            map_at_r: measured.evaluation.map_at_r(),
-            validation: judged.map(Figures::of),
-        })?;
+        let Figures { recall_at_1, map_at_r } = Figures::of(&measured.evaluation);
+        let of_validation = judged.map(Figures::of);
+        let record = LogRecord::Evaluation { step, epochs, recall_at_1, map_at_r, validation: of_validation };
+        self.record(&record)?;
         (self.observer)(Event::Evaluated { epochs, measured: &measured, validation: validation.as_ref() });
         self.measured = Some(measured);
         Ok(())
@@ -262,6 +267,15 @@ impl Run<'_> {
     fn record(&mut self, record: &LogRecord) -> Result<(), TrainError> {
         self.log.append(record)?;
         self.events.as_mut().map_or(Ok(()), |events| events.append(record))
+    }
+
+    /// Writes the proxies of this step to `path`, where there are any.
+    pub fn save_proxies(&self, path: &Path) -> Result<(), TrainError> {
+        let TrainingState { learner, container, .. } = &self.state;
+        match learner.class_proxies(container, &self.trainer.config.proxies) {
+            Some(proxies) => RunFolder::write_proxies(path, &proxies),
+            None => Ok(()),
+        }
     }
 
     pub fn save_checkpoint(&mut self) -> Result<(), TrainError> {
@@ -288,46 +302,58 @@ impl Run<'_> {
 
     /// Writes what a finished run leaves behind.
     pub fn finish(mut self, facts: RunFacts, finished: bool) -> Result<Outcome, TrainError> {
-        for (path, reason) in self.loader.unreadable().files {
+        let unreadable = self.loader.unreadable().files;
+        for (path, reason) in &unreadable {
             self.warn(&format!("skipped {}: {reason}", path.display()))?;
         }
         let mut encoder = self.state.encoder().valid();
+        let mut training = None;
         if finished {
             let selection = self.progress.selection;
+            let mut kept_step = self.progress.step;
             let is_best = selection.selected_on_validation.map(|m| m.step) == selection.last.map(|m| m.step);
             if self.trainer.config.selection.keep == Keep::Best && !is_best {
                 let Trainer { backbone, device, config, .. } = self.trainer;
                 encoder = load_fine_tuned(&self.folder.best_model(), backbone, device)?;
                 encoder.backbone.compute = config.compute;
                 self.measured = None;
+                kept_step = selection.selected_on_validation.map_or(kept_step, |moment| moment.step);
+                if self.folder.best_proxies().is_file() {
+                    RunFolder::copy_proxies(&self.folder.best_proxies(), &self.folder.proxies())?;
+                }
+            } else {
+                self.save_proxies(&self.folder.proxies())?;
             }
             let measured = match self.measured.take() {
                 Some(measured) => measured,
                 None => self.trainer.measure(&encoder)?, // resumed after the last epoch, or another state is kept
             };
-            let json = serde_json::to_string_pretty(&selection).unwrap_or_default();
+            let json = serde_json::to_string_pretty(&selection)?;
             self.folder.write(&self.folder.selection(), json.as_bytes())?;
-            let info = self.trainer.fine_tuning_info();
+            let info = self.trainer.fine_tuning_info(self.progress.epoch, self.progress.step, kept_step);
             save_fine_tuning(&self.folder.model(), &encoder, &info)?;
-            let json = serde_json::to_string_pretty(&measured.evaluation).unwrap_or_default();
+            let json = serde_json::to_string_pretty(&measured.evaluation)?;
             self.folder.write(&self.folder.metrics(), json.as_bytes())?;
+            let happened = self.trainer.training_facts(self.progress.epoch, self.progress.step, kept_step);
             let card = ModelCard {
-                config: &self.trainer.config,
                 info: &info,
+                facts: &happened,
+                seed: self.trainer.config.seed,
                 evaluation: &measured.evaluation,
                 trainable: facts.kept,
-                sizes: [facts.train, facts.test],
+                unreadable: [unreadable.len(), measured.unreadable.len()],
                 selection: &selection,
             };
             self.folder.write(&self.folder.card(), card.to_markdown().as_bytes())?;
             let queries = measured.query_scores();
-            self.folder.write(&self.folder.queries(), &serde_json::to_vec(&queries).unwrap_or_default())?;
+            self.folder.write(&self.folder.queries(), &serde_json::to_vec(&queries)?)?;
             let cost = self.cost(&facts);
-            self.folder.write(&self.folder.cost(), &serde_json::to_vec_pretty(&cost).unwrap_or_default())?;
+            self.folder.write(&self.folder.cost(), &serde_json::to_vec_pretty(&cost)?)?;
             self.measured = Some(measured);
+            training = Some(happened);
         }
         // An evaluation on the way is not the result of a run that was stopped.
         let measured = self.measured.filter(|_| finished);
-        Ok(Outcome { facts, measured, encoder, seconds: self.progress.seconds })
+        Ok(Outcome { facts, training, measured, encoder, seconds: self.progress.seconds })
     }
 }

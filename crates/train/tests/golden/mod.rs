@@ -83,7 +83,7 @@ impl GoldenRun {
                 source.values(&format!("proxy_tower.prompts.tables.{i}"), &[])
             })
         });
-        let mut container = self.tensor::<2>("init.proxies_container", &device);
+        let mut proxy_memory = self.tensor::<2>("init.proxies_container", &device);
         let mut state = OptimizerState::default();
         let keys_are_stable = optimizer.kind == OptimizerKind::Sgd;
         let mut report = Report { failures: Vec::new(), keys_are_stable };
@@ -108,7 +108,7 @@ impl GoldenRun {
             let lent = bank.as_ref().map(|bank| bank.lend(&classes, &device));
             batch.banked_prompts = lent.clone();
             let mut dropout = ChaCha8Rng::seed_from_u64(0);
-            let output = learner.forward(batch, &container, &proxies, &loss, &mut dropout);
+            let output = learner.forward(batch, &proxy_memory, &proxies, &loss, &mut dropout);
             let mut gradients = output.loss.backward();
             report.relative("loss", step, output.loss.into_scalar::<f64>(), expected_loss, LOSS);
             if step == 0 {
@@ -123,12 +123,12 @@ impl GoldenRun {
             if let (Some(bank), Some(lent)) = (&mut bank, &lent) {
                 bank.take_back(&classes, lent, &mut gradients, &optimizer, rates.base);
             }
-            if let Some(new) = output.container {
-                container = new;
+            if let Some(new) = output.proxy_memory {
+                proxy_memory = new;
             }
         }
         self.check_probe(&learner, "after", &device, &mut report);
-        self.check_final(&learner, bank.as_ref(), container, &mut report);
+        self.check_final(&learner, bank.as_ref(), proxy_memory, &mut report);
         report.failures
     }
 
@@ -170,10 +170,10 @@ impl GoldenRun {
         }
     }
 
-    fn check_final(&self, learner: &Learner, bank: Option<&PromptBank>, container: Tensor<2>, report: &mut Report) {
+    fn check_final(&self, learner: &Learner, bank: Option<&PromptBank>, proxy_memory: Tensor<2>, report: &mut Report) {
         let mut found: BTreeMap<String, TensorData> =
             named_tensors(learner).into_iter().map(|(name, data)| (golden_name(&name), data)).collect();
-        found.insert("proxies_container".into(), container.into_data());
+        found.insert("proxies_container".into(), proxy_memory.into_data());
         for (name, data) in bank.map(PromptBank::to_tensors).unwrap_or_default() {
             if let Some(block) = name.strip_suffix("/values") {
                 found.insert(format!("p_prompts.{block}"), data);
@@ -248,7 +248,7 @@ impl GoldenRun {
             } else {
                 TowerPrompts::None
             },
-            learned_share: self.option("proxy_bias_ratio").as_f64().unwrap(),
+            proxy_bias_ratio: self.option("proxy_bias_ratio").as_f64().unwrap(),
             accumulator: AccumulatorConfig {
                 kind: match self.text("semantic_mix_type") {
                     "mix" => AccumulatorKind::Ema,

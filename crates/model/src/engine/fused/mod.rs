@@ -1,7 +1,7 @@
 //! The fused CPU block bound into burn: one operation with a hand-written backward, on the flex back end.
 //!
-//! All tensors of a block go in together in the order of [`Role`]; those a block does not have are one-element
-//! placeholders. A gradient is computed for exactly those that are in the graph.
+//! All tensors of a block go in together, in the order of the kernel's table. A gradient is computed for exactly those
+//! that are in the graph.
 
 mod inputs;
 mod packed;
@@ -15,18 +15,20 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Device, Tensor};
-use kinsight_kernels::Saved;
+use kinsight_kernels::{BlockTensor, PerTensor, Saved, Wanted};
 
 pub use self::packed::PackedWeights;
 
-use self::inputs::{FlexTensor, Inputs, by_role, tensor, wanted};
-pub use self::tensors::precision;
-use self::tensors::{BlockCall, BlockTensors, ROLES, Role, gather};
+use self::inputs::{FlexTensor, Inputs, contiguous, numbers, tensor};
+use self::tensors::{BlockCall, BlockTensors, gather};
 use super::Compute;
 use crate::prompts::PromptRows;
 use crate::vit::Block;
+
+/// The tensors that enter the operation: the block's input first, then those of the table.
+const INPUTS: usize = 1 + BlockTensor::COUNT;
 
 /// The operation; back ends other than flex never get it, see [`runs_on`].
 #[backend_extension(Flex, Autodiff)]
@@ -34,7 +36,7 @@ pub trait FusedBlock: Backend {
     /// The block with input `x` `[B, N, D]`; the result is `[B, outputs, D]`.
     fn fused_block(
         x: FloatTensor<Self>,
-        #[extension_type] others: BlockTensors<Self>,
+        #[extension_type] tensors: BlockTensors<Self>,
         call: BlockCall,
     ) -> FloatTensor<Self>;
 }
@@ -52,13 +54,13 @@ pub fn forward(
     outputs: usize,
     compute: Compute,
 ) -> Tensor<3> {
-    let (others, call) = gather(block, prompts, [x.dims()[0], outputs], compute, &x.device());
-    Tensor::from_dispatch(<Dispatch as FusedBlock>::fused_block(x.into_dispatch(), others, call))
+    let (tensors, call) = gather(block, prompts, outputs, compute, &x.device());
+    Tensor::from_dispatch(<Dispatch as FusedBlock>::fused_block(x.into_dispatch(), tensors, call))
 }
 
 impl FusedBlock for Flex {
-    fn fused_block(x: FlexTensor, others: BlockTensors<Self>, call: BlockCall) -> FlexTensor {
-        Inputs::new(x, others.into_list(), call, &[false; ROLES]).forward(None).0
+    fn fused_block(x: FlexTensor, BlockTensors(tensors): BlockTensors<Self>, call: BlockCall) -> FlexTensor {
+        Inputs::new(x, tensors, call, &Wanted::default(), false).forward(None).0
     }
 }
 
@@ -75,46 +77,46 @@ impl std::fmt::Debug for State {
 #[derive(Debug)]
 struct BlockBackward;
 
-impl Backward<Flex, ROLES> for BlockBackward {
+impl Backward<Flex, INPUTS> for BlockBackward {
     type State = State;
 
-    fn backward(self, ops: Ops<State, ROLES>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let d_out = grads.consume::<Flex>(&ops.node);
-        let d_out = if d_out.as_slice::<f32>().is_some() { d_out } else { d_out.to_contiguous() };
+    fn backward(self, ops: Ops<State, INPUTS>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let d_out = contiguous(grads.consume::<Flex>(&ops.node));
         let (inputs, saved) = &*ops.state.0;
-        let tracked = ops.parents.each_ref().map(Option::is_some);
-        let wanted = wanted(&tracked);
-        let mut d_x = vec![0.0; if tracked[Role::Input as usize] { inputs.slice(Role::Input).len() } else { 0 }];
-        let d_x_wanted = tracked[Role::Input as usize].then_some(&mut d_x[..]);
-        #[expect(clippy::expect_used, reason = "made contiguous above")]
-        let d_out = d_out.as_slice::<f32>().expect("contiguous f32 tensor");
-        let computed = inputs.backward(saved, d_out, &wanted, d_x_wanted);
-        let mut register = |role: Role, values: Vec<f32>| {
-            if let Some(parent) = &ops.parents[role as usize] {
-                grads.register::<Flex>(parent.id, tensor(values, inputs.shape(role)));
-            }
-        };
-        register(Role::Input, d_x);
-        for (role, values) in by_role(computed) {
-            if let Some(values) = values {
-                register(role, values);
+        let [of_x, of_tensors @ ..] = &ops.parents;
+        let wanted = Wanted::from_fn(|tensor| of_tensors[tensor as usize].is_some());
+        let mut d_x = of_x.as_ref().map(|_| vec![0.0; numbers(&inputs.x).len()]);
+        let computed = inputs.backward(saved, numbers(&d_out), &wanted, d_x.as_deref_mut());
+        if let (Some(parent), Some(d_x)) = (of_x, d_x) {
+            grads.register::<Flex>(parent.id, tensor(d_x, inputs.x.shape()));
+        }
+        for ((parent, values), (_, input)) in of_tensors.iter().zip(computed.into_values()).zip(inputs.tensors.iter()) {
+            if let (Some(parent), Some(values)) = (parent, values) {
+                grads.register::<Flex>(parent.id, tensor(values, input.shape()));
             }
         }
     }
 }
 
 impl<C: CheckpointStrategy> FusedBlock for Autodiff<Flex, C> {
-    fn fused_block(x: FloatTensor<Self>, others: BlockTensors<Self>, call: BlockCall) -> FloatTensor<Self> {
-        let others = others.into_list();
-        let of = |role: usize| if role == 0 { &x } else { &others[role - 1] };
-        let tracked: [bool; ROLES] = std::array::from_fn(|role| of(role).is_tracked());
+    fn fused_block(
+        x: FloatTensor<Self>,
+        BlockTensors(tensors): BlockTensors<Self>,
+        call: BlockCall,
+    ) -> FloatTensor<Self> {
+        let wanted = PerTensor::from_fn(|tensor| tensors[tensor].is_tracked());
+        let training = x.is_tracked() || wanted.any(BlockTensor::ALL);
         // The nodes must be taken before the primitives.
-        let nodes: [_; ROLES] = std::array::from_fn(|role| of(role).node());
+        let nodes: [_; INPUTS] = std::array::from_fn(|i| match i {
+            0 => x.node(),
+            i => tensors[BlockTensor::ALL[i - 1]].node(),
+        });
         let prepared = BlockBackward.prepare::<C>(nodes).compute_bound().stateful();
-        let inputs = Inputs::new(x.into_primitive(), others.map(|tensor| tensor.into_primitive()), call, &tracked);
+        let tensors = tensors.map(|tensor| tensor.into_primitive());
+        let inputs = Inputs::new(x.into_primitive(), tensors, call, &wanted, training);
         match prepared {
             OpsKind::Tracked(prepared) => {
-                let (out, saved) = inputs.forward(Some(&wanted(&tracked)));
+                let (out, saved) = inputs.forward(Some(&wanted));
                 #[expect(clippy::expect_used, reason = "a forward with wanted gradients always saves")]
                 let saved = saved.expect("saved activations");
                 prepared.finish(State(Arc::new((inputs, saved))), out)

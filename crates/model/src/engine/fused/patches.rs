@@ -8,10 +8,10 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
-use kinsight_kernels::{LinearParams, LinearWanted, Precision, linear, linear_backward};
+use kinsight_kernels::{LinearParams, Precision, linear, linear_backward};
 use rayon::prelude::*;
 
-use super::inputs::{FlexTensor, tensor};
+use super::inputs::{FlexTensor, contiguous, numbers, tensor};
 
 /// What is not a tensor.
 #[derive(Clone, Copy, Debug)]
@@ -67,17 +67,8 @@ struct Sizes {
     width: usize,
 }
 
-#[expect(clippy::expect_used, reason = "made contiguous on construction; the engine is given f32 alone")]
-fn numbers(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice::<f32>().expect("contiguous f32 tensor")
-}
-
 impl Projection {
     fn new(images: FlexTensor, weight: FlexTensor, bias: FlexTensor, call: PatchCall) -> Self {
-        let contiguous = |tensor: FlexTensor| match tensor.as_slice::<f32>() {
-            Some(_) => tensor,
-            None => tensor.to_contiguous(),
-        };
         Self { images: contiguous(images), weight: contiguous(weight), bias: contiguous(bias), call }
     }
 
@@ -117,7 +108,7 @@ impl Projection {
     fn forward(&self) -> FlexTensor {
         let Sizes { batch, grid: [rows, columns], patch, width, .. } = self.sizes();
         let mut out = vec![0.0; batch * rows * columns * width];
-        let params = LinearParams::new(numbers(&self.weight), Some(numbers(&self.bias)));
+        let params = LinearParams { weight: numbers(&self.weight), bias: Some(numbers(&self.bias)) };
         #[expect(clippy::expect_used, reason = "shapes were checked when the model was built")]
         linear(params, [patch, width], self.call.precision, &self.patches(), &mut out)
             .expect("the projection's tensors fit each other");
@@ -132,18 +123,16 @@ impl Backward<Flex, 2> for PatchesBackward {
     type State = Projection;
 
     fn backward(self, ops: Ops<Projection, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let d_out = grads.consume::<Flex>(&ops.node);
-        let d_out = if d_out.as_slice::<f32>().is_some() { d_out } else { d_out.to_contiguous() };
+        let d_out = contiguous(grads.consume::<Flex>(&ops.node));
         let projection = &ops.state;
         let Sizes { patch, width, .. } = projection.sizes();
-        let [weight, bias] = ops.parents.each_ref().map(Option::is_some);
-        let wanted = LinearWanted { weight, bias, lora: false };
-        let params = LinearParams::new(numbers(&projection.weight), Some(numbers(&projection.bias)));
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let params = LinearParams { weight: numbers(&projection.weight), bias: Some(numbers(&projection.bias)) };
         // The bias alone does not look at the patches, whose length is all that is checked.
-        let patches = if weight { projection.patches() } else { vec![0.0; numbers(&d_out).len() / width * patch] };
+        let patches = if wanted[0] { projection.patches() } else { vec![0.0; numbers(&d_out).len() / width * patch] };
         #[expect(clippy::expect_used, reason = "the same tensors went through the forward")]
         let found =
-            linear_backward(params, [patch, width], projection.call.precision, &patches, numbers(&d_out), wanted, None)
+            linear_backward(params, [patch, width], projection.call.precision, &patches, numbers(&d_out), wanted)
                 .expect("the projection's tensors fit the gradient");
         for (parent, values, shape) in [
             (&ops.parents[0], found.weight, projection.weight.shape()),

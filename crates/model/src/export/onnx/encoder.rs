@@ -1,4 +1,4 @@
-//! The encoder's forward pass in ONNX operators; each function is the counterpart of a `forward` in `vit/` or beside it.
+//! The encoder's forward pass in ONNX operators; each function is the counterpart of a `forward` of the model.
 
 use burn::module::Param;
 use burn::tensor::Tensor;
@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use super::graph::{Attribute, Graph};
 use crate::attach::fold;
 use crate::encoder::Encoder;
+use crate::parameters::to_vec;
 use crate::prompts::PromptRows;
 use crate::vit::adapter::{Adapter, AdapterNorm, AdapterPlacement};
 use crate::vit::{
@@ -15,7 +16,7 @@ use crate::vit::{
 
 /// Adds the whole encoder, which reads `images`; the name of its result.
 pub fn write(graph: &mut Graph, encoder: &Encoder) -> String {
-    // What is attached to layers has no operators of its own.
+    // What is attached to layers is folded: it has no operators.
     let backbone = &fold(&encoder.backbone);
     let batch = batch_size(graph);
     let mut x = embed(graph, backbone, &batch);
@@ -96,7 +97,7 @@ fn block(graph: &mut Graph, block: &Block, name: &str, x: String, prompts: Optio
     let mut count = 0;
     if let Some(rows) = prompts {
         let [rows_used, width] = rows.dims();
-        let rows: Vec<f32> = rows.into_data().iter::<f32>().collect();
+        let rows = to_vec(rows);
         let rows = repeated(graph, &format!("{name}.prompts"), &rows, width, batch);
         x = graph.node("Concat", &[&rows, &x], &[Attribute::Int("axis", 1)]);
         count = rows_used;
@@ -309,7 +310,7 @@ fn layer_norm(graph: &mut Graph, norm: &LayerNorm, name: &str, x: &str) -> Strin
 /// `Linear::forward`; the weight is kept transposed, `[in, out]`.
 fn linear(graph: &mut Graph, linear: &Linear, name: &str, x: &str) -> String {
     let [output, input] = linear.weight.dims();
-    let transposed: Vec<f32> = linear.weight.val().transpose().into_data().iter::<f32>().collect();
+    let transposed = to_vec(linear.weight.val().transpose());
     let weight = graph.floats(&format!("{name}.weight"), &[input, output], &transposed);
     let product = graph.node("MatMul", &[x, &weight], &[]);
     match &linear.bias {
@@ -346,5 +347,5 @@ fn transpose(graph: &mut Graph, x: &str, order: &[i64]) -> String {
 }
 
 fn values<const R: usize>(parameter: &Param<Tensor<R>>) -> Vec<f32> {
-    parameter.val().into_data().iter::<f32>().collect()
+    to_vec(parameter.val())
 }

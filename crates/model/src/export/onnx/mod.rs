@@ -1,7 +1,7 @@
 //! The encoder as an ONNX graph: prompts, adapters, head and normalization inside, any batch size.
 //!
 //! The graph says again what `vit/` computes, operation by operation. It does not fold or fuse anything, so that it can
-//! be read beside the code; runtimes optimize it when they load it. Operators of set 17, the first with
+//! be compared with the code; runtimes optimize it when they load it. Operators of set 17, the first with
 //! `LayerNormalization`.
 
 mod encoder;
@@ -18,7 +18,7 @@ use crate::encoder::Encoder;
 use crate::error::ModelError;
 use crate::weights::write_atomically;
 
-/// Protocol buffers cannot be larger; larger models would need their weights in files beside.
+/// Protocol buffers cannot be larger; larger models would need their weights in separate files.
 const MAX_BYTES: usize = (1 << 31) - (1 << 20);
 
 /// Writes `encoder` to `path`: input `images` `[batch, 3, S, S]`, prepared as `preprocess` says (which is kept in the
