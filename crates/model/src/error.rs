@@ -116,6 +116,9 @@ impl ModelError {
                  safetensors"
                     .into(),
             ),
+            Self::Config { .. } => Some(
+                "fit data.image_size and the method to the backbone; `kinsight backbones` lists their sizes".into(),
+            ),
             Self::HubFile { .. } => Some("take the file from the same repository as the weights, or remove it".into()),
             Self::NoModel => Some("name a run with --run, or a backbone with --backbone".into()),
             Self::Unfinished { .. } => Some(

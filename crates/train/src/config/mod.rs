@@ -133,10 +133,6 @@ impl TrainConfig {
         self.fit_methods(backbone)?;
         self.optimizer.cosine_length.get_or_insert(self.epochs.max(1));
         self.eval_every.get_or_insert(self.epochs.div_ceil(10).max(1));
-        let rates = [("optimizer.lr", self.optimizer.lr), ("optimizer.lr_proxies", self.optimizer.lr_proxies)];
-        if let Some((name, rate)) = rates.iter().find(|(_, rate)| !(rate.is_finite() && *rate >= 0.0)) {
-            return fail(&format!("{name} is {rate}, expected a number of at least 0"), "leave it out for the default");
-        }
         if self.tuning.embedding == Some(0) {
             return fail("tuning.embedding is 0", "the authors use 384 for ViT-S and 512 for ViT-B");
         }
