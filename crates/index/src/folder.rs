@@ -87,7 +87,8 @@ impl Index {
         let identity = new_identity()?;
         StoreWriter::create(&folder, fingerprint.embedding, &identity, 0)?;
         let identity = Some(identity);
-        let manifest = Manifest { format: FORMAT, identity, generation: 1, fingerprint, model, graph, calibration: None };
+        let manifest =
+            Manifest { format: FORMAT, identity, generation: 1, fingerprint, model, graph, calibration: None };
         manifest.write(path)?;
         Self::with_manifest(path, manifest)
     }

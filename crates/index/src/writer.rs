@@ -94,7 +94,8 @@ impl<'a> IndexWriter<'a> {
             let expected = format!("a folder that images were indexed from: {}", known.join(", "));
             return Err(IndexError::setting("the old folder", old.display(), expected));
         }
-        let taken = |folder: &str| roots.iter().any(|root| root.as_path() == Path::new(folder) && !root.starts_with(&old));
+        let taken =
+            |folder: &str| roots.iter().any(|root| root.as_path() == Path::new(folder) && !root.starts_with(&old));
         if let Some((_, folder)) = moves.iter().find(|(_, folder)| taken(folder)) {
             let expected = format!(
                 "a folder that no image was indexed from; take those out first: kinsight index remove --where \"root = '{folder}'\""

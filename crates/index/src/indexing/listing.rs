@@ -147,7 +147,8 @@ fn of_csv(path: &Path) -> Result<Listing> {
         // What is served and counted as gone is what lies below the root.
         let Some(file) = below(&root, &file) else {
             let (file, root) = (file.display(), root.display());
-            let reason = format!("{file} is not in {root}, the folder of the CSV; put the CSV into a folder above all images");
+            let reason =
+                format!("{file} is not in {root}, the folder of the CSV; put the CSV into a folder above all images");
             return Err(row_error(line, reason));
         };
         let cells = header.iter().zip(&record).enumerate().filter(|&(column, _)| column != path_column);

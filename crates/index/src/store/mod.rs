@@ -8,8 +8,8 @@ mod local;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use local::{LocalStore, StoreWriter, new_identity};
 pub use local::{GraphSettings, uploads_root};
+pub(crate) use local::{LocalStore, StoreWriter, new_identity};
 
 use crate::cancel::Cancel;
 use crate::error::Result;

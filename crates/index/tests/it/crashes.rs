@@ -116,10 +116,13 @@ fn small(path: &Path) {
 
 #[test]
 fn creating() {
-    prove(|_| (), |path| {
-        let fingerprint = Colors::new("bare").fingerprint().clone();
-        Index::create(path, fingerprint, source(), GraphSettings::default()).map(|_| ())
-    });
+    prove(
+        |_| (),
+        |path| {
+            let fingerprint = Colors::new("bare").fingerprint().clone();
+            Index::create(path, fingerprint, source(), GraphSettings::default()).map(|_| ())
+        },
+    );
 }
 
 #[test]
@@ -206,7 +209,8 @@ fn bringing_the_first_format_to_this_one() {
         copy_folder(&format1, path);
         // Without its upload, which lies wherever the index does and so differs from crash to crash.
         let catalog = rusqlite::Connection::open(path.join("generations/1/catalog.sqlite")).unwrap();
-        let statement = "DELETE FROM field_values WHERE slot = 3; DELETE FROM points WHERE slot = 3; INSERT INTO dead VALUES (3)";
+        let statement =
+            "DELETE FROM field_values WHERE slot = 3; DELETE FROM points WHERE slot = 3; INSERT INTO dead VALUES (3)";
         catalog.execute_batch(statement).unwrap();
     };
     prove(prepare, |path| {

@@ -95,11 +95,9 @@ fn without_its_files_search_is_exact_and_the_graph_is_made_again() {
     let whole = std::fs::read(&searched).unwrap();
     let mut flipped = whole.clone();
     flipped[70_000] ^= 1;
-    for (bytes, told) in [
-        (Some(&whole[..whole.len() / 2]), "cut off"),
-        (Some(&flipped[..]), "checksum"),
-        (None, "cannot open"),
-    ] {
+    for (bytes, told) in
+        [(Some(&whole[..whole.len() / 2]), "cut off"), (Some(&flipped[..]), "checksum"), (None, "cannot open")]
+    {
         match bytes {
             Some(bytes) => std::fs::write(&searched, bytes).unwrap(),
             None => std::fs::remove_file(&searched).unwrap(),

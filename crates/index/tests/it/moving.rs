@@ -110,7 +110,10 @@ fn a_csv_names_only_what_lies_below_its_folder() {
     for path in [image.to_str().unwrap(), "../images/class0/0.png"] {
         let error = list("lists/l.csv", path).unwrap_err().to_string();
         assert!(error.contains("line 2") && error.contains("folder above all images"), "{error}");
-        assert_eq!(list("l.csv", path.trim_start_matches("../")).unwrap().items[0].known["path"], "images/class0/0.png".into());
+        assert_eq!(
+            list("l.csv", path.trim_start_matches("../")).unwrap().items[0].known["path"],
+            "images/class0/0.png".into()
+        );
     }
     let inside = list("images/l.csv", "class0/../class0/1.png").unwrap();
     assert_eq!(inside.items[0].known["path"], Value::from("class0/1.png"));

@@ -57,8 +57,14 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
     let long = Point { vector: vec![2.0, 0.0, 0.0], ..point("long", &[1.0, 0.0, 0.0]) };
-    assert!(matches!(store.writer().unwrap().upsert(&[point("a", &[1.0, 0.0, 0.0]), long]), Err(IndexError::Setting { .. })));
-    assert!(matches!(store.writer().unwrap().upsert(&[point("wide", &[1.0; 4])]), Err(IndexError::Width { found: 4, expected: 3, .. })));
+    assert!(matches!(
+        store.writer().unwrap().upsert(&[point("a", &[1.0, 0.0, 0.0]), long]),
+        Err(IndexError::Setting { .. })
+    ));
+    assert!(matches!(
+        store.writer().unwrap().upsert(&[point("wide", &[1.0; 4])]),
+        Err(IndexError::Width { found: 4, expected: 3, .. })
+    ));
     assert!(store.store().search(&VectorQuery::new(vec![1.0; 4], 1)).is_err());
     assert!(store.store().search(&VectorQuery::new(vec![1.0, 0.0, 0.0], 0)).is_err());
     assert_eq!(store.store().len().unwrap(), 0);

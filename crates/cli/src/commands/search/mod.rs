@@ -11,7 +11,7 @@ use kinsight_data::{CropBox, DecodeLimits, decode::read_bounded, decode_bytes};
 use kinsight_index::payload::fields;
 use kinsight_index::rerank::{AlphaQueryExpansion, KReciprocal};
 use kinsight_index::{
-    Cancel, Calibration, Cursor, Filter, Hit, ImageQuery, Index, PointId, Rerank, SearchMethod, VectorQuery, Verdict,
+    Calibration, Cancel, Cursor, Filter, Hit, ImageQuery, Index, PointId, Rerank, SearchMethod, VectorQuery, Verdict,
     combine_queries, content_hash, file_of,
 };
 use rayon::prelude::*;

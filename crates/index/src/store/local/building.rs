@@ -164,9 +164,9 @@ fn add_rows(index: &Index, rows: &Rows, new: &[u32], progress: &dyn Fn(usize, us
     // In pieces, so that the caller's progress runs on the caller's thread.
     let mut done = 0;
     for piece in new.chunks(16_384) {
-        piece.par_iter().try_for_each(|&row| {
-            index.add(u64::from(row), &quantized(rows.get(row)?)).map_err(graph_error("build"))
-        })?;
+        piece
+            .par_iter()
+            .try_for_each(|&row| index.add(u64::from(row), &quantized(rows.get(row)?)).map_err(graph_error("build")))?;
         done += piece.len();
         progress(done, new.len());
     }

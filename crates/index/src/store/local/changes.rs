@@ -99,8 +99,8 @@ impl CatalogWriter {
                 if let Some(root) = payload.get_mut(fields::ROOT) {
                     *root = numbered(transaction, &mut roots, &root.text(), &index).map_err(failed)?;
                 }
-                let json = serde_json::to_string(&payload)
-                    .map_err(|error| IndexError::corrupt(&path, error.to_string()))?;
+                let json =
+                    serde_json::to_string(&payload).map_err(|error| IndexError::corrupt(&path, error.to_string()))?;
                 insert_point(transaction, row, point.id, &payload, &json, checksum, &mut names).map_err(failed)?;
             }
             let rows = (first + points.len()) as i64;
@@ -131,7 +131,8 @@ impl CatalogWriter {
         self.write(|transaction| {
             // Freed first: one may go where another was.
             for (root, _) in moves {
-                transaction.execute("UPDATE roots SET folder = 'moving ' || number WHERE number = ?1", [root.number])?;
+                transaction
+                    .execute("UPDATE roots SET folder = 'moving ' || number WHERE number = ?1", [root.number])?;
             }
             for (root, folder) in moves {
                 transaction.execute("UPDATE roots SET folder = ?2 WHERE number = ?1", params![root.number, folder])?;
@@ -237,12 +238,7 @@ fn insert_point(
 }
 
 /// The number of the root at `folder`, which is made where there is none.
-fn numbered(
-    transaction: &Transaction<'_>,
-    roots: &mut Roots,
-    folder: &str,
-    index: &Path,
-) -> rusqlite::Result<Value> {
+fn numbered(transaction: &Transaction<'_>, roots: &mut Roots, folder: &str, index: &Path) -> rusqlite::Result<Value> {
     let root = roots.at_or_new(folder, index);
     if roots.at(folder).is_none() {
         let stored = (!root.is_uploads).then_some(&root.folder);
@@ -255,7 +251,8 @@ fn numbered(
 /// Replaces the folders in the payloads of format 1 by the numbers of roots.
 fn number_roots(transaction: &Transaction<'_>, uploads: &Path) -> rusqlite::Result<()> {
     let name = "(SELECT name_id FROM field_names WHERE name = 'root')";
-    let mut statement = transaction.prepare(&format!("SELECT DISTINCT value FROM field_values WHERE name_id = {name}"))?;
+    let mut statement =
+        transaction.prepare(&format!("SELECT DISTINCT value FROM field_values WHERE name_id = {name}"))?;
     let folders = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
     for (number, folder) in (1_i64..).zip(&folders) {
         // The ids of its images were made from its folder, which stays the key.
