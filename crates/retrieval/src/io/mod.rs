@@ -3,7 +3,6 @@
 //! Everything is streamed: a file is never held beside the values read from it, and sizes a header claims are compared with
 //! the file's before memory is taken for them.
 
-mod atomic_file;
 mod journal;
 mod labels;
 mod npy;
@@ -13,7 +12,10 @@ mod safetensors;
 mod table;
 mod values;
 
+use std::io::Write;
 use std::path::Path;
+
+use kinsight_files::{AtomicFile, FileError};
 
 pub use journal::EmbeddingJournal;
 pub use labels::{LabelColumn, labels_beside, read_label_column};
@@ -75,6 +77,11 @@ fn format_error(path: &Path, message: impl Into<String>) -> RetrievalError {
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> RetrievalError {
     let path = path.to_owned();
     move |source| RetrievalError::Io { action, path, source }
+}
+
+/// Writes to a file that is not in its place yet.
+fn append(file: &mut AtomicFile, target: &Path, bytes: &[u8]) -> Result<()> {
+    Ok(file.write_all(bytes).map_err(FileError::at("write", target))?)
 }
 
 /// Normalizes what was read; a bad row is reported with the file it came from.

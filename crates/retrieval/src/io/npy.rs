@@ -3,12 +3,13 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::atomic_file::AtomicFile;
+use kinsight_files::AtomicFile;
+
 use super::npy_header::{MAGIC, NpyHeader, WRITTEN_BYTES};
 use super::values::{read_floats, read_integers};
-use super::{format_error, io_error, unit_rows};
+use super::{append, format_error, io_error, unit_rows};
 use crate::UnitEmbeddings;
 use crate::error::{Result, RetrievalError};
 
@@ -47,6 +48,7 @@ pub fn read_npy_labels(path: &Path) -> Result<Vec<i64>> {
 /// whatever stood there stays.
 pub struct NpyWriter {
     file: AtomicFile,
+    path: PathBuf,
     dim: usize,
     rows: usize,
     bytes: Vec<u8>,
@@ -62,8 +64,8 @@ impl NpyWriter {
             return Err(RetrievalError::Shape { values: 0, dim });
         }
         let mut file = AtomicFile::create(path)?;
-        file.append(&[0; WRITTEN_BYTES])?;
-        Ok(Self { file, dim, rows: 0, bytes: Vec::new() })
+        append(&mut file, path, &[0; WRITTEN_BYTES])?;
+        Ok(Self { file, path: path.to_owned(), dim, rows: 0, bytes: Vec::new() })
     }
 
     /// Appends `[n, dim]` values.
@@ -76,7 +78,7 @@ impl NpyWriter {
         }
         self.bytes.clear();
         self.bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        self.file.append(&self.bytes)?;
+        append(&mut self.file, &self.path, &self.bytes)?;
         self.rows += values.len() / self.dim;
         Ok(())
     }
@@ -90,8 +92,9 @@ impl NpyWriter {
     ///
     /// # Errors
     /// A failure to write or to rename.
-    pub fn finish(self) -> Result<()> {
-        self.file.finish(&NpyHeader::of_rows(self.rows, self.dim))
+    pub fn finish(mut self) -> Result<()> {
+        self.file.rewrite_start(&NpyHeader::of_rows(self.rows, self.dim))?;
+        Ok(self.file.commit()?)
     }
 }
 
@@ -101,12 +104,12 @@ impl NpyWriter {
 /// A failure to write or to rename.
 pub fn write_npy_labels(path: &Path, labels: &[i64]) -> Result<()> {
     let mut file = AtomicFile::create(path)?;
-    file.append(&NpyHeader::of_labels(labels.len()))?;
+    append(&mut file, path, &NpyHeader::of_labels(labels.len()))?;
     for labels in labels.chunks(1 << 16) {
         let bytes: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
-        file.append(&bytes)?;
+        append(&mut file, path, &bytes)?;
     }
-    file.finish(&[])
+    Ok(file.commit()?)
 }
 
 /// The header and a reader at the first value, the file's length being what the header claims.

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::atomic_file::AtomicFile;
+use kinsight_files::AtomicFile;
+
 use super::npy::{NpyWriter, write_npy_labels};
 use super::parquet::ParquetWriter;
 use super::safetensors::SafetensorsWriter;
@@ -121,6 +122,6 @@ fn write_csv(path: &Path, facts: &RowFacts<'_>) -> Result<PathBuf> {
         writer.write_record(&facts.texts(row)[..columns.len()]).map_err(failed)?;
     }
     let file = writer.into_inner().map_err(|error| format_error(&target, format!("cannot be written ({error})")))?;
-    file.finish(&[])?;
+    file.commit()?;
     Ok(target)
 }
