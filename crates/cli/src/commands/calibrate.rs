@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use kinsight_index::{Calibration, CalibrationRates, GraphSettings, ImageEmbedder, Index, Listing, Samples};
 use kinsight_train::report::{Chart, Curve, Quantity, Report};
@@ -75,7 +75,7 @@ pub fn run(arguments: &CalibrateArgs) -> Result<()> {
     index.writer()?.set_calibration(Some(calibration.clone()))?;
     if let Some(path) = &arguments.html {
         let text = page(&calibration, &arguments.index.display().to_string()).to_html();
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        kinsight_files::write(path, text.as_bytes())?;
         eprintln!("wrote {}", path.display());
     }
     if arguments.json {

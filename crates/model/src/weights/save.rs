@@ -67,10 +67,7 @@ pub fn write_tensor_slices(
 ///
 /// # Errors
 /// [`ModelError::Format`] for a tensor of another type than f32.
-pub fn tensor_slices<'a>(
-    path: &Path,
-    tensors: &'a TensorMap,
-) -> Result<BTreeMap<String, TensorSlice<'a>>, ModelError> {
+pub fn tensor_slices<'a>(path: &Path, tensors: &'a TensorMap) -> Result<BTreeMap<String, TensorSlice<'a>>, ModelError> {
     let slice = |(name, data): (&String, &'a TensorData)| {
         let values = data.as_slice::<f32>().map_err(|error| ModelError::Format {
             path: path.to_owned(),
@@ -152,9 +149,9 @@ mod tests {
             data.as_slice::<f32>().unwrap().iter().flat_map(|value| value.to_le_bytes()).collect()
         };
         let encoded: Vec<_> = tensors.iter().map(|(name, data)| (name, data.shape().to_vec(), bytes(data))).collect();
-        let views = encoded.iter().map(|(name, shape, bytes)| {
-            (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
-        });
+        let views = encoded
+            .iter()
+            .map(|(name, shape, bytes)| (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
         let metadata: HashMap<_, _> = metadata.clone().into_iter().collect();
         let bytes = safetensors::serialize(views, Some(metadata)).unwrap();
         let (len, rest) = bytes.split_first_chunk::<8>().unwrap();

@@ -64,7 +64,7 @@ impl EmbeddingJournal {
             if found != job {
                 return Err(RetrievalError::OtherJob { path: folder.to_owned() });
             }
-            (DurableFile::open(&rows_path)?, DurableFile::open(&done_path)?)
+            (DurableFile::open_or_create(&rows_path)?, DurableFile::open_or_create(&done_path)?)
         } else {
             // What a removal that was cut short left here is emptied first: rows of another job must not pass as ours.
             let (mut rows, mut done) = (DurableFile::create(&rows_path)?, DurableFile::create(&done_path)?);
@@ -75,11 +75,13 @@ impl EmbeddingJournal {
         };
 
         let available = rows.len()? / (dim.max(1) * 4) as u64;
-        let text = String::from_utf8_lossy(&done.read_all()?).into_owned();
+        let lines = done.read_all()?;
         let (mut done_bytes, mut batches, mut indices, mut skipped) = (0, 0, Vec::new(), Vec::new());
-        for line in text.split_inclusive('\n') {
-            let Ok(Done { rows, indices: more, skipped: left_out }) = serde_json::from_str::<Done>(line) else { break };
-            if !line.ends_with('\n') || rows as u64 > available || rows != indices.len() + more.len() {
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let Ok(Done { rows, indices: more, skipped: left_out }) = serde_json::from_slice::<Done>(line) else {
+                break;
+            };
+            if !line.ends_with(b"\n") || rows as u64 > available || rows != indices.len() + more.len() {
                 break;
             }
             done_bytes += line.len() as u64;
