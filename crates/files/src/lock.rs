@@ -66,7 +66,7 @@ impl Lock {
         }
         let holder = format!("process {} ({purpose})", std::process::id());
         let named = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
-        // The name helps whoever is refused; the lock holds without it, for example on a full disk.
+        // Best effort: on a full disk the lock holds, and the message cannot name its holder.
         let _ = named;
         Ok(Self { _file: file })
     }

@@ -59,7 +59,7 @@ fn a_checkpoint_of_a_bank_in_memory_takes_little_besides_the_bank() {
     let learner = Learner::from_source(&mut source, &vit, &settings.tuning, &settings.proxies, &settings.loss, CLASSES);
 
     // One step, so that there are moments.
-    let mut bank = PromptBank::new(CLASSES, WIDTH, PROMPTS, |_| vec![0.5; CLASSES * PROMPTS.count * WIDTH]);
+    let mut bank = PromptBank::new(CLASSES, WIDTH, PROMPTS, |_| vec![0.5; CLASSES * PROMPTS.count * WIDTH]).unwrap();
     let lent = bank.lend(&[0, 1], &device);
     let loss = lent.tables.iter().map(|table| table.val().sum()).reduce(|a, b| a + b).unwrap();
     bank.take_back(&[0, 1], &lent, &mut loss.backward(), &OptimizerConfig::default(), 0.01);

@@ -1,4 +1,4 @@
-//! Embeddings on their way to a file: rows kept as they are computed, so that a job killed at any moment goes on where it
+//! An unfinished embedding file: rows are kept as they are computed, so a job that stopped at any moment continues where it
 //! was.
 //!
 //! ```text
@@ -164,7 +164,7 @@ impl EmbeddingJournal {
         Ok(kinsight_files::remove_dir_all(&self.folder)?)
     }
 
-    /// Removes the folder of an unfinished job, whatever the job is. That there is none is no error.
+    /// Removes the folder of any unfinished job, if it exists.
     ///
     /// # Errors
     /// [`RetrievalError::Lock`] if another process is at it; [`RetrievalError::File`].

@@ -1,6 +1,6 @@
 //! Embeddings and labels from files that other programs write, and embeddings back to them.
 //!
-//! Everything is streamed: a file is never held beside the values read from it, and sizes a header claims are compared with
+//! Everything is streamed: a file is never held in memory along with the values read from it, and sizes a header claims are compared with
 //! the file's before memory is taken for them.
 
 mod journal;
@@ -33,8 +33,7 @@ use crate::error::{Result, RetrievalError};
 /// one that fits.
 ///
 /// # Errors
-/// Another ending, and whatever [`read_npy_embeddings`], [`read_safetensors_embeddings`] or [`read_parquet_embeddings`]
-/// finds wrong.
+/// Another ending, and the errors of [`read_npy_embeddings`], [`read_safetensors_embeddings`] or [`read_parquet_embeddings`].
 pub fn read_embeddings(path: &Path, tensor: Option<&str>) -> Result<UnitEmbeddings> {
     match ending(path)? {
         Ending::Npy => read_npy_embeddings(path),

@@ -19,7 +19,7 @@ const LONGEST_HEADER: usize = 1 << 16;
 /// Reads embeddings from an array of two dimensions.
 ///
 /// # Errors
-/// A file that cannot be read, is no `.npy`, is cut off or too long, holds another shape or type, or has a row without a
+/// A file that cannot be read, is not a `.npy`, is cut off or too long, holds another shape or type, or has a row without a
 /// direction.
 pub fn read_npy_embeddings(path: &Path) -> Result<UnitEmbeddings> {
     let (header, mut reader) = open(path)?;
@@ -33,7 +33,7 @@ pub fn read_npy_embeddings(path: &Path) -> Result<UnitEmbeddings> {
 /// Reads labels from an array of one dimension.
 ///
 /// # Errors
-/// A file that cannot be read, is no `.npy`, is cut off or too long, or holds another shape or no integers.
+/// A file that cannot be read, is not a `.npy`, is cut off or too long, or holds another shape or no integers.
 pub fn read_npy_labels(path: &Path) -> Result<Vec<i64>> {
     let (header, mut reader) = open(path)?;
     let [rows] = header.shape[..] else {
@@ -45,7 +45,7 @@ pub fn read_npy_labels(path: &Path) -> Result<Vec<i64>> {
 /// Writes `f32` rows one batch after another, without holding them.
 ///
 /// The file appears under its name when [`finish`](Self::finish) returns; until then, and if the writer is dropped,
-/// whatever stood there stays.
+/// an existing file stays.
 pub struct NpyWriter {
     file: AtomicFile,
     path: PathBuf,
@@ -71,7 +71,7 @@ impl NpyWriter {
     /// Appends `[n, dim]` values.
     ///
     /// # Errors
-    /// A number of values that is no multiple of the width, or a failure to write (a full disk, for one).
+    /// A number of values that is not a multiple of the width; a failure to write, such as a full disk.
     pub fn write_rows(&mut self, values: &[f32]) -> Result<()> {
         if !values.len().is_multiple_of(self.dim) {
             return Err(RetrievalError::Shape { values: values.len(), dim: self.dim });

@@ -1,8 +1,8 @@
 //! Parquet: one row an embedding, in the column `embedding`, with columns of text (`path`, `label`) before it.
 //!
 //! What pandas, polars, DuckDB and Spark read and write. The column of embeddings is a list of numbers a row; labels are
-//! integers or text, and text is numbered in the order of its bytes. Rows are read and written in groups, so that a file is
-//! never held beside the values read from it. Pages may be plain or compressed by Snappy, the writers' usual choices.
+//! integers or text, and text is numbered in the order of its bytes. Rows are read and written in groups, so the
+//! file is never in memory along with its values. Pages may be plain or compressed by Snappy, the writers' usual choices.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ const CHUNK: usize = 1 << 16;
 /// Reads the column of embeddings called `column`, or the only one that holds a list of floating-point numbers a row.
 ///
 /// # Errors
-/// A file that cannot be read or is no Parquet; no such column, or none or several to choose from without a name; rows of
+/// A file that cannot be read or is not Parquet; no such column, or none or several to choose from without a name; rows of
 /// different widths; a row without a direction.
 pub fn read_parquet_embeddings(path: &Path, column: Option<&str>) -> Result<UnitEmbeddings> {
     let reader = open(path)?;

@@ -19,7 +19,7 @@ const LONGEST_HEADER: u64 = 100_000_000;
 /// Reads embeddings from a tensor of two dimensions in `f32`, `f16`, `bf16` or `f64`.
 ///
 /// # Errors
-/// A file that cannot be read, is no safetensors or is cut off; no such tensor, or none or several to choose from without a
+/// A file that cannot be read, is not safetensors or is cut off; no such tensor, or none or several to choose from without a
 /// name; another shape or type; a row without a direction.
 pub fn read_safetensors_embeddings(path: &Path, tensor: Option<&str>) -> Result<UnitEmbeddings> {
     let (info, kind, mut reader) = open(path, tensor, 2)?;
@@ -52,7 +52,7 @@ pub(super) struct SafetensorsWriter {
 }
 
 impl SafetensorsWriter {
-    /// Starts a file of `rows` rows with these labels (none, or one a row).
+    /// Starts a file of `rows` rows with these labels (none, or one for each row).
     ///
     /// # Errors
     /// A folder that cannot be written to.

@@ -40,7 +40,7 @@ impl RowFacts<'_> {
 
 /// Writes rows of width `dim`, which come in chunks, with what belongs to them, and says which files it wrote.
 ///
-/// `.parquet` holds everything. Beside `.npy` and `.safetensors` stands `NAME.csv` with `path` and `label`; the numbers of
+/// `.parquet` holds everything. `.npy` and `.safetensors` come with `NAME.csv` of `path` and `label`; the numbers of
 /// labels are in `NAME.labels.npy`, or in the tensor `labels`. The embedding file itself comes last.
 ///
 /// # Errors

@@ -6,8 +6,7 @@
 //! ```
 //! Every class has two places. The last checkpoint says which of them holds the class's rows; the first update after a
 //! checkpoint writes to the other one, later updates write there again. So nothing that the checkpoint needs is ever
-//! overwritten, and a run that is killed at any moment resumes from rows that are as they were: there is no journal and
-//! nothing to repair. Before a checkpoint is written the file is synced; the checkpoint's own renaming commits both.
+//! overwritten, and a run that stops at any moment resumes from unchanged rows, without a journal or a repair. Before a checkpoint is written the file is synced; the checkpoint's own renaming commits both.
 
 use std::collections::BTreeSet;
 use std::path::Path;

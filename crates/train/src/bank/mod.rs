@@ -2,7 +2,7 @@
 //!
 //! Class prompts are C * P * D numbers a block, gigabytes on large data sets, and a batch touches only the rows of its
 //! own classes. The bank lends those rows for a step and takes them back updated; rows of absent classes do not change:
-//! no momentum, no decay. The Adam step counter is one a block, as in the authors' code.
+//! no momentum, no decay. Each block has one Adam step counter, as in the authors' code.
 
 mod mapped;
 mod ram;
@@ -27,8 +27,8 @@ pub enum BankStorage {
     /// In memory.
     #[default]
     Ram,
-    /// In a memory-mapped file of the run folder, twice the size: every class has two places, so that no update touches
-    /// what the last checkpoint needs.
+    /// In a memory-mapped file of the run folder, twice the size: every class has two places, and no update touches the one
+    /// that the last checkpoint needs.
     Disk,
 }
 
@@ -73,10 +73,26 @@ enum Storage {
 
 impl PromptBank {
     /// A bank in memory with the values that `values(block)` gives, `[C, P, D]` each.
-    pub fn new(classes: usize, width: usize, schedule: PromptSchedule, values: impl FnMut(usize) -> Vec<f32>) -> Self {
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] if there is no memory for them.
+    pub fn new(
+        classes: usize,
+        width: usize,
+        schedule: PromptSchedule,
+        values: impl FnMut(usize) -> Vec<f32>,
+    ) -> Result<Self, TrainError> {
+        let bytes = Self::bytes(classes, width, schedule, 0);
+        if Vec::<u8>::new().try_reserve_exact(bytes as usize).is_err() {
+            let message = format!("class prompts of {classes} classes take {} GB, more than can be had", bytes >> 30);
+            return Err(TrainError::Config {
+                message,
+                hint: "lower proxies.class_prompts.count, or use --bank disk".into(),
+            });
+        }
         let row = schedule.count * width;
         let rows = Storage::Ram(RamRows::new(row, (0..schedule.depth).map(values)));
-        Self { schedule, shape: [classes, schedule.count, width], steps: vec![0; schedule.depth], rows }
+        Ok(Self { schedule, shape: [classes, schedule.count, width], steps: vec![0; schedule.depth], rows })
     }
 
     /// A bank in a new file at `path`, with the values that `values(block)` gives.
@@ -139,7 +155,8 @@ impl PromptBank {
 
     /// Bytes of values and optimizer state once every class has been seen.
     pub fn bytes(classes: usize, width: usize, schedule: PromptSchedule, moments: usize) -> u64 {
-        (classes * width * schedule.count * schedule.depth) as u64 * 4 * (1 + moments as u64)
+        let factors = [width, schedule.count, schedule.depth, 4, 1 + moments];
+        factors.iter().fold(classes as u64, |bytes, factor| bytes.saturating_mul(*factor as u64))
     }
 
     /// What a bank of these sizes takes.
@@ -336,7 +353,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for kind in [OptimizerKind::Sgd, OptimizerKind::Adam, OptimizerKind::AdamW] {
             let config = OptimizerConfig { kind, ..OptimizerConfig::default() };
-            let mut ram = PromptBank::new(5, 4, SCHEDULE, start);
+            let mut ram = PromptBank::new(5, 4, SCHEDULE, start).unwrap();
             let path = folder.path().join("bank.bin");
             let mut disk = PromptBank::create(&path, 5, 4, SCHEDULE, config.moments(), start).unwrap();
             for (i, classes) in BATCHES.iter().enumerate() {
@@ -386,6 +403,13 @@ mod tests {
                 assert_eq!(contents(&bank), expected, "checkpoint before step {at}, {more} steps lost");
             }
         }
+    }
+
+    #[test]
+    fn a_bank_that_no_memory_holds_is_an_error() {
+        let schedule = PromptSchedule { count: 1 << 16, depth: 64, step: 0 };
+        let error = PromptBank::new(1 << 40, 1 << 12, schedule, start).unwrap_err();
+        assert!(error.hint().unwrap().contains("--bank disk"), "{error}");
     }
 
     #[test]

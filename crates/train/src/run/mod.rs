@@ -45,7 +45,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// The folder at `root`, whatever is in it.
+    /// The folder at `root`, unchecked.
     pub fn at(root: &Path) -> Self {
         Self { root: root.to_path_buf(), _lock: None }
     }
@@ -58,7 +58,7 @@ impl RunFolder {
     /// [`TrainError::Lock`] if another process trains into it; [`TrainError::File`].
     pub fn prepare(root: &Path, config: &TrainConfig, resume: bool) -> Result<Self, TrainError> {
         let mut folder = Self::at(root);
-        // Before anything is touched, and again once nobody else can change it.
+        // Once before anything is touched, and again under the lock.
         folder.check(config, resume)?;
         kinsight_files::create_dir_all(root).map_err(|error| TrainError::RunFolder {
             path: root.to_path_buf(),

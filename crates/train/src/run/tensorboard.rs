@@ -3,7 +3,7 @@
 //! Each scalar is a TFRecord: length, masked CRC-32C of the length, protocol buffer, masked CRC-32C of the buffer. Source:
 //! tensorflow/core/util/event.proto, lib/io/record_writer.cc.
 //!
-//! When a run goes on, the file is written anew from the log, so that it always says what the log says.
+//! A resumed run rewrites the file from the log, so the two always agree.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -132,7 +132,7 @@ fn record(data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Checksums are stored in a disguise, so that a checksum of data with checksums in it is still one.
+/// The format masks checksums, since a CRC over data that holds CRCs is weak.
 fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
