@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use kinsight_index::{Calibration, CalibrationRates, GraphSettings, ImageEmbedder, Index, Listing, Samples};
 use kinsight_train::report::{Chart, Curve, Quantity, Report};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kinsight_data::inspect::Inspection;
 use serde_json::{Value, json};
 
