@@ -84,8 +84,13 @@ pub fn xavier_uniform(rng: &mut ChaCha8Rng, rows: usize, columns: usize) -> Vec<
 
 /// Every float parameter of `module` by its path, as `backbone.blocks.0.norm1.bias`.
 pub fn named_tensors(module: &impl Module) -> BTreeMap<String, TensorData> {
-    struct Collect(Path, BTreeMap<String, TensorData>);
-    impl ModuleVisitor for Collect {
+    selected_tensors(module, |_, _| true)
+}
+
+/// The parameters that `select` takes by name and by whether they train; the values of no others are copied.
+pub fn selected_tensors(module: &impl Module, select: impl Fn(&str, bool) -> bool) -> BTreeMap<String, TensorData> {
+    struct Collect<F>(Path, BTreeMap<String, TensorData>, F);
+    impl<F: Fn(&str, bool) -> bool> ModuleVisitor for Collect<F> {
         fn enter_module(&mut self, name: &str, _: &str) {
             self.0.enter(name);
         }
@@ -93,10 +98,13 @@ pub fn named_tensors(module: &impl Module) -> BTreeMap<String, TensorData> {
             self.0.exit();
         }
         fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
-            self.1.insert(self.0.name(), param.val().to_data());
+            let (name, tensor) = (self.0.name(), param.val());
+            if (self.2)(&name, tensor.is_require_grad()) {
+                self.1.insert(name, tensor.into_data());
+            }
         }
     }
-    let mut visitor = Collect(Path::default(), BTreeMap::new());
+    let mut visitor = Collect(Path::default(), BTreeMap::new(), select);
     module.visit(&mut visitor);
     visitor.1
 }
