@@ -1,6 +1,7 @@
 //! How a failure is told: what, why, and what to do.
 
 use kinsight_data::DataError;
+use kinsight_files::{FileError, LockError};
 use kinsight_index::IndexError;
 use kinsight_model::ModelError;
 use kinsight_retrieval::RetrievalError;
@@ -38,6 +39,12 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         return error.hint();
     }
     if let Some(error) = error.downcast_ref::<RetrievalError>() {
+        return error.hint().map(str::to_string);
+    }
+    if let Some(error) = error.downcast_ref::<FileError>() {
+        return error.hint().map(str::to_string);
+    }
+    if let Some(error) = error.downcast_ref::<LockError>() {
         return error.hint().map(str::to_string);
     }
     error.downcast_ref::<DataError>().and_then(|error| error.hint().map(str::to_string))

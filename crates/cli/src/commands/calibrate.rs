@@ -75,7 +75,7 @@ pub fn run(arguments: &CalibrateArgs) -> Result<()> {
     index.writer()?.set_calibration(Some(calibration.clone()))?;
     if let Some(path) = &arguments.html {
         let text = page(&calibration, &arguments.index.display().to_string()).to_html();
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        kinsight_files::write(path, text.as_bytes())?;
         eprintln!("wrote {}", path.display());
     }
     if arguments.json {

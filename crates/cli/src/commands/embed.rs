@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::tensor::Device;
 use clap::Args;
 use kinsight_data::dataset::image_files;
@@ -98,13 +98,13 @@ pub fn run(arguments: &EmbedArgs) -> Result<()> {
     let device = arguments.compute.device.open()?;
     let subject = subject::load(arguments.run.as_deref(), arguments.backbone.as_deref(), &arguments.compute, &device)?;
     if let Some(parent) = arguments.out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        kinsight_files::create_dir_all(parent)?;
     }
     let mut folder = arguments.out.as_os_str().to_owned();
     folder.push(".journal");
     let folder = PathBuf::from(folder);
-    if arguments.restart && folder.is_dir() {
-        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    if arguments.restart {
+        EmbeddingJournal::discard(&folder)?;
     }
     // Unreadable images are skipped and named, however many they are.
     let options = EmbedOptions {

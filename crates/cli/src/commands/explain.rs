@@ -7,7 +7,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 use clap::Args;
 use kinsight_data::{DecodeLimits, EvalTransform, Preprocess, RgbImage, Scratch, Split, decode_file};
 use kinsight_model::finetuned::{load_fine_tuned, read_info};
-use kinsight_model::weights::write_atomically;
 use kinsight_model::{Backbone, Encoder};
 use kinsight_server::explanation::{Explanation, ProxyShare, draw_png, explanation_page};
 use kinsight_train::run::RunFolder;
@@ -136,7 +135,7 @@ fn write(
             explanation_page(explanation, pictures, [&names[0], &names[1]], proxies)?.into_bytes()
         }
     };
-    Ok(write_atomically(out, &bytes)?)
+    Ok(kinsight_files::write(out, &bytes)?)
 }
 
 fn model(arguments: &ExplainArgs) -> Result<(Encoder, Preprocess)> {

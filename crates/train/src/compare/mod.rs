@@ -98,7 +98,9 @@ impl CompareFolder {
     /// # Errors
     /// [`TrainError`] if a file cannot be written.
     pub fn write(&self, comparison: &Comparison) -> Result<Vec<PathBuf>, TrainError> {
-        let json = serde_json::to_string_pretty(comparison).unwrap_or_default();
+        let path = self.root.join("compare.json");
+        let json = serde_json::to_string_pretty(comparison)
+            .map_err(|error| kinsight_files::FileError::at("write", &path)(error.into()))?;
         let files = [
             ("compare.md", tables::markdown(comparison)),
             ("compare.csv", tables::csv(comparison)),
@@ -108,7 +110,7 @@ impl CompareFolder {
         let mut written = Vec::new();
         for (name, text) in files {
             let path = self.root.join(name);
-            kinsight_model::weights::write_atomically(&path, text.as_bytes())?;
+            kinsight_files::write(&path, text.as_bytes())?;
             written.push(path);
         }
         Ok(written)

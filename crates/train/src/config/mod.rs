@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use kinsight_data::Interpolation;
 use kinsight_data::SplitRule;
+use kinsight_model::prompts::PromptSchedule;
 use kinsight_model::{Compute, Pooling, Tuning, VitConfig};
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +113,9 @@ impl Default for DataConfig {
     }
 }
 
+/// More prompts in a block than any image has patches are a mistake.
+const MOST_PROMPTS: usize = 1 << 16;
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -152,8 +156,17 @@ impl TrainConfig {
         backbone.check_pooling(*self.tuning.pooling.get_or_insert(pooling))?;
         self.tuning.embedding.get_or_insert(backbone.width.min(512));
         self.check_methods(backbone)?;
-        for schedule in self.tuning.prompts.iter_mut().chain([&mut self.proxies.class_prompts]) {
+        let class_prompts = &mut self.proxies.class_prompts;
+        let schedules = self.tuning.prompts.iter_mut().map(|prompts| ("tuning.prompts", prompts));
+        for (name, schedule) in schedules.chain([("proxies.class_prompts", class_prompts)]) {
             schedule.depth = schedule.depth.min(backbone.depth);
+            let PromptSchedule { count, depth, .. } = *schedule;
+            if depth == 0 || !(1..=MOST_PROMPTS).contains(&count) {
+                let message = format!(
+                    "{name} has count {count} and depth {depth}, expected 1 to {MOST_PROMPTS} prompts in at least one block"
+                );
+                return fail(&message, "the paper uses 10 in each block; a method without prompts leaves them out");
+            }
         }
         if let Some(adapter) = &mut self.tuning.adapter {
             adapter.blocks = adapter.blocks.min(backbone.depth);

@@ -21,15 +21,8 @@ pub struct Figures {
 impl Figures {
     /// Those of an evaluation.
     pub fn of(evaluation: &Evaluation) -> Self {
-        let recall_at_1 = evaluation.recall_at(1).unwrap_or_default();
-        Self { recall_at_1: exactly_readable(recall_at_1), map_at_r: exactly_readable(evaluation.map_at_r()) }
+        Self { recall_at_1: evaluation.recall_at(1).unwrap_or_default(), map_at_r: evaluation.map_at_r() }
     }
-}
-
-/// `value` to twelve decimals: JSON readers give back exactly so many, and a run that is resumed must compare with the very
-/// numbers that an unbroken one compares with.
-fn exactly_readable(value: f64) -> f64 {
-    (value * 1e12).round() / 1e12
 }
 
 /// One moment of the run.
@@ -75,13 +68,13 @@ impl SelectionState {
     ) -> bool {
         let moment = Moment { step, epochs, test: Figures::of(test), validation: validation.map(Figures::of) };
         self.last = Some(moment);
-        let value = exactly_readable(metric.of(test));
+        let value = metric.of(test);
         if self.best_test_value.is_none_or(|best| value > best) {
             self.best_test_value = Some(value);
             self.best_on_test_not_to_be_quoted = Some(moment);
         }
         let Some(validation) = validation else { return false };
-        let value = exactly_readable(metric.of(validation));
+        let value = metric.of(validation);
         if self.best_value.is_none_or(|best| value > best) {
             self.best_value = Some(value);
             self.selected_on_validation = Some(moment);

@@ -173,11 +173,7 @@ impl TemporaryFolder {
             .map(|i| std::env::temp_dir().join(format!("kinsight-plan-{}-{i}", std::process::id())))
             .find(|path| !path.exists())
             .unwrap_or_default();
-        std::fs::create_dir_all(&path).map_err(|source| TrainError::Io {
-            action: "create",
-            path: path.clone(),
-            source,
-        })?;
+        kinsight_files::create_dir_all(&path)?;
         Ok(Self { path })
     }
 }
@@ -185,6 +181,6 @@ impl TemporaryFolder {
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         // Nothing can be done about a folder that does not go; it is in the system's folder for such things.
-        let _ = std::fs::remove_dir_all(&self.path);
+        let _ = kinsight_files::remove_dir_all(&self.path);
     }
 }

@@ -269,7 +269,14 @@ impl Run<'_> {
         if self.trainer.config.deterministic {
             progress.seconds = 0.0;
         }
+        // Lines that a checkpoint counts must outlast a power cut, or the log of a resumed run has a hole.
+        self.sync_log()?;
         self.state.save(&self.folder.latest_checkpoint(), &progress)
+    }
+
+    fn sync_log(&mut self) -> Result<(), TrainError> {
+        self.log.sync()?;
+        self.events.as_mut().map_or(Ok(()), EventFile::sync)
     }
 
     fn cost(&self, facts: &RunFacts) -> RunCost {
@@ -305,12 +312,10 @@ impl Run<'_> {
                 Some(measured) => measured,
                 None => self.trainer.measure(&encoder)?, // resumed after the last epoch, or another state is kept
             };
-            let json = serde_json::to_string_pretty(&selection).unwrap_or_default();
-            self.folder.write(&self.folder.selection(), json.as_bytes())?;
+            self.folder.write_json(&self.folder.selection(), serde_json::to_vec_pretty(&selection))?;
             let info = self.trainer.fine_tuning_info();
             save_fine_tuning(&self.folder.model(), &encoder, &info)?;
-            let json = serde_json::to_string_pretty(&measured.evaluation).unwrap_or_default();
-            self.folder.write(&self.folder.metrics(), json.as_bytes())?;
+            self.folder.write_json(&self.folder.metrics(), serde_json::to_vec_pretty(&measured.evaluation))?;
             let card = ModelCard {
                 config: &self.trainer.config,
                 info: &info,
@@ -321,9 +326,9 @@ impl Run<'_> {
             };
             self.folder.write(&self.folder.card(), card.to_markdown().as_bytes())?;
             let queries = measured.query_scores()?;
-            self.folder.write(&self.folder.queries(), &serde_json::to_vec(&queries).unwrap_or_default())?;
+            self.folder.write_json(&self.folder.queries(), serde_json::to_vec(&queries))?;
             let cost = self.cost(&facts);
-            self.folder.write(&self.folder.cost(), &serde_json::to_vec_pretty(&cost).unwrap_or_default())?;
+            self.folder.write_json(&self.folder.cost(), serde_json::to_vec_pretty(&cost))?;
             self.measured = Some(measured);
         }
         // An evaluation on the way is not the result of a run that was stopped.

@@ -1,11 +1,9 @@
 //! The findings as CSV to act on, as JSON, and in a few lines on the terminal.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use kinsight_data::inspect::Inspection;
-use kinsight_model::weights::write_atomically;
 use serde_json::{Value, json};
 
 use super::findings::{Copies, FindingKind, Findings};
@@ -14,9 +12,9 @@ use super::images::Images;
 /// Writes a file of the audit beside its target, synced and renamed; makes its folder.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
+        kinsight_files::create_dir_all(folder)?;
     }
-    Ok(write_atomically(path, bytes)?)
+    Ok(kinsight_files::write(path, bytes)?)
 }
 
 /// One row of the CSV.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kinsight_data::thumbnail::thumbnail_of_file;
@@ -24,7 +24,7 @@ figure{margin:0}img{width:100%;aspect-ratio:1;object-fit:contain;border-radius:.
 .score{font-variant-numeric:tabular-nums;font-weight:600}.verdict{margin-left:.4em;opacity:.75}
 ";
 
-/// Writes the page beside `path` and renames it into place.
+/// Writes the page.
 pub fn write(
     path: &Path,
     queries: &[&Path],
@@ -33,11 +33,7 @@ pub fn write(
     calibration: Option<&Calibration>,
 ) -> Result<()> {
     let text = html(queries, condition, hits, calibration);
-    let mut partial = path.file_name().unwrap_or_default().to_owned();
-    partial.push(".partial");
-    let partial = path.with_file_name(partial);
-    std::fs::write(&partial, text).with_context(|| format!("cannot write {}", partial.display()))?;
-    std::fs::rename(&partial, path).with_context(|| format!("cannot rename into place {}", path.display()))
+    Ok(kinsight_files::write(path, text.as_bytes())?)
 }
 
 fn html(queries: &[&Path], condition: Option<&str>, hits: &[Hit], calibration: Option<&Calibration>) -> String {
