@@ -1,5 +1,4 @@
 //! What writing a checkpoint takes, by an allocator that counts; in a program of its own, since it counts all threads.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
