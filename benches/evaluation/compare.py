@@ -1,4 +1,4 @@
-"""Kinsight beside pytorch-metric-learning, scikit-learn and faiss: equal values, then time and memory; see README.md."""
+"""Compares Kinsight with pytorch-metric-learning, scikit-learn and faiss: values, time and memory; see README.md."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ import tempfile
 from measured import measured
 
 RIVALS = pathlib.Path(__file__).parent / "rivals.py"
-# Rankings by 32-bit products may swap near ties; ours decides them in 64 bits.
+# Rankings by 32-bit products may swap near ties; Kinsight decides them in 64 bits.
 TOLERANCE = 2e-4
 KS = "1,2,4,8"
 
@@ -44,7 +44,7 @@ def main():
                 ("pytorch-metric-learning", "recall,map@r,r_precision,map/max_r,mrr/max_r"),
                 ("faiss", "recall"),
             ]
-            # Whole rankings and all pairs at once take the rival n squared memory.
+            # For whole rankings and all pairs the rival's memory grows with n squared.
             if count <= 5000:
                 contests.append(("scikit-learn", "map,ndcg,eer"))
             for name, metrics in contests:

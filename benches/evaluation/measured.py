@@ -1,4 +1,4 @@
-"""Runs a process and says how long it took and how much memory it held at most."""
+"""Runs a process and measures its time and peak memory."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""One rival's figures of a set of embeddings, as JSON under our names: rivals.py NAME ROWS.npy"""
+"""Prints one rival's metrics of a set of embeddings as JSON, under Kinsight's names: rivals.py NAME ROWS.npy"""
 
 import json
 import sys
@@ -36,7 +36,7 @@ def faiss(rows, labels):
     index = faiss.IndexFlatIP(rows.shape[1])
     index.add(rows)
     _, found = index.search(rows, 9)
-    # The query itself comes first, unless a duplicate does.
+    # The query itself comes first, unless it has a duplicate.
     answers = np.array([[item for item in row if item != query][:8] for query, row in enumerate(found)])
     right = labels[answers] == labels[:, None]
     return {f"recall@{k}": float(right[:, :k].any(axis=1).mean()) for k in (1, 2, 4, 8)}

@@ -1,4 +1,4 @@
-"""Large evaluations under a bound on memory; see README.md."""
+"""Large evaluations with bounded memory; see README.md."""
 
 import argparse
 import json

@@ -1,6 +1,6 @@
-"""Compares exported models with what Kinsight itself computed; run by `check`, which exports them.
+"""Compares exported models with Kinsight's own embeddings; run by `check`, which exports them.
 
-Exits with 1 if ONNX Runtime differs by more than 1e-4, or a folded backbone in timm or transformers by more.
+Exits with 1 if ONNX Runtime, timm or transformers differs by more than 1e-4.
 """
 
 import os
@@ -71,7 +71,7 @@ def main() -> None:
         model, problems = AutoModel.from_pretrained(folder, output_loading_info=True)
         complain(problems, name)
         result = model.eval()(pixel_values=probe["images"])
-        # CLIP normalizes its class token alone, SigLIP pools by attention: both under this name.
+        # CLIP normalizes only its class token, SigLIP pools by attention; both have this name.
         pooled = result.pooler_output if "clip" in name or "siglip" in name else result.last_hidden_state[:, 0]
         report(f"transformers {type(model).__name__}, {name}", pooled.numpy(), probe["pooled"].numpy())
 

@@ -1,4 +1,4 @@
-"""hnswlib, usearch and faiss on the vectors that the example search_speed wrote; see run."""
+"""Measures hnswlib, usearch and faiss on the vectors written by the example search_speed; see run."""
 import json
 import os
 import sys
@@ -27,7 +27,7 @@ def recall(found, wanted):
 
 
 def at_recall(library, what, wanted, search):
-    """Queries/s of the first ef that reaches recall 0.95, one query at a time."""
+    """Queries/s at the first ef that reaches recall 0.95, one query at a time."""
     for ef in EFS:
         started = time.perf_counter()
         found = [search(query, ef) for query in queries]

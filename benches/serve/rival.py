@@ -1,9 +1,9 @@
-"""The service that people write today: FastAPI, PyTorch and faiss, with the same backbone and the same images.
+"""The usual service: FastAPI, PyTorch and faiss, with the same backbone and images.
 
     python rival.py WEIGHTS IMAGES PORT
 
-One model, embeddings of all images in an exact faiss index, uploads embedded one by one in the thread pool, as the usual
-tutorial does it. Two intra-op threads, inference mode, scaled-dot-product attention: PyTorch at its best on this machine.
+As in the usual tutorials: one model, all embeddings in an exact faiss index, uploads embedded one by one in the thread
+pool. Two intra-op threads, inference mode and scaled-dot-product attention are PyTorch's fastest settings on this machine.
 """
 
 import io
@@ -30,7 +30,7 @@ prepare = transforms.Compose([
     transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(),
     transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 ])
-turn = threading.Lock()  # without it the two threads of PyTorch fight over two cores
+turn = threading.Lock()  # otherwise PyTorch's two threads compete for two cores
 
 
 def embed(pictures):

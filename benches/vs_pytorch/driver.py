@@ -1,4 +1,4 @@
-"""Runs the rows of the comparison: both programs live side by side and work in turns; prints one table."""
+"""Runs the rows of the comparison: both programs run at once and take turns; prints one table."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ SMALL, BASE = "vit_small_patch16_224", "vit_base_patch16_224"
 
 
 class Side:
-    """One program that obeys lines."""
+    """A program that reads commands from standard input, one per line."""
 
     def __init__(self, command):
         environment = dict(os.environ, OMP_NUM_THREADS=THREADS, MKL_NUM_THREADS=THREADS, RAYON_NUM_THREADS=THREADS)
@@ -60,7 +60,7 @@ class Bench:
         return Side([self.ours, *ours]), Side([sys.executable, os.path.join(HERE, "rival.py"), *rival])
 
     def in_turns(self, sides, images, turn_seconds):
-        """Medians of seconds a step, and the median of the turns' ratios."""
+        """Median seconds per step of each side, and the median of the turns' ratios."""
         turns = 3 if self.quick else 7
         steps = []
         for side in sides:
@@ -89,7 +89,7 @@ class Bench:
 
 
 def relative(ours, rival):
-    """Norm of the difference over the rival's norm, in double precision."""
+    """Norm of the difference relative to the rival's norm, in double precision."""
     import numpy
 
     a, b = (value.astype(numpy.float64).reshape(-1) for value in (ours, rival))
@@ -100,7 +100,7 @@ def same_tensors(limit):
     def compare(ours, rival):
         if set(ours) != set(rival):
             return f"FAILED: names differ: {sorted(set(ours) ^ set(rival))[:4]}"
-        # The gradient of the keys' bias is zero but for rounding: its third is left out.
+        # The gradient of the keys' bias is zero except for rounding: leave its third out.
         for side in (ours, rival):
             for name in [n for n in side if n.endswith("attn.qkv.bias")]:
                 third = side[name].size // 3
@@ -127,8 +127,8 @@ def embed(bench, name, model, batch, precision, bar):
 
 
 def step_flops(model, method):
-    """Products' floating-point operations of an image's step, as counted: the last block computes the class token
-    alone, frozen weights have no gradient."""
+    """Floating-point operations of one image's matrix products per step: the last block computes only the class token,
+    and frozen weights have no gradient."""
     width = make_inputs.WIDTHS[model][0]
     tokens, depth = 197, 12
     def tower(prompts):
@@ -165,7 +165,7 @@ def train(bench, name, model, batch, precision, bar, method="vpt", checkpoint="a
 
 
 def memory(bench, name, model, batch, precision, bar, checkpoint):
-    """Peak of resident memory over three steps, each side alone in a fresh process and set up before."""
+    """Peak resident memory over three steps, each side alone in a fresh process that was set up before."""
     files = [bench.file(f"{model}.safetensors", lambda p: make_inputs.weights(p, model)),
              bench.file(f"start_{model}.safetensors", lambda p: make_inputs.start(p, model)),
              bench.file(f"inputs_{batch}.safetensors", lambda p: make_inputs.inputs(p, batch))]
@@ -185,7 +185,7 @@ def memory(bench, name, model, batch, precision, bar, checkpoint):
 
 
 def peak(bench):
-    """The machine's measured f32 product peak: the best of both sides."""
+    """The machine's measured peak of f32 matrix products: the better of both sides."""
     if bench.peaks is None:
         sides = bench.pair(["peak"], ["peak"])
         flops = 20 * 2 * 1536 * 768 * 384
@@ -204,7 +204,7 @@ def decode(bench, name, bar):
     def compare(ours, rival):
         worst = max(float(abs(ours[n] - rival[n]).max()) for n in rival)
         mean = max(float(abs(ours[n] - rival[n]).mean()) for n in rival)
-        # One step of 255 is 0.017 after normalization; two decoders may differ by a few on an edge of color.
+        # One level of 255 is 0.017 after normalization; two decoders may differ by a few at color edges.
         return f"{'ok' if mean < 0.02 else 'FAILED'}: worst pixel {worst:.3f}, worst picture's mean {mean:.4f}"
 
     sides = bench.pair(["decode", folder], ["decode", folder])
@@ -225,7 +225,7 @@ def search(bench, name, kind, bar):
         return f"{'ok' if worst < 2e-5 else 'FAILED'}: worst difference {worst:.1e}"
 
     sides = bench.pair([kind, path, *options], [kind, path, *options])
-    # A turn is long: the one that writes results for comparison counts too, and is the only one of a quick run.
+    # A turn is long, so the one that writes results for comparison counts, too; a quick run has only that one.
     agree = bench.agreement(sides, compare)
     pairs = [bench.dump_seconds] + [[side.seconds(1) for side in sides] for _ in range(0 if bench.quick else 2)]
     memory = [int(side.ask("memory")) / 1024 for side in sides]

@@ -1,4 +1,4 @@
-"""Random weights, images, starting values, photographs and embeddings that both sides read. No download."""
+"""Makes the random weights, images, initial values, photographs and embeddings that both sides read. No download."""
 
 import os
 
@@ -11,7 +11,7 @@ WIDTHS = {"vit_small_patch16_224": (384, 384), "vit_base_patch16_224": (768, 512
 
 
 def weights(path, model):
-    """timm's random start, its biases and norms stirred so that no gradient or output hides behind a zero."""
+    """timm's random initialization, with noise on biases and norms so that no gradient or output is hidden by a zero."""
     import timm
 
     torch.manual_seed(0)
@@ -25,7 +25,7 @@ def weights(path, model):
 
 
 def start(path, model):
-    """What tuning adds: prompts, heads, class prompts, GRU, learned proxies, container; names as Kinsight's."""
+    """What tuning adds: prompts, heads, class prompts, GRU, learned proxies, proxy memory; with Kinsight's names."""
     width, embedding = WIDTHS[model]
     generator = torch.Generator().manual_seed(1)
     normal = lambda std, *shape: torch.randn(*shape, generator=generator) * std
@@ -49,7 +49,7 @@ def start(path, model):
 
 
 def inputs(path, batch):
-    """Normalized images that vary slowly as photographs do, two of each class."""
+    """Normalized images, as smooth as photographs, two of each class."""
     generator = torch.Generator().manual_seed(2)
     coarse = torch.randn(batch, 3, 14, 14, generator=generator)
     images = torch.nn.functional.interpolate(coarse, size=224, mode="bicubic") + 0.2 * torch.randn(
@@ -59,7 +59,7 @@ def inputs(path, batch):
 
 
 def photographs(folder, count=48):
-    """JPEG files of a camera's sizes, smooth with some grain."""
+    """JPEG files of camera size, smooth with some grain."""
     from PIL import Image
 
     os.makedirs(folder, exist_ok=True)
@@ -74,7 +74,7 @@ def photographs(folder, count=48):
 
 
 def embeddings(path, rows, dim=512, classes=11316):
-    """Unit rows around their class's direction, as many and as large as Stanford Online Products' test set."""
+    """Unit rows around their class's direction, with the size of Stanford Online Products' test set."""
     generator = torch.Generator().manual_seed(4)
     labels = torch.arange(rows) % classes
     centers = torch.randn(classes, dim, generator=generator)

@@ -1,4 +1,4 @@
-"""PyTorch's side: the same work as the example program vs_pytorch, obeying the same lines of standard input.
+"""PyTorch's side: does the same work as the example program vs_pytorch, on the same commands from standard input.
 
     rival.py embed  WEIGHTS INPUTS model=NAME [precision=bf16]
     rival.py train  WEIGHTS START INPUTS model=NAME method=vpt|vptsp-g [precision=bf16]
@@ -52,7 +52,7 @@ def backbone(path, model):
 
 
 class Train:
-    """Deep prompts and biases, or both towers of VPTSP-G, Proxy-Anchor loss, AdamW: written with timm's blocks."""
+    """Deep prompts and biases, or both towers of VPTSP-G, with Proxy-Anchor loss and AdamW, written with timm's blocks."""
 
     def __init__(self, places, options):
         import torch
@@ -101,7 +101,7 @@ class Train:
         return (1 - z) * n + z * h
 
     def proxies(self, tokens):
-        """Semantic proxies of all classes mixed with the learned ones, and the new container."""
+        """Semantic proxies of all classes mixed with the learned ones, and the new proxy memory."""
         torch, functional = self.torch, self.torch.nn.functional
         prompts = [self.added[f"proxy_tower.prompts.tables.{i}"][self.labels] for i in range(len(self.vit.blocks))]
         samples = self.head(self.run_blocks(tokens, prompts), "proxy_tower.head")
@@ -201,7 +201,7 @@ class Search:
     def search(self):
         index = self.faiss.IndexFlatIP(self.embeddings.shape[1])
         index.add(self.embeddings)
-        # One more: the query finds itself.
+        # One more, because the query finds itself.
         return index.search(self.embeddings, self.k + 1)
 
     def step(self):
@@ -261,7 +261,7 @@ def peak_memory_kib():
 
 
 def main():
-    # Libraries print what they like; the driver reads answers alone.
+    # Libraries may print to standard output, which must carry only answers.
     answer, sys.stdout = sys.stdout, sys.stderr
     options, places = settings(sys.argv[2:])
     kinds = {"embed": Embed, "train": Train, "decode": Decode, "search": Search, "evaluate": Evaluate, "peak": Peak}

@@ -1,4 +1,4 @@
-//! Any text as a filter: what parses is printed to a text that parses to the same filter.
+//! Any text as a filter: a filter that parses is printed as text that parses to the same filter.
 #![no_main]
 
 use kinsight_index::Filter;

@@ -1,4 +1,4 @@
-//! Any bytes as a weight file, and any text as a configuration: read, or refused with an error.
+//! Any bytes as a weight file and as a configuration: read, or refused with an error.
 #![no_main]
 
 use std::fs;
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(file) = WeightFile::open(&path) {
         let shapes = file.shapes();
-        // A backbone that is read off the shapes is one that they can hold.
+        // A configuration inferred from shapes has no more blocks than there are tensors.
         if let Ok(config) = infer_config(&shapes) {
             assert!(config.depth <= shapes.len(), "{config:?}");
         }

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kinsight_model::Checkpoint;
+use kinsight_train::bank::BankStorage;
 
 use crate::commands::backbones::BackbonesArgs;
 use crate::commands::conveniences::ConvenienceArgs;
 use crate::commands::data::DataArgs;
-use crate::commands::device::DeviceArg;
 use crate::commands::embed::EmbedArgs;
 use crate::commands::eval::EvalArgs;
 use crate::commands::export::ExportArgs;
+use crate::context::{ComputeArgs, DeviceArgs, one_of};
 
 /// Teach a frozen vision transformer your notion of similarity, then search with it.
 #[derive(Debug, Parser)]
@@ -30,27 +32,27 @@ pub enum Command {
     Train(TrainArgs),
     /// Measure a run, a bare backbone or any embeddings: Recall@K, MAP@R and more
     Eval(EvalArgs),
-    /// Turn images into a file of embeddings, resumable
+    /// Embed images into a file, resumable
     Embed(EmbedArgs),
-    /// Check that a known data set is whole
+    /// Check that a known data set is complete
     Data(DataArgs),
     /// Look for duplicates, leakage, wrong labels and broken files in a data set
     Audit(crate::commands::audit::AuditArgs),
-    /// Train several methods with several seeds and tell which differences are real
+    /// Train several methods with several seeds; mark the differences that other classes and seeds should show, too
     Compare(crate::commands::compare::CompareArgs),
-    /// Tell what a run will take, from a few steps of it: parameters, memory, disk, time
+    /// Estimate what a run will take from a few steps: parameters, memory, disk, time
     Plan(crate::commands::plan::PlanArgs),
-    /// Make an index of images to search in, and keep it up to date
+    /// Index images for search, and keep the index up to date
     Index(crate::commands::index::IndexArgs),
     /// Find the indexed images most like some query images
     Search(crate::commands::search::SearchArgs),
     /// Measure which scores mean duplicate, same or similar
     Calibrate(crate::commands::calibrate::CalibrateArgs),
-    /// Answer searches over HTTP, with a web page
+    /// Serve searches over HTTP, with a web page
     Serve(crate::commands::serve::ServeArgs),
-    /// Show why two pictures are similar to a model
+    /// Show why a model finds two images similar
     Explain(crate::commands::explain::ExplainArgs),
-    /// Make the built-in backbone anew from drawn images
+    /// Pretrain the built-in backbone again from drawn images
     Pretrain(PretrainArgs),
     /// Write a fine-tuned model for timm, transformers or ONNX Runtime
     Export(ExportArgs),
@@ -72,20 +74,19 @@ pub struct QuickstartArgs {
     /// Passes over the training images
     #[arg(long)]
     pub epochs: Option<usize>,
-    /// Threads to compute with; one a core if not given
-    #[arg(long)]
-    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 const TRAIN_EXAMPLES: &str = "\
 Examples:
-  The method on a folder of class folders, first half of the classes for training:
+  The default method on a folder of class folders; the first half of the classes trains:
     kinsight train --backbone deit_small --data photos/ --out runs/first
 
   One of the authors' published settings:
     kinsight train --config configs/cub_vit_small.toml --data CUB_200_2011/images --out runs/cub
 
-  A baseline, with single settings changed:
+  A baseline with two settings changed:
     kinsight train --method vpt+bitfit --backbone deit_tiny --data photos/ --out runs/vpt \\
         --epochs 10 --set optimizer.lr=0.001 --set tuning.prompts.count=20
 
@@ -93,13 +94,29 @@ Examples:
     kinsight train --backbone deit_small --data photos/ --out runs/selected \\
         --validation-share 0.2 --keep best --early-stopping 5
 
-  Go on after Ctrl-C, a crash or a power cut:
+  Resume after Ctrl-C, a crash or a power cut:
     kinsight train ... --out runs/first --resume";
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 #[command(after_help = TRAIN_EXAMPLES, args_override_self = true)]
 pub struct TrainArgs {
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    /// Run folder to create
+    #[arg(long, required_unless_present = "print_config")]
+    pub out: Option<PathBuf>,
+    /// Continue the run in --out from its last checkpoint
+    #[arg(long)]
+    pub resume: bool,
+    /// Print the settings this command line amounts to, and stop
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// What decides a run.
+#[derive(Debug, Args)]
+pub struct SettingArgs {
     /// Method, parts joined by + (see `kinsight methods`) [default: vptsp-g+bitfit]
     #[arg(long)]
     pub method: Option<String>,
@@ -115,19 +132,16 @@ pub struct TrainArgs {
     /// Crop to the annotated boxes of the data set
     #[arg(long)]
     pub boxes: bool,
-    /// Run folder to make
-    #[arg(long)]
-    pub out: Option<PathBuf>,
-    /// TOML with settings; flags go over it
+    /// TOML with settings; flags win over it
     #[arg(long)]
     pub config: Option<PathBuf>,
     /// Passes over the training images
     #[arg(long)]
     pub epochs: Option<usize>,
-    /// Seed of every random choice; same seed, same result, whatever the number of threads
+    /// Seed of every random choice; the same seed gives the same result with any number of threads
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Images a batch
+    /// Batch size
     #[arg(long)]
     pub batch_size: Option<usize>,
     /// Images of each class in a batch
@@ -152,94 +166,30 @@ pub struct TrainArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Keep class prompts and their optimizer state in a memory bank: in memory, or in a file of the run folder
-    #[arg(long, value_enum)]
-    pub bank: Option<BankArg>,
-    /// Continue the run in --out from its last checkpoint
-    #[arg(long)]
-    pub resume: bool,
+    #[arg(long, value_parser = one_of::<BankStorage>(&[("ram", "In memory"), ("disk", "In a memory-mapped file")]))]
+    pub bank: Option<BankStorage>,
     /// Leave timings out of the run's files, so that two equal runs leave equal files
     #[arg(long)]
     pub deterministic: bool,
-    /// Print the settings this command line amounts to, and stop
-    #[arg(long)]
-    pub print_config: bool,
     #[command(flatten)]
     pub conveniences: ConvenienceArgs,
     #[command(flatten, next_help_heading = "Computing")]
-    pub compute: ComputeArgs,
+    pub compute: TrainComputeArgs,
 }
 
-/// `--bank`
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum BankArg {
-    /// In memory
-    Ram,
-    /// In a memory-mapped file
-    Disk,
-}
-
-/// How blocks are computed.
+/// Where and how to compute in training.
 #[derive(Debug, Args)]
-pub struct ComputeArgs {
-    /// Processor: cpu, or cuda, rocm, wgpu, vulkan, metal where built with that feature; cuda:1 for the second
-    #[arg(long, default_value = "cpu", hide_default_value = true)]
-    pub device: DeviceArg,
-    /// Implementation of the transformer block
-    #[arg(long, value_enum)]
-    pub engine: Option<EngineArg>,
-    /// Arithmetic of the matrix products
-    #[arg(long, value_enum)]
-    pub precision: Option<PrecisionArg>,
-    /// What is kept between forward and backward: less memory takes more time, the result is the same
-    #[arg(long, value_enum)]
-    pub checkpoint: Option<CheckpointArg>,
-    /// Threads to compute with; one a core if not given
-    #[arg(long)]
-    pub threads: Option<usize>,
-}
-
-/// The model of an index, where it is or where it has moved to.
-#[derive(Debug, Args)]
-pub struct IndexModelArgs {
-    /// Run folder [default: the model of the index]
-    #[arg(long)]
-    pub run: Option<PathBuf>,
-    /// Backbone [default: the model of the index]
-    #[arg(long)]
-    pub backbone: Option<String>,
+pub struct TrainComputeArgs {
     #[command(flatten)]
     pub compute: ComputeArgs,
-}
-
-/// `--engine`
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum EngineArg {
-    /// Fused kernels on the CPU
-    Fused,
-    /// Tensor operations alone
-    Composed,
-}
-
-/// `--precision`
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum PrecisionArg {
-    /// 32-bit floats
-    F32,
-    /// bfloat16 operands, 32-bit sums
-    Bf16,
-}
-
-/// `--checkpoint`
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum CheckpointArg {
-    /// none for small batches, mlp for large ones
-    Auto,
-    /// Keep all activations
-    None,
-    /// Compute the MLP's hidden layer again: about 0.6 of the memory, a sixth more products
-    Mlp,
-    /// Keep block inputs, compute the rest again
-    Block,
+    /// What is kept between forward and backward: less memory takes more time, the result is the same
+    #[arg(long, value_parser = one_of::<Checkpoint>(&[
+        ("auto", "none for small batches, mlp for large ones"),
+        ("none", "Keep all activations"),
+        ("mlp", "Compute the MLP's hidden layer again: about 0.6 of the memory, a sixth more products"),
+        ("block", "Keep block inputs, compute the rest again"),
+    ]))]
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// `--split`
@@ -258,11 +208,11 @@ pub enum SplitArg {
 /// `--part`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PartArg {
-    /// Classes that training does not see
+    /// The test side of the split
     Test,
-    /// Classes that training sees
+    /// The training side of the split
     Train,
-    /// All classes
+    /// Both sides
     All,
 }
 
@@ -279,5 +229,5 @@ pub struct PretrainArgs {
     #[arg(long)]
     pub resume: bool,
     #[command(flatten)]
-    pub compute: ComputeArgs,
+    pub compute: TrainComputeArgs,
 }

@@ -73,7 +73,8 @@ impl TrainProgress {
             }
             Event::StoppedEarly => self.say("stopped early: the validation classes no longer improve"),
             Event::Warning(message) => self.say(&format!("warning: {message}")),
-            Event::Stopped => self.say("stopped; a checkpoint is saved, --resume goes on from it"),
+            // The command says how to go on.
+            Event::Stopped => {}
         }
     }
 

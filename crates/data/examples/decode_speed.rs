@@ -1,12 +1,12 @@
-//! How fast one core turns picture files into network inputs.
+//! How fast one core turns image files into network inputs.
 //!
 //! ```text
 //! cargo run --release -p kinsight-data --example decode_speed -- FOLDER [PASSES]
 //! ```
 //!
-//! Every picture below FOLDER is read, decoded, resized to 256, cropped to 224 and normalized, on one thread, PASSES
-//! times (5 by default). The median pass is printed, whole and by stage, so that one disturbed pass does not count. On a
-//! busy machine compare the processor time of the whole program (`time`), not the figures printed.
+//! Reads, decodes, resizes (256), crops (224) and normalizes every image below FOLDER on one thread, PASSES times (5 by
+//! default), and prints the median pass, in total and by stage. On a busy machine compare the CPU time of the whole program
+//! (`time`) instead.
 
 #![expect(clippy::print_stdout, reason = "the figures are this program's output")]
 

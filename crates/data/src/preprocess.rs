@@ -1,26 +1,26 @@
-//! How pictures become the numbers a backbone was trained on: size, interpolation, mean and standard deviation.
+//! How images become a backbone's input: size, interpolation, mean and standard deviation.
 //!
-//! These settings belong to the weights. They travel in a model's metadata and enter its fingerprint, because the same
-//! weights fed differently give other embeddings.
+//! These settings belong to the weights. They are stored in a model's metadata and enter its fingerprint, because the same
+//! weights on differently prepared images give other embeddings.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 
-/// The resampling filter, in its antialiased form (the support grows with the reduction, as in PIL).
+/// The resampling filter, antialiased as in PIL (the support grows with the reduction).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
-    /// Triangle filter; torchvision's default, and the reference's.
+    /// Triangle filter; torchvision's default and the paper's code's.
     #[default]
     Bilinear,
-    /// Catmull-Rom cubic (a = -0.5); what most timm weights were trained with.
+    /// Catmull-Rom cubic (a = -0.5); most timm weights were trained with it.
     Bicubic,
 }
 
 /// Preprocessing of a backbone's input.
 ///
-/// Training crops at random to `input_size_px`; evaluation resizes the shorter side to `resize_size_px` and crops the
+/// Training takes a random crop of `input_size_px`; evaluation resizes the shorter side to `resize_size_px` and crops the
 /// center. Both scale to \[0, 1\] and compute `(x - mean) / std` for each channel.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,7 +29,7 @@ pub struct Preprocess {
     pub mean: [f32; 3],
     /// Standard deviation of red, green and blue on the scale 0 to 1, each above zero.
     pub std: [f32; 3],
-    /// Side of the square the network sees, in pixels.
+    /// Side of the network's square input, in pixels.
     pub input_size_px: u32,
     /// Length of the shorter side before the center crop, in pixels.
     pub resize_size_px: u32,
@@ -45,64 +45,56 @@ impl Preprocess {
     /// The largest side accepted for `input_size_px` and `resize_size_px`.
     pub const MAX_SIDE_PX: u32 = 16_384;
 
-    /// The reference's settings: resize to 256, crop 224, bilinear, with the given statistics.
+    /// The settings of the paper's code with these statistics: resize to 256, crop 224, bilinear.
     pub fn reference(mean: [f32; 3], std: [f32; 3]) -> Self {
         Self { mean, std, input_size_px: 224, resize_size_px: 256, interpolation: Interpolation::Bilinear }
     }
 
-    /// timm's convention: the shorter side is `floor(input_size_px / crop_fraction)`, where `crop_fraction` in (0, 1] is the
-    /// `crop_pct` of a timm model.
+    /// timm's convention: the shorter side is `floor(input_size_px / crop_fraction)`, where `crop_fraction` in (0, 1] is a
+    /// timm model's `crop_pct`.
     ///
     /// # Errors
-    /// [`DataError::Preprocess`] when `crop_fraction` is outside (0, 1].
+    /// [`DataError::Setting`] when `crop_fraction` is outside (0, 1].
     pub fn with_crop_fraction(mut self, crop_fraction: f64) -> Result<Self, DataError> {
         if !(crop_fraction > 0.0 && crop_fraction <= 1.0) {
-            return Err(DataError::Preprocess {
-                field: "crop_fraction",
-                expected: "a number above 0 and at most 1",
-                found: crop_fraction.to_string(),
-            });
+            return Err(refuse("crop_fraction", "a number above 0 and at most 1", crop_fraction.to_string()));
         }
         self.resize_size_px = (f64::from(self.input_size_px) / crop_fraction).floor() as u32;
         Ok(self)
     }
 
-    /// Numbers in one preprocessed picture: 3 x side x side.
+    /// Numbers in one preprocessed image: 3 x side x side.
     pub fn output_len(&self) -> usize {
         3 * (self.input_size_px as usize).pow(2)
     }
 
-    /// Refuses settings that cannot be computed with.
+    /// Checks that every setting is in range.
     ///
     /// # Errors
-    /// [`DataError::Preprocess`] naming the setting.
+    /// [`DataError::Setting`] naming the setting.
     pub fn validate(&self) -> Result<(), DataError> {
-        let side = 1..=Self::MAX_SIDE_PX;
         for (field, size) in [("input_size_px", self.input_size_px), ("resize_size_px", self.resize_size_px)] {
-            if !side.contains(&size) {
-                return Err(DataError::Preprocess { field, expected: "1 to 16384", found: size.to_string() });
+            if !(1..=Self::MAX_SIDE_PX).contains(&size) {
+                return Err(refuse(field, "1 to 16384", size.to_string()));
             }
         }
         if !self.mean.iter().all(|mean| mean.is_finite()) {
-            return Err(DataError::Preprocess {
-                field: "mean",
-                expected: "three finite numbers",
-                found: format!("{:?}", self.mean),
-            });
+            return Err(refuse("mean", "three finite numbers", format!("{:?}", self.mean)));
         }
         if !self.std.iter().all(|std| std.is_finite() && *std > 0.0) {
-            return Err(DataError::Preprocess {
-                field: "std",
-                expected: "three finite numbers above 0",
-                found: format!("{:?}", self.std),
-            });
+            return Err(refuse("std", "three finite numbers above 0", format!("{:?}", self.std)));
         }
         Ok(())
     }
 }
 
+/// The error for a setting out of range.
+pub(crate) fn refuse(field: &'static str, expected: &'static str, found: String) -> DataError {
+    DataError::Setting { part: "preprocessing", field, expected, found }
+}
+
 impl Default for Preprocess {
-    /// The reference's settings with ImageNet's statistics.
+    /// The settings of the paper's code with ImageNet's statistics.
     fn default() -> Self {
         Self::reference(Self::IMAGENET_MEAN, Self::IMAGENET_STD)
     }

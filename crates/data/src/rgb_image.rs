@@ -1,12 +1,11 @@
-//! The one in-memory picture format of the crate: 8-bit RGB, interleaved, row by row.
+//! The in-memory image: 8-bit RGB, interleaved, row by row.
 //!
-//! Everything a file may hold (gray, palette, alpha, 16 bits, CMYK) becomes this at decoding, so that transforms
-//! have a single case to handle.
+//! Decoding turns everything else (gray, palettes, alpha, 16 bits, CMYK) into this, so that transforms handle one case.
 
+use crate::crop_box::CropBox;
 use crate::error::DataError;
-use crate::transform::CropBox;
 
-/// A decoded picture with at least one pixel.
+/// A decoded image with at least one pixel.
 ///
 /// # Shapes
 /// `pixels` is `[height, width, 3]`, row-major, channels in the order red, green, blue.
@@ -45,29 +44,27 @@ impl RgbImage {
         &self.pixels
     }
 
-    /// The samples, `[height, width, 3]`, given away.
+    /// The samples, `[height, width, 3]`, without copying.
     pub fn into_pixels(self) -> Vec<u8> {
         self.pixels
     }
 
-    /// The part of the picture inside `crop`; a box that reaches beyond the picture is cut to it, and one that lies beside it
-    /// is `None`.
-    pub fn cut(&self, crop: CropBox) -> Option<Self> {
-        let right = crop.left.saturating_add(crop.width).min(self.width);
-        let bottom = crop.top.saturating_add(crop.height).min(self.height);
-        if right <= crop.left || bottom <= crop.top {
-            return None;
+    /// A copy of the pixels in `crop`.
+    ///
+    /// # Errors
+    /// [`DataError::CropOutside`] if the crop is empty or does not lie inside the image.
+    pub fn crop(&self, crop: CropBox) -> Result<Self, DataError> {
+        if crop.clamped(self.width, self.height) != Some(crop) {
+            return Err(DataError::CropOutside { crop, width: self.width, height: self.height });
         }
-        let (width, height) = (right - crop.left, bottom - crop.top);
-        let row = |y: u32| {
-            let start = (y as usize * self.width as usize + crop.left as usize) * 3;
-            &self.pixels[start..start + width as usize * 3]
-        };
-        let pixels = (crop.top..bottom).flat_map(row).copied().collect();
-        Some(Self { width, height, pixels })
+        let rows = self.pixels.chunks_exact(self.width as usize * 3).skip(crop.top as usize).take(crop.height as usize);
+        let columns = crop.left as usize * 3..(crop.left + crop.width) as usize * 3;
+        let mut pixels = Vec::with_capacity(crop.height as usize * columns.len());
+        rows.for_each(|row| pixels.extend_from_slice(&row[columns.clone()]));
+        Ok(Self { width: crop.width, height: crop.height, pixels })
     }
 
-    /// The pixel in column `x` of row `y`, or `None` outside the picture.
+    /// The pixel in column `x` of row `y`, or `None` outside the image.
     pub fn pixel(&self, x: u32, y: u32) -> Option<[u8; 3]> {
         if x >= self.width || y >= self.height {
             return None;
@@ -89,10 +86,16 @@ mod tests {
     }
 
     #[test]
-    fn pixel_reads_row_major() {
-        let image = RgbImage::new(2, 2, (0..12).collect()).unwrap();
+    fn pixels_and_crops_are_row_major_and_never_outside() {
+        let image = RgbImage::new(4, 3, (0..36).collect()).unwrap();
         assert_eq!(image.pixel(1, 0), Some([3, 4, 5]));
-        assert_eq!(image.pixel(0, 1), Some([6, 7, 8]));
-        assert_eq!(image.pixel(2, 0), None);
+        assert_eq!(image.pixel(0, 1), Some([12, 13, 14]));
+        assert_eq!(image.pixel(4, 0), None);
+        let crop = |left, top, width, height| image.crop(CropBox { top, left, height, width });
+        assert_eq!(crop(1, 1, 2, 2).unwrap().pixels(), [15, 16, 17, 18, 19, 20, 27, 28, 29, 30, 31, 32]);
+        for (left, top, width, height) in [(3, 0, 2, 1), (0, 2, 1, 2), (u32::MAX, 0, 1, 1), (0, 0, 0, 1), (0, 3, 1, 1)]
+        {
+            assert!(matches!(crop(left, top, width, height), Err(DataError::CropOutside { .. })));
+        }
     }
 }

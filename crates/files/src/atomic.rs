@@ -1,11 +1,15 @@
 //! Replacing a whole file at once.
 
 use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::calls;
 use crate::error::{FileError, Result};
-use crate::folder::rename;
+use crate::folder::{remove_file, rename};
+
+/// Bytes that are written at once.
+const BUFFER: usize = 1 << 18;
 
 /// Replaces the file at `path` by `bytes`; on the disk when it returns.
 ///
@@ -22,8 +26,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 pub struct AtomicFile {
     target: PathBuf,
     partial: PathBuf,
-    /// `None` once the file is in its place.
-    writer: Option<BufWriter<File>>,
+    file: File,
+    /// Bytes in the file, and those that follow them.
+    written: u64,
+    buffer: Vec<u8>,
+    committed: bool,
 }
 
 impl AtomicFile {
@@ -35,8 +42,8 @@ impl AtomicFile {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(".partial");
         let partial = target.with_file_name(name);
-        let file = File::create(&partial).map_err(FileError::at("create", &partial))?;
-        Ok(Self { target: target.to_owned(), partial, writer: Some(BufWriter::with_capacity(1 << 18, file)) })
+        let file = calls::create(&partial).map_err(FileError::at("create", &partial))?;
+        Ok(Self { target: target.to_owned(), partial, file, written: 0, buffer: Vec::new(), committed: false })
     }
 
     /// Writes `start` over the first bytes: for headers that are known only at the end.
@@ -44,47 +51,52 @@ impl AtomicFile {
     /// # Errors
     /// [`FileError`]
     pub fn rewrite_start(&mut self, start: &[u8]) -> Result<()> {
-        let writer = self.writer();
-        let written = writer.seek(SeekFrom::Start(0)).and_then(|_| writer.write_all(start));
-        let written = written.and_then(|()| writer.seek(SeekFrom::End(0)));
-        written.map(|_| ()).map_err(FileError::at("write", &self.partial))
+        let written = self.flush().and_then(|()| calls::write_at(&self.file, &self.partial, 0, start));
+        written.map_err(FileError::at("write", &self.partial))
     }
 
     /// Syncs the file, renames it over the target and syncs the folder.
     ///
     /// # Errors
-    /// [`FileError`]; an existing target is untouched then.
+    /// [`FileError`]; an existing target is untouched then, unless only the folder could not be synced.
     pub fn commit(mut self) -> Result<()> {
-        let flushed = self.writer().flush().and_then(|()| self.writer().get_ref().sync_all());
+        let flushed = self.flush().and_then(|()| calls::sync(&self.file, &self.partial, || self.file.sync_all()));
         flushed.map_err(FileError::at("write", &self.partial))?;
         rename(&self.partial, &self.target)?;
-        self.writer = None;
+        self.committed = true;
         Ok(())
-    }
-
-    fn writer(&mut self) -> &mut BufWriter<File> {
-        match &mut self.writer {
-            Some(writer) => writer,
-            None => unreachable!("the writer leaves only with the file itself"),
-        }
     }
 }
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.writer().write(bytes)
+        if self.buffer.len() + bytes.len() > BUFFER {
+            self.flush()?;
+        }
+        if bytes.len() < BUFFER {
+            self.buffer.extend_from_slice(bytes);
+        } else {
+            calls::write_at(&self.file, &self.partial, self.written, bytes)?;
+            self.written += bytes.len() as u64;
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.writer().flush()
+        if !self.buffer.is_empty() {
+            calls::write_at(&self.file, &self.partial, self.written, &self.buffer)?;
+            self.written += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
     }
 }
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if self.writer.is_some() {
+        if !self.committed {
             // The error that led here is the one to report, not that of tidying up after it.
-            let _ = std::fs::remove_file(&self.partial);
+            let _ = remove_file(&self.partial);
         }
     }
 }

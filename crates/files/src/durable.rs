@@ -1,9 +1,10 @@
 //! Files that are appended to or changed in place.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::calls;
 use crate::error::{FileError, Result};
 use crate::folder::{parent, sync_folder};
 
@@ -22,8 +23,7 @@ impl DurableFile {
     /// # Errors
     /// [`FileError`]
     pub fn create(path: &Path) -> Result<Self> {
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path);
-        let file = options.map_err(FileError::at("create", path))?;
+        let file = calls::create(path).map_err(FileError::at("create", path))?;
         sync_folder(parent(path))?;
         Ok(Self { path: path.to_owned(), file })
     }
@@ -93,8 +93,7 @@ impl DurableFile {
     /// # Errors
     /// [`FileError`]
     pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let written = self.file.seek(SeekFrom::Start(offset)).and_then(|_| self.file.write_all(bytes));
-        written.map_err(FileError::at("write", &self.path))
+        calls::write_at(&self.file, &self.path, offset, bytes).map_err(FileError::at("write", &self.path))
     }
 
     /// Cuts the file off, or extends it with zeros.
@@ -102,7 +101,7 @@ impl DurableFile {
     /// # Errors
     /// [`FileError`]
     pub fn set_len(&mut self, bytes: u64) -> Result<()> {
-        self.file.set_len(bytes).map_err(FileError::at("cut", &self.path))
+        calls::set_len(&self.file, &self.path, bytes).map_err(FileError::at("cut", &self.path))
     }
 
     /// Waits until all that was written is on the disk.
@@ -110,7 +109,8 @@ impl DurableFile {
     /// # Errors
     /// [`FileError`]
     pub fn sync(&mut self) -> Result<()> {
-        self.file.sync_data().map_err(FileError::at("write", &self.path))
+        let synced = calls::sync(&self.file, &self.path, || self.file.sync_data());
+        synced.map_err(FileError::at("sync", &self.path))
     }
 
     /// The descriptor, to map or to read.

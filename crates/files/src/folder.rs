@@ -1,9 +1,9 @@
 //! Changes of folders, durable when they return.
 
-use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 
+use crate::calls;
 use crate::error::{FileError, Result};
 
 /// Makes a folder and those above it that are missing.
@@ -19,7 +19,7 @@ pub fn create_dir_all(path: &Path) -> Result<()> {
     {
         create_dir_all(above)?;
     }
-    match fs::create_dir(path) {
+    match calls::create_dir(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         made => made.map_err(FileError::at("create", path)),
     }?;
@@ -31,7 +31,7 @@ pub fn create_dir_all(path: &Path) -> Result<()> {
 /// # Errors
 /// [`FileError`]
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).map_err(FileError::at("rename into place", to))?;
+    calls::rename(from, to).map_err(FileError::at("rename into place", to))?;
     sync_folder(parent(to))?;
     if parent(from) != parent(to) { sync_folder(parent(from)) } else { Ok(()) }
 }
@@ -41,7 +41,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// [`FileError`]
 pub fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
+    match calls::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         removed => removed.map_err(FileError::at("remove", path))?,
     }
@@ -53,7 +53,7 @@ pub fn remove_file(path: &Path) -> Result<()> {
 /// # Errors
 /// [`FileError`]
 pub fn remove_dir_all(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
+    match calls::remove_dir_all(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         removed => removed.map_err(FileError::at("remove", path))?,
     }
@@ -65,14 +65,8 @@ pub fn remove_dir_all(path: &Path) -> Result<()> {
 /// # Errors
 /// [`FileError`]
 pub fn sync_folder(folder: &Path) -> Result<()> {
-    // Windows opens no folders and some network file systems sync none; there the rename is all there is.
-    if cfg!(windows) {
-        return Ok(());
-    }
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
-        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput) => Ok(()),
-        synced => synced.map_err(FileError::at("sync", folder)),
-    }
+    // Windows opens no folders; there the rename is all there is.
+    if cfg!(windows) { Ok(()) } else { calls::sync_folder(folder).map_err(FileError::at("sync", folder)) }
 }
 
 /// The folder that `path` is in.

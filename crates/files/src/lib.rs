@@ -9,10 +9,14 @@
 //! - [`create_dir_all`], [`rename`], [`remove_file`], [`remove_dir_all`] change folders, and sync them.
 //! - [`MappedFile`] and [`MappedFileMut`] are memory-mapped.
 //! - [`Lock`] keeps a second writer out, and tells it who the first one is.
+//! - [`Recording`] is the double that proves it: every call that changes something can be the last one before a crash, or
+//!   fail.
 //!
 //! What it does not do: choose paths, or know formats.
 
 mod atomic;
+mod calls;
+mod double;
 mod durable;
 mod error;
 mod folder;
@@ -20,6 +24,7 @@ mod lock;
 mod mapped;
 
 pub use atomic::{AtomicFile, write};
+pub use double::{Fail, Loss, Recording, committed};
 pub use durable::DurableFile;
 pub use error::{FileError, Result};
 pub use folder::{create_dir_all, remove_dir_all, remove_file, rename, sync_folder};

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{Mmap, MmapMut};
 
+use crate::calls;
+use crate::double::recording_of;
 use crate::durable::DurableFile;
 use crate::error::{FileError, Result};
 
@@ -49,6 +51,7 @@ impl Deref for MappedFile {
 #[derive(Debug)]
 pub struct MappedFileMut {
     path: PathBuf,
+    file: File,
     map: MmapMut,
 }
 
@@ -63,7 +66,11 @@ impl MappedFileMut {
         // SAFETY: its owner holds the folder's lock, so no other process of ours writes it, and only bytes as plain numbers
         // are read and written.
         let map = unsafe { MmapMut::map_mut(file.file()) }.map_err(FileError::at("map", &path))?;
-        Ok(Self { path, map })
+        let open = || file.file().try_clone().map_err(FileError::at("map", &path));
+        if let Some(recording) = recording_of(&path) {
+            recording.lock().map(open()?);
+        }
+        Ok(Self { file: open()?, path, map })
     }
 
     /// Waits until all that was written is on the disk.
@@ -71,7 +78,8 @@ impl MappedFileMut {
     /// # Errors
     /// [`FileError`]
     pub fn flush(&self) -> Result<()> {
-        self.map.flush().map_err(FileError::at("write", &self.path))
+        let flushed = calls::sync(&self.file, &self.path, || self.map.flush());
+        flushed.map_err(FileError::at("sync", &self.path))
     }
 }
 

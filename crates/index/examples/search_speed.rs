@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use kinsight_index::{
-    Filter, GraphSettings, LocalStore, Payload, Point, PointId, SearchMethod, Value, VectorQuery, VectorStore,
+    Filter, Fingerprint, GraphSettings, Index, ModelSource, Payload, Point, PointId, SearchMethod, Value, VectorQuery,
 };
 use kinsight_retrieval::io::NpyWriter;
 use rand::RngExt;
@@ -36,19 +36,29 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let path = folder.join("store");
     let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path)?;
     let settings = GraphSettings { exact_values: 0, recall_at_10: 0.96, ..GraphSettings::default() };
-    let store = LocalStore::create(&path, dim, settings.clone())?;
+    let fingerprint = Fingerprint {
+        backbone: "none".into(),
+        fine_tuning: None,
+        preprocess: "{}".into(),
+        embedding: dim,
+        library: Fingerprint::LIBRARY.into(),
+        precision: None,
+        pooling: None,
+    };
+    let source = ModelSource { run: None, backbone: "none".into() };
+    let index = Index::create(&path, fingerprint, source, settings)?;
+    let (store, writer) = (index.store(), index.writer()?);
     let started = Instant::now();
     for first in (0..count).step_by(BATCH) {
-        store.upsert(&points(&centers, first..(first + BATCH).min(count), dim))?;
+        writer.upsert(&points(&centers, first..(first + BATCH).min(count), dim))?;
     }
     say("insert", &[("seconds", started.elapsed().as_secs_f64())]);
     let started = Instant::now();
-    store.optimize(&|_, _| ())?;
+    writer.optimize(&|_, _| ())?;
     say("build", &[("seconds", started.elapsed().as_secs_f64())]);
     let stats = store.stats()?;
-    let graph = stats.graph.as_ref().map_or(0.0, |graph| graph.expansion_search as f64);
+    let graph = stats.graph.as_ref().map_or(0.0, |graph| graph.ef as f64);
     say("size", &[("bytes_per_vector", stats.bytes as f64 / count as f64), ("ef", graph)]);
 
     let queries: Vec<Vec<f32>> = (0..QUERIES).map(|i| vector(&centers, usize::MAX / 2 + i, dim)).collect();
@@ -74,9 +84,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             Ok(recall)
         };
         measure("exact", SearchMethod::Exact)?;
-        measure("as it comes", SearchMethod::Graph { expansion: 0 })?;
-        for expansion in EFS {
-            if measure(&format!("ef {expansion}"), SearchMethod::Graph { expansion })? >= 0.95 {
+        measure("as it comes", SearchMethod::Graph { ef: 0 })?;
+        for ef in EFS {
+            if measure(&format!("ef {ef}"), SearchMethod::Graph { ef })? >= 0.95 {
                 break;
             }
         }
@@ -86,14 +96,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let started = Instant::now();
     for first in (count..count + ADDED).step_by(BATCH) {
-        store.upsert(&points(&centers, first..first + BATCH, dim))?;
+        writer.upsert(&points(&centers, first..first + BATCH, dim))?;
     }
     say("add 10000", &[("seconds", started.elapsed().as_secs_f64())]);
-    drop(store);
+    drop(writer);
+    drop(index);
     let started = Instant::now();
-    let store = LocalStore::open(&path, settings)?;
+    let index = Index::open(&path)?;
     let opened = started.elapsed().as_secs_f64();
-    let first = store.search(&VectorQuery::new(queries[0].clone(), 10))?;
+    let first = index.store().search(&VectorQuery::new(queries[0].clone(), 10))?;
     assert_eq!(first[0].len(), 10);
     say("open", &[("seconds", opened), ("seconds_to_first_answer", started.elapsed().as_secs_f64())]);
     Ok(())

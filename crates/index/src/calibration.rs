@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kinsight_retrieval::{EvalConfig, UnitEmbeddings, evaluate_self};
 use serde::{Deserialize, Serialize};
 
+use crate::cancel::Cancel;
 use crate::error::{IndexError, Result};
 use crate::payload::fields;
 use crate::store::{Cursor, VectorStore};
@@ -175,7 +176,7 @@ impl Samples {
     /// Of an embedding, a label and something that is equal for equal pictures, each.
     ///
     /// # Errors
-    /// Embeddings that are not all of one width, or no unit vectors can be made of.
+    /// If the embeddings differ in width or cannot be normalized.
     pub fn new(images: Vec<(Vec<f32>, String, String)>) -> Result<Self> {
         let dim = images.first().map_or(1, |(vector, ..)| vector.len());
         let names: BTreeSet<String> = images.iter().map(|(_, label, _)| label.clone()).collect();
@@ -194,7 +195,7 @@ impl Samples {
         let step = store.len()?.div_ceil(limit.max(1)).max(1);
         let (mut images, mut seen, mut cursor) = (Vec::new(), 0_usize, Some(Cursor::default()));
         while let Some(start) = cursor {
-            let (points, next) = store.scroll(start, 1024, None)?;
+            let (points, next) = store.scroll(start, 1024, None, &Cancel::new())?;
             for point in points {
                 let Some(label) = point.payload.get(fields::LABEL) else { continue };
                 if seen.is_multiple_of(step) {
@@ -213,8 +214,8 @@ impl Samples {
     }
 }
 
-/// The largest score that more than `rate` of the same-label pairs of different pictures reach, and a little: found among
-/// those pairs themselves, which are few beside all pairs.
+/// The largest score that more than `rate` of the same-label pairs of different pictures reach, and a little; computed over
+/// same-label pairs only, a small fraction of all pairs.
 fn duplicate_threshold(samples: &Samples, rate: f64) -> f64 {
     let mut by_label: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
     for (row, &label) in samples.labels.iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::filter::FilterError;
-use crate::fingerprint::Difference;
+use kinsight_data::Difference;
 
 /// An error of this crate. [`IndexError::hint`] says what the user can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -41,11 +41,49 @@ pub enum IndexError {
         /// In which respects.
         differences: Vec<Difference>,
     },
-    /// Another process writes to the index.
-    #[error("another process is writing to {}", .path.display())]
+    /// Someone else is writing to the index.
+    #[error("{} is being written to by {holder}", .path.display())]
     Busy {
         /// The index.
         path: PathBuf,
+        /// Who: `process 4711 (kinsight index)`.
+        holder: String,
+    },
+    /// Another index lies at the path now than the one that was opened there.
+    #[error("{} was replaced by another index since it was opened", .path.display())]
+    Replaced {
+        /// The index.
+        path: PathBuf,
+    },
+    /// The index was migrated or compacted since it was opened.
+    #[error("{} was migrated or compacted since it was opened", .path.display())]
+    Migrated {
+        /// The index.
+        path: PathBuf,
+    },
+    /// The images of a folder that is gone are listed below another one.
+    #[error(
+        "the index has {images} of these images from {}, which is no longer there; indexing {} would add them again",
+        .old.display(), .new.display()
+    )]
+    Moved {
+        /// The folder that they were indexed from.
+        old: PathBuf,
+        /// The folder that was listed.
+        new: PathBuf,
+        /// How many of them.
+        images: usize,
+    },
+    /// A search was cancelled, or its deadline has passed.
+    #[error("the search was cancelled")]
+    Cancelled,
+    /// A filter would look at too many values.
+    #[error("the filter would look at {cost} values, more than the limit of {limit}")]
+    FilterTooCostly {
+        /// Conditions times rows; an equality counts a hundredth, because it is looked up.
+        cost: u64,
+        /// The most that is allowed.
+        limit: u64,
     },
     /// A file is not what it should be.
     #[error("{}: {reason}", .path.display())]
@@ -56,15 +94,8 @@ pub enum IndexError {
         reason: String,
     },
     /// A file could not be read or written.
-    #[error("cannot {action} {}", .path.display())]
-    Io {
-        /// `read`, `write`, `create`, ...
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] kinsight_files::FileError),
     /// The catalog could not be read or written.
     #[error("cannot {action} {}", .path.display())]
     Catalog {
@@ -76,12 +107,10 @@ pub enum IndexError {
         source: rusqlite::Error,
     },
     /// The graph of the approximate search could not be made or read.
-    #[error("cannot {action} {}: {reason}", .path.display())]
+    #[error("cannot {action} the graph: {reason}")]
     Graph {
-        /// `build`, `read`, `write`, `search`.
+        /// `build`, `read`, `write`.
         action: &'static str,
-        /// Which file.
-        path: PathBuf,
         /// The library's reason.
         reason: String,
     },
@@ -132,19 +161,26 @@ impl IndexError {
             Self::NoIndex { .. } => "make one with `kinsight index DIR --index PATH --run RUN`",
             Self::Occupied { .. } => "name another folder with --index",
             Self::FormatVersion { .. } => "index the images again into a new folder, or use the version that wrote it",
+            Self::OtherModel { differences, .. } if differences.iter().all(|d| d.what == Difference::PRECISION) => {
+                "leave out --precision, --engine and --device to compute as the index was made, or embed it again with `kinsight index migrate`"
+            }
             Self::OtherModel { .. } => {
                 "search with the model the index was made with, or move the index to this one with `kinsight index migrate`"
             }
             Self::Busy { .. } => "wait until it is done; searching goes on meanwhile",
+            Self::Replaced { .. } | Self::Migrated { .. } => "open it again",
+            Self::Moved { old, new, .. } => {
+                let (old, new) = (old.display(), new.display());
+                return Some(format!(
+                    "if the folder was moved: kinsight index relocate '{old}' '{new}' --index INDEX; if the old images are \
+                     gone: kinsight index remove --where \"root = '{old}'\" --index INDEX"
+                ));
+            }
+            Self::FilterTooCostly { .. } => "ask fewer patterns and ranges at once; equality (=, in) costs least",
             Self::Corrupt { .. } => {
                 "`kinsight index check` says what is damaged; index the images again into a new folder"
             }
-            Self::Io { source, .. } if is_full(source) => {
-                "the disk is full: free some space and run the same command again; nothing that was indexed before is lost"
-            }
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-                "choose a folder you may write to"
-            }
+            Self::File(error) => return error.hint().map(str::to_owned),
             Self::Catalog { source, .. } if is_full_catalog(source) => {
                 "the disk is full: free some space and run the same command again; nothing that was indexed before is lost"
             }
@@ -158,19 +194,17 @@ impl IndexError {
         Self::Setting { name, found: found.to_string(), expected: expected.into() }
     }
 
+    /// For `map_err`: SQLite's error while doing `action` to `path`.
+    pub(crate) fn catalog(action: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> Self + Copy {
+        move |source| match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::OperationInterrupted) => Self::Cancelled,
+            _ => Self::Catalog { action, path: path.to_owned(), source },
+        }
+    }
+
     pub(crate) fn corrupt(path: &Path, reason: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_owned(), reason: reason.into() }
     }
-}
-
-/// For `map_err`: an operating-system error on `path`.
-pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> IndexError + Copy {
-    move |source| IndexError::Io { action, path: path.to_owned(), source }
-}
-
-fn is_full(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind;
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded)
 }
 
 fn is_full_catalog(error: &rusqlite::Error) -> bool {

@@ -1,66 +1,33 @@
-//! An index on disk: which model, which store, and who may write.
+//! An index on disk: which model, which store, and the right to write.
 //!
 //! ```text
-//! PATH/index.json          the manifest: format, model, settings, thresholds, and which generation is in use
+//! PATH/index.json          the manifest: format, identity, model, settings, thresholds, and which generation is in use
 //! PATH/generations/N/      a store; another N is a migration under way, or one that is done with
-//! PATH/lock                held by whoever writes
+//! PATH/uploads/            pictures that were added through the server
+//! PATH/lock                held while writing
 //! ```
 //!
 //! Everything that must change together is named by the manifest, and the manifest is replaced by one rename. A migration
-//! fills a new generation beside the one in use and then puts it into the manifest; those who still read the old one go on
+//! fills a new generation next to the one in use and then puts it into the manifest; readers of the old one go on
 //! undisturbed until they look again ([`Index::newer`]).
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::{Deserialize, Serialize};
+use kinsight_files::{FileError, Lock, LockError};
 
-use crate::atomic_write::{sync_folder, write_atomically};
-use crate::calibration::Calibration;
-use crate::error::{IndexError, Result, io_error};
-use crate::fingerprint::Fingerprint;
+use crate::error::{IndexError, Result};
+use crate::manifest::{FORMAT, Manifest};
 use crate::migration::MARK;
-use crate::point::{Point, PointId};
-use crate::store::{GraphSettings, LocalStore, VectorStore};
+use crate::point::PointId;
+use crate::store::{GraphSettings, LocalStore, StoreWriter, VectorStore, new_identity, uploads_root};
+use crate::writer::IndexWriter;
+use kinsight_data::{Fingerprint, ModelSource};
 
-/// Version of the folder's format. It changes when an older kinsight would misread what a newer one wrote.
-pub const FORMAT: u64 = 1;
-
-const MANIFEST: &str = "index.json";
 const GENERATIONS: &str = "generations";
-const LOCK: &str = "lock";
 
-/// What `index.json` says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// Version of the format of whoever wrote it.
-    pub format: u64,
-    /// The store in use.
-    pub generation: u64,
-    /// The model of the vectors.
-    pub fingerprint: Fingerprint,
-    /// Where that model was, for those who search without naming it.
-    pub model: ModelSource,
-    /// When there is a graph, and how it is made.
-    pub graph: GraphSettings,
-    /// What scores mean, if it was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub calibration: Option<Calibration>,
-}
-
-/// Where a model was found when the index was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSource {
-    /// Run folder with the fine-tuning, absolute.
-    pub run: Option<PathBuf>,
-    /// Name or absolute path of the backbone.
-    pub backbone: String,
-}
-
-/// An open index.
+/// An open index, to read; [`writer`](Self::writer) gives what writes.
 ///
 /// # Example
 /// ```
@@ -68,7 +35,8 @@ pub struct ModelSource {
 ///
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let fingerprint = Fingerprint {
-/// #     backbone: "hash".into(), fine_tuning: None, preprocess: "{}".into(), embedding: 2, library: "0.1.0".into() };
+/// #     backbone: "hash".into(), fine_tuning: None, preprocess: "{}".into(), embedding: 2, library: "0.1.0".into(),
+/// #     precision: None, pooling: None };
 /// # let model = ModelSource { run: None, backbone: "kinsight_nano".into() };
 /// let index = Index::create(&folder.path().join("index"), fingerprint, model, GraphSettings::default())?;
 /// let point = |name: &str, vector: [f32; 2]| Point {
@@ -81,10 +49,27 @@ pub struct ModelSource {
 /// assert_eq!(hits[0][0].payload["path"], Value::from("a.jpg"));
 /// # Ok::<(), kinsight_index::IndexError>(())
 /// ```
+///
+/// What reads cannot write:
+/// ```compile_fail
+/// # fn no(index: &kinsight_index::Index, point: kinsight_index::Point) {
+/// index.store().upsert(&[point]);
+/// # }
+/// ```
 pub struct Index {
     path: PathBuf,
     manifest: Manifest,
     store: Arc<LocalStore>,
+    /// Whether there was a writer.
+    was_written: AtomicBool,
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        if self.was_written.load(Ordering::Relaxed) && self.require_in_place().is_ok() {
+            StoreWriter::tidy(&self.generation_folder(self.manifest.generation));
+        }
+    }
 }
 
 impl Index {
@@ -93,18 +78,20 @@ impl Index {
     /// # Errors
     /// [`IndexError::Occupied`], or a failure to write.
     pub fn create(path: &Path, fingerprint: Fingerprint, model: ModelSource, graph: GraphSettings) -> Result<Self> {
-        std::fs::create_dir_all(path).map_err(io_error("create", path))?;
+        kinsight_files::create_dir_all(path)?;
         let _lock = lock(path)?;
         refuse_occupied(path)?;
-        let folder = generation_folder(path, 1);
         // What a creation that was interrupted left behind holds nothing.
-        let _ = std::fs::remove_dir_all(path.join(GENERATIONS));
-        std::fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
-        let store = Arc::new(LocalStore::create(&folder, fingerprint.embedding, graph.clone())?);
-        sync_folder(&folder)?;
-        let manifest = Manifest { format: FORMAT, generation: 1, fingerprint, model, graph, calibration: None };
-        write_manifest(path, &manifest)?;
-        Ok(Self { path: path.to_owned(), manifest, store })
+        kinsight_files::remove_dir_all(&path.join(GENERATIONS))?;
+        let folder = generation_folder(path, 1);
+        kinsight_files::create_dir_all(&folder)?;
+        let identity = new_identity()?;
+        StoreWriter::create(&folder, fingerprint.embedding, &identity, 0)?;
+        let identity = Some(identity);
+        let manifest =
+            Manifest { format: FORMAT, identity, generation: 1, fingerprint, model, graph, calibration: None };
+        manifest.write(path)?;
+        Self::with_manifest(path, manifest)
     }
 
     /// Opens the index in `path`.
@@ -112,34 +99,38 @@ impl Index {
     /// # Errors
     /// [`IndexError::NoIndex`], [`IndexError::FormatVersion`], or files that are not what they should be.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut manifest = read_manifest(path)?;
+        let mut manifest = Manifest::read(path)?;
         loop {
-            let generation = manifest.generation;
-            let opened = Self::with_manifest(path, manifest);
+            let opened = Self::with_manifest(path, manifest.clone());
             if opened.is_ok() {
                 return opened;
             }
-            // Between reading the manifest and opening its generation, a migration may have put another one in its place.
-            manifest = read_manifest(path)?;
-            if manifest.generation == generation {
+            // Between reading the manifest and opening its generation, another one may have been put in its place.
+            let newer = Manifest::read(path)?;
+            if newer == manifest {
                 return opened;
             }
+            manifest = newer;
         }
     }
 
     fn with_manifest(path: &Path, manifest: Manifest) -> Result<Self> {
         let folder = generation_folder(path, manifest.generation);
-        let store = Arc::new(LocalStore::open(&folder, manifest.graph.clone())?);
+        let store = Arc::new(LocalStore::open(&folder, path, manifest.graph.clone())?);
         let (found, expected) = (store.dim(), manifest.fingerprint.embedding);
         if found != expected {
             return Err(IndexError::Width { what: format!("the store in {}", folder.display()), found, expected });
         }
-        Ok(Self { path: path.to_owned(), manifest, store })
+        if manifest.identity.as_deref().is_some_and(|identity| Some(identity) != store.identity()) {
+            let reason = "its catalog belongs to another index than its manifest";
+            return Err(IndexError::corrupt(&folder, reason));
+        }
+        Ok(Self { path: path.to_owned(), manifest, store, was_written: AtomicBool::new(false) })
     }
 
     /// Whether `path` holds an index.
     pub fn exists(path: &Path) -> bool {
-        path.join(MANIFEST).is_file()
+        Manifest::file(path).is_file()
     }
 
     /// The folder.
@@ -157,12 +148,39 @@ impl Index {
         self.store.as_ref()
     }
 
-    /// The index as it is now, if its manifest was replaced since this one was opened (a migration, new thresholds).
+    pub(crate) fn local(&self) -> &LocalStore {
+        &self.store
+    }
+
+    /// Allows filters to look at this many values (see [`Filter::cost`](crate::Filter::cost)) in place of 50 million.
+    pub fn limit_filter_cost(&self, limit: u64) {
+        self.store.limit_filter_cost(limit);
+    }
+
+    /// The id of the picture kept at `path` below [`uploads_root`]: the same wherever the index lies.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn upload_id(&self, path: &str) -> Result<PointId> {
+        Ok(self.store.ids_of(&uploads_root(&self.path))?(path))
+    }
+
+    /// The folders that images were indexed from, wherever they were moved to since; not the index's own uploads.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn roots(&self) -> Result<Vec<PathBuf>> {
+        let roots = self.store.roots()?;
+        Ok(roots.rows.into_iter().filter(|root| !root.is_uploads).map(|root| root.folder.into()).collect())
+    }
+
+    /// The index as it is now, if its manifest was replaced since this one was opened: a migration, new thresholds, or another
+    /// index at the same path.
     ///
     /// # Errors
     /// As [`Index::open`].
     pub fn newer(&self) -> Result<Option<Self>> {
-        if read_manifest(&self.path)? == self.manifest { Ok(None) } else { Self::open(&self.path).map(Some) }
+        if Manifest::read(&self.path)? == self.manifest { Ok(None) } else { Self::open(&self.path).map(Some) }
     }
 
     /// Refuses a model that is not the index's.
@@ -177,18 +195,55 @@ impl Index {
         Err(IndexError::OtherModel { path: self.path.clone(), differences })
     }
 
-    /// The right to write, for as long as the writer lives; one at a time, in all processes.
+    /// The right to write, for as long as the writer lives; one at a time, in all processes. An index of an older format is
+    /// brought to this one.
     ///
     /// # Errors
-    /// [`IndexError::Busy`] if someone else has it.
+    /// [`IndexError::Busy`] if someone else has it, [`IndexError::Replaced`] if another index lies at the path now, and
+    /// [`IndexError::Migrated`] if another generation is in use.
     pub fn writer(&self) -> Result<IndexWriter<'_>> {
+        // Without an index there is no lock to take: a folder that was removed is not made again.
+        Manifest::read(&self.path)?;
         let lock = lock(&self.path)?;
-        if read_manifest(&self.path)?.generation != self.manifest.generation {
-            let reason = "the index was migrated since it was opened; open it again";
-            return Err(IndexError::corrupt(&self.path.join(MANIFEST), reason));
+        let manifest = self.require_in_place()?;
+        self.remove_leftovers()?;
+        let store = StoreWriter::open(&self.generation_folder(manifest.generation), &self.path)?;
+        self.was_written.store(true, Ordering::Relaxed);
+        let identity = store.upgrade()?;
+        // Read by the connection that is open already: it tells whether this is the store that was opened.
+        self.store.revision()?;
+        if self.store.identity() != Some(&identity) {
+            return Err(IndexError::Replaced { path: self.path.clone() });
         }
-        self.remove_leftovers();
-        Ok(IndexWriter { index: self, _lock: lock })
+        let manifest = match manifest.format {
+            FORMAT => manifest,
+            _ => {
+                let upgraded = Manifest { format: FORMAT, identity: Some(identity), ..manifest };
+                upgraded.write(&self.path)?;
+                upgraded
+            }
+        };
+        Ok(IndexWriter::new(self, manifest, store, lock))
+    }
+
+    /// The manifest at the path now, if it is of the index and the generation that were opened.
+    pub(crate) fn require_in_place(&self) -> Result<Manifest> {
+        let found = match Manifest::read(&self.path) {
+            Err(IndexError::NoIndex { path }) => return Err(IndexError::Replaced { path }),
+            found => found?,
+        };
+        // An index of format 1 has no identity in its manifest; its catalog's is compared when it is opened.
+        if found.identity.is_some() && found.identity.as_deref() != self.store.identity() {
+            // Unless it was brought to this format since it was opened, which its catalog tells.
+            self.store.revision()?;
+            if found.identity.as_deref() != self.store.identity() {
+                return Err(IndexError::Replaced { path: self.path.clone() });
+            }
+        }
+        match found.generation == self.manifest.generation {
+            true => Ok(found),
+            false => Err(IndexError::Migrated { path: self.path.clone() }),
+        }
     }
 
     /// The folder of a generation.
@@ -196,68 +251,20 @@ impl Index {
         generation_folder(&self.path, generation)
     }
 
-    /// Puts another manifest in place of this one; the caller holds the lock.
-    pub(crate) fn replace_manifest(&self, manifest: &Manifest) -> Result<()> {
-        write_manifest(&self.path, manifest)
-    }
-
     /// Removes the generation that a migration replaced and was interrupted before removing; one under way carries a mark.
-    fn remove_leftovers(&self) {
-        let Ok(entries) = std::fs::read_dir(self.path.join(GENERATIONS)) else { return };
+    fn remove_leftovers(&self) -> Result<()> {
+        let folder = self.path.join(GENERATIONS);
         let current = self.manifest.generation.to_string();
-        for entry in entries.flatten() {
+        for entry in std::fs::read_dir(&folder).map_err(FileError::at("read", &folder))? {
+            let entry = entry.map_err(FileError::at("read", &folder))?;
             let folder = entry.path();
             if entry.file_name() == *current {
-                let _ = std::fs::remove_file(folder.join(MARK));
+                kinsight_files::remove_file(&folder.join(MARK))?;
             } else if !folder.join(MARK).is_file() {
-                let _ = std::fs::remove_dir_all(folder);
+                kinsight_files::remove_dir_all(&folder)?;
             }
         }
-    }
-}
-
-/// An index that may be written to.
-pub struct IndexWriter<'a> {
-    index: &'a Index,
-    _lock: File,
-}
-
-impl IndexWriter<'_> {
-    /// The index.
-    pub fn index(&self) -> &Index {
-        self.index
-    }
-
-    /// Puts points in, in place of those with the same ids; on the disk when it returns.
-    ///
-    /// # Errors
-    /// As [`VectorStore::upsert`].
-    pub fn upsert(&self, points: &[Point]) -> Result<()> {
-        self.index.store.upsert(points)
-    }
-
-    /// Takes points out; returns how many there were.
-    ///
-    /// # Errors
-    /// As [`VectorStore::remove`].
-    pub fn remove(&self, ids: &[PointId]) -> Result<usize> {
-        self.index.store.remove(ids)
-    }
-
-    /// Keeps what scores mean; `None` forgets it.
-    ///
-    /// # Errors
-    /// A failure to write.
-    pub fn set_calibration(&self, calibration: Option<Calibration>) -> Result<()> {
-        self.index.replace_manifest(&Manifest { calibration, ..self.index.manifest.clone() })
-    }
-
-    /// Makes or extends the graph where that is worth it.
-    ///
-    /// # Errors
-    /// As [`VectorStore::optimize`].
-    pub fn optimize(&self, progress: &dyn Fn(usize, usize)) -> Result<()> {
-        self.index.store.optimize(progress)
+        Ok(())
     }
 }
 
@@ -265,39 +272,11 @@ fn generation_folder(path: &Path, generation: u64) -> PathBuf {
     path.join(GENERATIONS).join(generation.to_string())
 }
 
-fn read_manifest(path: &Path) -> Result<Manifest> {
-    let file = path.join(MANIFEST);
-    let text = std::fs::read_to_string(&file).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
-            IndexError::NoIndex { path: path.to_owned() }
-        }
-        _ => IndexError::Io { action: "read", path: file.clone(), source },
-    })?;
-    let damaged = |error: serde_json::Error| IndexError::corrupt(&file, format!("not a manifest of an index: {error}"));
-    // The version first: a newer manifest may have other keys.
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(damaged)?;
-    match value.get("format").and_then(serde_json::Value::as_u64) {
-        Some(FORMAT) => serde_json::from_value(value).map_err(damaged),
-        Some(found) => Err(IndexError::FormatVersion { path: path.to_owned(), found, expected: FORMAT }),
-        None => Err(IndexError::corrupt(&file, "not a manifest of an index: it has no format number")),
-    }
-}
-
-fn write_manifest(path: &Path, manifest: &Manifest) -> Result<()> {
-    let file = path.join(MANIFEST);
-    let text = serde_json::to_string_pretty(manifest).map_err(|error| IndexError::corrupt(&file, error.to_string()))?;
-    write_atomically(&file, text.as_bytes())
-}
-
-fn lock(path: &Path) -> Result<File> {
-    let file = path.join(LOCK);
-    let opened = File::options().create(true).write(true).truncate(false).open(&file);
-    let opened = opened.map_err(io_error("open", &file))?;
-    match opened.try_lock() {
-        Ok(()) => Ok(opened),
-        Err(TryLockError::WouldBlock) => Err(IndexError::Busy { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io_error("lock", &file)(source)),
-    }
+fn lock(path: &Path) -> Result<Lock> {
+    Lock::acquire(path, "kinsight").map_err(|error| match error {
+        LockError::Held { path, holder } => IndexError::Busy { path, holder },
+        LockError::File(error) => error.into(),
+    })
 }
 
 /// A folder with anything in it but the traces of an interrupted creation is not ours to fill.
@@ -306,9 +285,9 @@ fn refuse_occupied(path: &Path) -> Result<()> {
     if Index::exists(path) {
         return occupied("holds an index already");
     }
-    for entry in std::fs::read_dir(path).map_err(io_error("read", path))? {
-        let name = entry.map_err(io_error("read", path))?.file_name();
-        if name != LOCK && name != GENERATIONS && name != "index.json.partial" {
+    for entry in std::fs::read_dir(path).map_err(FileError::at("read", path))? {
+        let name = entry.map_err(FileError::at("read", path))?.file_name();
+        if name != "lock" && name != GENERATIONS && name != "index.json.partial" {
             return occupied("is not empty");
         }
     }

@@ -8,9 +8,10 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | make, open, swap an index | [`Index`] |
-//! | keep vectors somewhere else | [`VectorStore`] |
-//! | say which images may answer | [`Filter`] |
+//! | make and open an index, read and search it | [`Index`], [`VectorStore`] |
+//! | write to it | [`IndexWriter`] |
+//! | say which images a search may return | [`Filter`] |
+//! | stop a search | [`Cancel`] |
 //! | bring it up to date with the files | [`IndexWriter::sync`] with a [`Listing`] |
 //! | move it to another model | [`Migration`] |
 //! | search by images | [`ImageQuery`] |
@@ -18,33 +19,35 @@
 //!
 //! It knows nothing of tensors and models: what turns images into vectors comes in as an [`ImageEmbedder`].
 
-mod atomic_write;
 pub mod calibration;
-mod embedder;
+mod cancel;
 mod error;
 pub mod filter;
-mod fingerprint;
 mod folder;
 pub mod indexing;
+mod manifest;
 mod migration;
 pub mod payload;
 mod point;
 mod query;
 pub mod rerank;
 mod store;
+mod writer;
 
 pub use calibration::{Calibration, CalibrationRates, Samples, Verdict};
-pub use embedder::ImageEmbedder;
+pub use cancel::Cancel;
 pub use error::{IndexError, Result};
 pub use filter::{Filter, FilterError};
-pub use fingerprint::{Difference, Fingerprint};
-pub use folder::{Index, IndexWriter, Manifest, ModelSource};
+pub use folder::Index;
 pub use indexing::{Listing, SyncEvent, SyncReport, content_hash, pixel_hash};
-pub use migration::{Migration, MigrationReport, compact, file_of};
+pub use kinsight_data::{Difference, Fingerprint, ImageEmbedder, ModelSource};
+pub use manifest::Manifest;
+pub use migration::{Migration, MigrationReport, compact};
 pub use payload::{Payload, Value};
 pub use point::{ParsePointIdError, Point, PointId};
 pub use query::{ImageQuery, combine_queries};
 pub use rerank::Rerank;
 pub use store::{
-    Cursor, GraphSettings, GraphStats, Hit, LocalStore, SearchMethod, StoreStats, VectorQuery, VectorStore,
+    Cursor, GraphSettings, GraphStats, Hit, SearchMethod, StoreStats, VectorQuery, VectorStore, uploads_root,
 };
+pub use writer::{IndexWriter, file_of};

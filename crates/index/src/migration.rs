@@ -1,24 +1,22 @@
 //! Moving an index to another model while it goes on answering.
 //!
-//! Every image is embedded again into a new generation beside the one in use. Nothing that searches notices until the last
-//! step, one rename that names the new generation, the new model and no thresholds (the old ones meant the old model's
-//! scores). Interrupted, the new generation lies there and the next migration to the same model goes on from it; one to
-//! another model starts over.
+//! Every image is embedded again into a new generation next to the one in use. Readers are unaffected until the final rename,
+//! which names the new generation, the new model and no thresholds (the old ones meant the old model's scores). Interrupted,
+//! the new generation stays and the next migration to the same model goes on from it; one to another model starts over.
 
 use std::path::{Path, PathBuf};
 
-use kinsight_data::EvalTransform;
+use kinsight_data::{EvalTransform, Fingerprint, ImageEmbedder, ModelSource};
 use serde::{Deserialize, Serialize};
 
-use crate::atomic_write::write_atomically;
-use crate::embedder::ImageEmbedder;
-use crate::error::{IndexError, Result, io_error};
-use crate::fingerprint::Fingerprint;
-use crate::folder::{Index, IndexWriter, Manifest, ModelSource};
+use crate::cancel::Cancel;
+use crate::error::{IndexError, Result};
+use crate::folder::Index;
 use crate::indexing::{embed, prepare};
-use crate::payload::{Payload, fields};
+use crate::manifest::Manifest;
 use crate::point::{Point, PointId};
-use crate::store::{Cursor, LocalStore, VectorStore};
+use crate::store::{Cursor, LocalStore, StoreWriter, VectorStore};
+use crate::writer::{IndexWriter, file_of};
 
 /// Lies in a generation that is being filled, and says for which model.
 pub(crate) const MARK: &str = "migration.json";
@@ -39,9 +37,15 @@ pub struct MigrationReport {
 /// A migration under way.
 pub struct Migration<'a> {
     writer: IndexWriter<'a>,
-    manifest: Manifest,
-    target: LocalStore,
+    target: Generation,
+}
+
+/// A generation that is to replace the one in use.
+struct Generation {
     folder: PathBuf,
+    manifest: Manifest,
+    store: LocalStore,
+    writer: StoreWriter,
 }
 
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -50,26 +54,21 @@ struct Mark {
 }
 
 impl<'a> Migration<'a> {
-    /// Begins or goes on. Nobody else can write to the index until it is dropped or finished.
+    /// Begins or goes on. Nothing else can write to the index until it is dropped or finished.
     ///
     /// # Errors
     /// [`IndexError::Busy`]; [`IndexError::Setting`] if the index is that model's already; a failure to write.
     pub fn start(index: &'a Index, fingerprint: Fingerprint, model: ModelSource) -> Result<Self> {
         let writer = index.writer()?;
-        let old = index.manifest();
+        let old = writer.manifest();
         if old.fingerprint == fingerprint {
             let expected = "another model than the one the index was made with";
             return Err(IndexError::setting("the model", "the same", expected));
         }
-        let manifest =
-            Manifest { generation: old.generation + 1, fingerprint, model, calibration: None, ..old.clone() };
-        let folder = index.generation_folder(manifest.generation);
-        let mark = Mark { fingerprint: manifest.fingerprint.clone() };
-        let target = match resumable(&folder, &mark) {
-            true => LocalStore::open(&folder, manifest.graph.clone())?,
-            false => begin(&folder, &mark, &manifest)?,
-        };
-        Ok(Self { writer, manifest, target, folder })
+        let mark = Mark { fingerprint: fingerprint.clone() };
+        let manifest = Manifest { fingerprint, model, calibration: None, ..old.clone() };
+        let target = Generation::after(&writer, manifest, &mark, true)?;
+        Ok(Self { writer, target })
     }
 
     /// Embeds what has not been embedded yet. `progress` hears (done, of how many) and may stop the run by returning false.
@@ -83,9 +82,9 @@ impl<'a> Migration<'a> {
         batch_size: usize,
         progress: &mut dyn FnMut(usize, usize) -> bool,
     ) -> Result<MigrationReport> {
-        let differences = self.manifest.fingerprint.differences(embedder.fingerprint());
+        let differences = self.target.manifest.fingerprint.differences(embedder.fingerprint());
         if !differences.is_empty() {
-            return Err(IndexError::OtherModel { path: self.folder.clone(), differences });
+            return Err(IndexError::OtherModel { path: self.target.folder.clone(), differences });
         }
         let transform = EvalTransform::new(embedder.preprocess())?;
         let old = self.writer.index().store();
@@ -93,7 +92,7 @@ impl<'a> Migration<'a> {
         let mut report = MigrationReport::default();
         let (mut cursor, mut seen) = (Some(Cursor::default()), 0);
         while let Some(start) = cursor {
-            let (points, next) = old.scroll(start, batch_size.max(1), None)?;
+            let (points, next) = old.scroll(start, batch_size.max(1), None, &Cancel::new())?;
             seen += points.len();
             self.migrate_batch(points, embedder, &transform, &mut report)?;
             if !progress(seen, total) {
@@ -101,7 +100,7 @@ impl<'a> Migration<'a> {
             }
             cursor = next;
         }
-        self.target.optimize(&|_, _| ())?;
+        self.target.optimize()?;
         report.complete = true;
         Ok(report)
     }
@@ -114,7 +113,7 @@ impl<'a> Migration<'a> {
         report: &mut MigrationReport,
     ) -> Result<()> {
         let ids: Vec<PointId> = points.iter().map(|point| point.id).collect();
-        let present = self.target.get(&ids)?;
+        let present = self.target.store.get(&ids)?;
         let pending: Vec<Point> =
             points.into_iter().zip(&present).filter(|(_, present)| present.is_none()).map(|(point, _)| point).collect();
         report.done_before += ids.len() - pending.len();
@@ -136,20 +135,16 @@ impl<'a> Migration<'a> {
         report.embedded += ready.len();
         let points: Vec<Point> =
             ready.into_iter().zip(vectors).map(|((id, payload), vector)| Point { id, vector, payload }).collect();
-        self.target.upsert(&points)
+        self.target.writer.upsert(&points)
     }
 
     /// Puts the new generation in place of the old one and removes that.
     ///
     /// # Errors
-    /// A failure to write; the old generation is in use then.
+    /// [`IndexError::Corrupt`] if a vector of an interrupted run was damaged since; a failure to write. The old generation is
+    /// in use then.
     pub fn finish(self) -> Result<Index> {
-        let mark = self.folder.join(MARK);
-        let index = self.writer.index();
-        let path = index.path().to_owned();
-        drop(self.target);
-        put_in_place(index, &self.manifest, &mark)?;
-        Index::open(&path)
+        self.target.put_in_place(&self.writer)
     }
 }
 
@@ -157,45 +152,80 @@ impl<'a> Migration<'a> {
 /// `progress` hears (done, of how many). An interrupted copy is thrown away by the next one.
 ///
 /// # Errors
-/// [`IndexError::Busy`]; a failure to read or write, after which the index is as it was.
+/// [`IndexError::Busy`]; [`IndexError::Corrupt`] naming the rows whose vectors are damaged, which are not copied as if they
+/// were whole; a failure to read or write. The index is as it was then.
 pub fn compact(index: &Index, progress: &dyn Fn(usize, usize)) -> Result<Index> {
     let writer = index.writer()?;
-    let old = index.manifest();
-    let manifest = Manifest { generation: old.generation + 1, ..old.clone() };
-    let folder = index.generation_folder(manifest.generation);
+    refuse_rotten(index.local(), index.path())?;
     // No model has this fingerprint, so that no migration goes on from here.
+    let old = writer.manifest().clone();
     let fingerprint = Fingerprint { library: "compaction".to_owned(), ..old.fingerprint.clone() };
-    let target = begin(&folder, &Mark { fingerprint }, &manifest)?;
+    let target = Generation::after(&writer, old, &Mark { fingerprint }, false)?;
     let total = index.store().len()?;
     let (mut cursor, mut done) = (Some(Cursor::default()), 0);
     while let Some(start) = cursor {
-        let (points, next) = index.store().scroll(start, 1024, None)?;
-        target.upsert(&points)?;
+        let (points, next) = index.local().scroll_sound(start, 1024)?;
+        target.writer.upsert(&points)?;
         done += points.len();
         progress(done, total);
         cursor = next;
     }
-    target.optimize(&|_, _| ())?;
-    drop(target);
-    put_in_place(index, &manifest, &folder.join(MARK))?;
-    drop(writer);
-    Index::open(index.path())
+    target.optimize()?;
+    target.put_in_place(&writer)
 }
 
-/// Names a whole new generation as the one in use.
-fn put_in_place(index: &Index, manifest: &Manifest, mark: &Path) -> Result<()> {
-    index.replace_manifest(manifest)?;
-    // From here on it is done; what follows is tidying up, which the next writer does if it is interrupted.
-    let _ = std::fs::remove_file(mark);
-    let _ = std::fs::remove_dir_all(index.generation_folder(index.manifest().generation));
-    Ok(())
+impl Generation {
+    /// The one after the one in use: an empty one or, if `resume` is set, that of an interrupted run with the same `mark`.
+    fn after(writer: &IndexWriter<'_>, manifest: Manifest, mark: &Mark, resume: bool) -> Result<Self> {
+        let index = writer.index();
+        let manifest = Manifest { generation: manifest.generation + 1, ..manifest };
+        let folder = index.generation_folder(manifest.generation);
+        let open = || LocalStore::open(&folder, index.path(), manifest.graph.clone());
+        let of_this_index = |store: LocalStore| store.identity() == manifest.identity.as_deref();
+        if !resume || !resumable(&folder, mark) || !open().is_ok_and(of_this_index) {
+            begin(&folder, index, &manifest, mark)?;
+        }
+        let (store, writer) = (open()?, StoreWriter::open(&folder, index.path())?);
+        // Images name their roots by number.
+        writer.take_roots(&index.local().roots()?)?;
+        Ok(Self { folder, manifest, store, writer })
+    }
+
+    fn optimize(&self) -> Result<()> {
+        self.writer.optimize(&self.store, &|| Ok(()), &|_, _| ())
+    }
+
+    /// Names it as the one in use.
+    fn put_in_place(self, writer: &IndexWriter<'_>) -> Result<Index> {
+        let index = writer.index();
+        let old = index.require_in_place()?;
+        refuse_rotten(&self.store, index.path())?;
+        let Self { folder, manifest, store, writer: own } = self;
+        // The writer last, so that its catalog is left in one file.
+        drop(store);
+        drop(own);
+        manifest.write(index.path())?;
+        // From here on it is done; what follows is tidying up, which the next writer does if it fails or is interrupted.
+        let _ = kinsight_files::remove_file(&folder.join(MARK));
+        let _ = kinsight_files::remove_dir_all(&index.generation_folder(old.generation));
+        Index::open(index.path())
+    }
 }
 
-/// The file that an image was indexed from.
-pub fn file_of(payload: &Payload) -> PathBuf {
-    let text = |name: &str| payload.get(name).map(|value| value.text()).unwrap_or_default();
-    Path::new(&text(fields::ROOT)).join(text(fields::PATH))
+/// Refuses to go on with vectors that are not what they were written as.
+fn refuse_rotten(store: &LocalStore, path: &Path) -> Result<()> {
+    let rotten = store.rotten_rows(&|_, _| ())?;
+    if rotten.is_empty() {
+        return Ok(());
+    }
+    let more = rotten.len().saturating_sub(MOST_NAMED);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let named = rotten.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    Err(IndexError::corrupt(path, format!("damaged: {named}{more}")))
 }
+
+/// Damaged rows that a message names.
+const MOST_NAMED: usize = 5;
 
 fn resumable(folder: &Path, mark: &Mark) -> bool {
     let text = std::fs::read_to_string(folder.join(MARK)).unwrap_or_default();
@@ -203,14 +233,13 @@ fn resumable(folder: &Path, mark: &Mark) -> bool {
 }
 
 /// An empty store; the mark comes last, so that a generation with a mark is whole.
-fn begin(folder: &Path, mark: &Mark, manifest: &Manifest) -> Result<LocalStore> {
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).map_err(io_error("remove", folder))?;
-    }
-    std::fs::create_dir_all(folder).map_err(io_error("create", folder))?;
-    let store = LocalStore::create(folder, manifest.fingerprint.embedding, manifest.graph.clone())?;
+fn begin(folder: &Path, index: &Index, manifest: &Manifest, mark: &Mark) -> Result<()> {
+    kinsight_files::remove_dir_all(folder)?;
+    kinsight_files::create_dir_all(folder)?;
+    let identity = manifest.identity.as_deref().unwrap_or_default();
+    // Its revisions go on from the old one's: what is cached by revision is outdated by the new generation.
+    StoreWriter::create(folder, manifest.fingerprint.embedding, identity, index.store().revision()? + 1)?;
     let path = folder.join(MARK);
     let text = serde_json::to_string(mark).map_err(|error| IndexError::corrupt(&path, error.to_string()))?;
-    write_atomically(&path, text.as_bytes())?;
-    Ok(store)
+    Ok(kinsight_files::write(&path, text.as_bytes())?)
 }

@@ -1,8 +1,7 @@
 //! From query images to a query vector: parts of images, means of several, and away from counter-examples.
 
-use kinsight_data::{CropBox, DataError, EvalTransform, RgbImage};
+use kinsight_data::{CropBox, EvalTransform, ImageEmbedder, RgbImage};
 
-use crate::embedder::ImageEmbedder;
 use crate::error::{IndexError, Result};
 use crate::indexing::{embed, prepare};
 
@@ -24,32 +23,11 @@ impl ImageQuery {
         let transform = EvalTransform::new(embedder.preprocess())?;
         let mut pixels = Vec::new();
         for query in queries {
-            let cropped = query.crop.map(|crop| cropped(&query.picture, crop)).transpose()?;
+            let cropped = query.crop.map(|crop| query.picture.crop(crop)).transpose()?;
             pixels.extend(prepare::transformed(cropped.as_ref().unwrap_or(&query.picture), &transform)?);
         }
         embed(embedder, pixels, queries.len())
     }
-}
-
-/// The part of `picture` in `crop`.
-fn cropped(picture: &RgbImage, crop: CropBox) -> Result<RgbImage> {
-    let right = crop.left.checked_add(crop.width).filter(|&right| right <= picture.width());
-    let bottom = crop.top.checked_add(crop.height).filter(|&bottom| bottom <= picture.height());
-    let (Some(right), Some(_)) = (right, bottom) else {
-        return Err(DataError::CropOutside {
-            left: crop.left,
-            top: crop.top,
-            crop_width: crop.width,
-            crop_height: crop.height,
-            width: picture.width(),
-            height: picture.height(),
-        }
-        .into());
-    };
-    let stride = picture.width() as usize * 3;
-    let rows = picture.pixels().chunks_exact(stride).skip(crop.top as usize).take(crop.height as usize);
-    let pixels = rows.flat_map(|row| &row[crop.left as usize * 3..right as usize * 3]).copied().collect();
-    Ok(RgbImage::new(crop.width, crop.height, pixels)?)
 }
 
 /// How much a counter-example weighs against the queries: Rocchio's gamma over beta, as in Manning, Raghavan and Schütze,
@@ -101,15 +79,5 @@ mod tests {
         assert!(away[0] > away[1]);
         assert!(combine_queries(&[], &[y]).is_err());
         assert!(combine_queries(&[x.clone(), vec![-1.0, 0.0]], &[]).is_err());
-    }
-
-    #[test]
-    fn a_crop_is_the_same_pixels_and_never_outside() {
-        let picture = RgbImage::new(4, 3, (0..36).collect()).unwrap();
-        let part = cropped(&picture, CropBox { left: 1, top: 1, width: 2, height: 2 }).unwrap();
-        assert_eq!(part.pixels(), [15, 16, 17, 18, 19, 20, 27, 28, 29, 30, 31, 32]);
-        for (left, top, width, height) in [(3, 0, 2, 1), (0, 2, 1, 2), (u32::MAX, 0, 1, 1), (0, 0, 0, 1)] {
-            assert!(cropped(&picture, CropBox { left, top, width, height }).is_err());
-        }
     }
 }

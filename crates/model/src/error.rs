@@ -64,6 +64,15 @@ pub enum ModelError {
         /// What can be done instead; may be empty.
         hint: String,
     },
+    /// Neither a run nor a backbone is named.
+    #[error("no model is named")]
+    NoModel,
+    /// A run folder without a fine-tuning.
+    #[error("{run} has no finished fine-tuning")]
+    Unfinished {
+        /// The folder.
+        run: PathBuf,
+    },
     /// A fine-tuned model belongs to another backbone.
     #[error("the fine-tuning in {path} was trained on backbone {expected}, this backbone is {found}")]
     OtherBackbone {
@@ -107,7 +116,16 @@ impl ModelError {
                  safetensors"
                     .into(),
             ),
+            Self::Config { .. } => Some(
+                "fit data.image_size and the method to the backbone; `kinsight backbones` lists their sizes".into(),
+            ),
             Self::HubFile { .. } => Some("take the file from the same repository as the weights, or remove it".into()),
+            Self::NoModel => Some("name a run with --run, or a backbone with --backbone".into()),
+            Self::Unfinished { .. } => Some(
+                "finish it with `kinsight train --resume`, or name a run folder: it holds config.toml and \
+                 model.safetensors"
+                    .into(),
+            ),
             Self::OtherBackbone { .. } => Some("give the backbone it was trained on with --backbone".into()),
             Self::Data(error) => error.hint().map(str::to_string),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {

@@ -13,13 +13,17 @@ use crate::encoder::Encoder;
 use crate::error::ModelError;
 use crate::hosting::FrozenTensors;
 use crate::parameters::{ParameterSource, named_tensors};
+use crate::training_facts::TrainingFacts;
 use crate::tuning::Tuning;
 use crate::weights::{TensorMap, WeightFile, write_safetensors};
 
 /// Key of the file's metadata that holds [`FineTuningInfo`] as JSON.
 pub const INFO_KEY: &str = "kinsight.fine_tuning";
 
-/// What a fine-tuning was trained on and how; kept in the metadata of `model.safetensors`.
+/// Name of a fine-tuning's file in its run folder.
+pub const MODEL_FILE: &str = "model.safetensors";
+
+/// What a fine-tuning was trained on and how; stored in the metadata of its file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FineTuningInfo {
     /// Version of Kinsight that wrote it.
@@ -32,6 +36,23 @@ pub struct FineTuningInfo {
     pub tuning: Tuning,
     /// How images are prepared.
     pub preprocess: Preprocess,
+    /// What is known of the run; `None` where an older version wrote the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingFacts>,
+}
+
+impl FineTuningInfo {
+    /// Refuses a backbone that the fine-tuning at `path` was not trained on.
+    pub(crate) fn require_backbone(&self, path: &Path, backbone: &Backbone) -> Result<(), ModelError> {
+        if self.backbone_fingerprint == backbone.fingerprint {
+            return Ok(());
+        }
+        Err(ModelError::OtherBackbone {
+            path: path.to_path_buf(),
+            expected: format!("{} ({})", self.backbone, self.backbone_fingerprint),
+            found: format!("{} ({})", backbone.name, backbone.fingerprint),
+        })
+    }
 }
 
 /// Writes the trained tensors of `encoder` to `path`.
@@ -71,13 +92,7 @@ pub(crate) fn load_fine_tuned_over(
 ) -> Result<(Encoder, usize), ModelError> {
     let file = WeightFile::open(path)?;
     let info = info_of(&file)?;
-    if info.backbone_fingerprint != backbone.fingerprint {
-        return Err(ModelError::OtherBackbone {
-            path: path.to_path_buf(),
-            expected: format!("{} ({})", info.backbone, info.backbone_fingerprint),
-            found: format!("{} ({})", backbone.name, backbone.fingerprint),
-        });
-    }
+    info.require_backbone(path, backbone)?;
     backbone.config.check_pooling(info.tuning.pooling.unwrap_or_default())?;
     let mut backbone_source = backbone.source(device);
     let mut source = Overlay {

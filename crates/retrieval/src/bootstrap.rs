@@ -47,15 +47,11 @@ pub struct Interval {
 }
 
 /// Sums of several metrics over the queries of one unit, and the number of queries in each sum.
-#[derive(Debug, Clone)]
-pub(crate) struct UnitSums {
-    /// `[metrics]` of (sum, count).
-    pub sums: Box<[(f64, f64)]>,
-}
+pub(crate) type UnitSums = Box<[(f64, f64)]>;
 
 /// The interval of each metric's mean, from its sums over the units.
 pub(crate) fn intervals(units: &[UnitSums], config: &BootstrapConfig) -> Vec<Interval> {
-    let metrics = units.first().map_or(0, |unit| unit.sums.len());
+    let metrics = units.first().map_or(0, |unit| unit.len());
     let means: Vec<Vec<f64>> = (0..config.resamples)
         .into_par_iter()
         .map(|resample| {
@@ -64,7 +60,7 @@ pub(crate) fn intervals(units: &[UnitSums], config: &BootstrapConfig) -> Vec<Int
             rng.set_stream(resample as u64);
             let mut totals = vec![(0.0, 0.0); metrics];
             for _ in 0..units.len() {
-                for (total, sum) in totals.iter_mut().zip(&units[rng.random_range(0..units.len())].sums) {
+                for (total, sum) in totals.iter_mut().zip(&units[rng.random_range(0..units.len())]) {
                     total.0 += sum.0;
                     total.1 += sum.1;
                 }
@@ -99,8 +95,7 @@ mod tests {
     #[test]
     fn the_interval_of_a_share_is_that_of_the_binomial() {
         // 1000 queries, 300 of them right: the standard error is sqrt(0.3 * 0.7 / 1000) = 0.01449.
-        let units: Vec<UnitSums> =
-            (0..1000).map(|i| UnitSums { sums: Box::new([(f64::from(i % 10 < 3), 1.0)]) }).collect();
+        let units: Vec<UnitSums> = (0..1000).map(|i| Box::new([(f64::from(i % 10 < 3), 1.0)]) as UnitSums).collect();
         let config = BootstrapConfig { resamples: 4000, ..BootstrapConfig::default() };
         let interval = intervals(&units, &config)[0];
         assert!((interval.low - (0.3 - 1.96 * 0.01449)).abs() < 2e-3, "{interval:?}");

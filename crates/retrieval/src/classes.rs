@@ -31,11 +31,22 @@ impl Relevance {
         relevance
     }
 
-    /// Queries some of which are gallery items themselves: `own_items` says which, and they are no answers to themselves.
+    /// Queries some of which are gallery items themselves: `own_items` says which. They are left out of their own results.
     pub fn with_identity(query_labels: &[i64], gallery_labels: &[i64], own_items: &[Option<u32>]) -> Self {
         let mut relevance = Self::new(query_labels, gallery_labels);
         relevance.own_items = own_items.iter().map(|item| item.unwrap_or(NO_ITEM)).collect();
         relevance
+    }
+
+    /// Some rows as queries against some rows as the gallery, and the queries' labels; a row that is both is left out of
+    /// its own results.
+    pub fn of_roles(labels: &[i64], queries: &[usize], gallery: &[usize]) -> (Vec<i64>, Self) {
+        let of = |rows: &[usize]| -> Vec<i64> { rows.iter().map(|&row| labels[row]).collect() };
+        let place: BTreeMap<usize, u32> = gallery.iter().copied().zip(0..).collect();
+        let own_items: Vec<Option<u32>> = queries.iter().map(|query| place.get(query).copied()).collect();
+        let query_labels = of(queries);
+        let relevance = Self::with_identity(&query_labels, &of(gallery), &own_items);
+        (query_labels, relevance)
     }
 
     /// Queries against a gallery. A gallery item whose label no query has is a distractor.
@@ -65,7 +76,7 @@ impl Relevance {
         self.query_classes.len()
     }
 
-    /// Whether query i is gallery item i, and so is no answer to itself.
+    /// Whether query i is gallery item i, and so left out of its own results.
     pub fn is_of_itself(&self) -> bool {
         self.of_itself
     }

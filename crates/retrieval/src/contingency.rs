@@ -59,7 +59,7 @@ impl Contingency {
         })
     }
 
-    /// Whether there is a single class and a single cluster, which agree whatever the metric.
+    /// Whether there is a single class and a single cluster, which agree by any metric.
     pub(crate) fn is_trivial(&self) -> bool {
         self.class_sizes.len() == 1 && self.cluster_sizes.len() == 1
     }

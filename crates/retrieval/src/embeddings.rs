@@ -46,7 +46,7 @@ impl UnitEmbeddings {
         if rows > u32::MAX as usize {
             return Err(RetrievalError::TooManyRows { rows, limit: u32::MAX as usize });
         }
-        // The first bad row is reported whatever the number of threads.
+        // The first bad row is reported, with any number of threads.
         let bad = values
             .par_chunks_mut(dim)
             .enumerate()

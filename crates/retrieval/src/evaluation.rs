@@ -1,7 +1,7 @@
-//! One entry point that judges embeddings: what to measure, how, and what came out.
+//! Evaluation of embeddings: what to measure, how, and the results.
 //!
 //! Protocols: every item queries the rest ([`evaluate_self`]: CUB, Cars, SOP, iNaturalist), or queries search a separate
-//! gallery ([`evaluate_query_gallery`]: In-Shop). A query is left out of its own answers by identity, never by distance.
+//! gallery ([`evaluate_query_gallery`]: In-Shop). A query is left out of its own results by identity, never by distance.
 //! Distractors are gallery items with a label that no query has.
 //!
 //! Means are taken over the queries that have a relevant item; a query without one (its class has a single item, or none
@@ -21,6 +21,7 @@ use crate::error::{Result, RetrievalError};
 use crate::kmeans::{KMeansConfig, kmeans};
 use crate::metrics::{self, OperatingPoint};
 use crate::pair_histogram::pair_histogram;
+use crate::paired::QueryScore;
 use crate::per_class::{ClassScores, per_class};
 use crate::rank_block::{Depth, RankTask};
 use crate::rankings::map_rankings;
@@ -43,7 +44,7 @@ pub struct EvalConfig {
     /// Also what all pairs say: verification at these false match rates, and the geometry of the embedding. Takes the
     /// products once more. Default none.
     pub false_match_rates: Option<Vec<f64>>,
-    /// Bound on what the evaluation allocates beside its input and one number per query and metric. Default 512 MiB.
+    /// Bound on what the evaluation allocates besides its input and one number per query and metric. Default 512 MiB.
     pub max_memory_bytes: usize,
 }
 
@@ -100,6 +101,9 @@ pub struct Evaluation {
     pub pairs: Option<PairScores>,
     /// Each class of the queries, in order of label.
     pub classes: Vec<ClassScores>,
+    /// Each query, in order: what the means above are means of.
+    #[serde(skip)]
+    pub query_scores: Vec<QueryScore>,
 }
 
 /// How well a clustering matches the labels.
@@ -230,12 +234,8 @@ pub fn evaluate_query_gallery(
     gallery_labels: &[i64],
     config: &EvalConfig,
 ) -> Result<Evaluation> {
-    check_labels("queries", queries, query_labels)?;
-    check_labels("gallery", gallery, gallery_labels)?;
-    if queries.dim() != gallery.dim() {
-        return Err(RetrievalError::WidthMismatch { queries: queries.dim(), gallery: gallery.dim() });
-    }
-    evaluate(queries, gallery, query_labels, &Relevance::new(query_labels, gallery_labels), config)
+    let own_items = vec![None; queries.len()];
+    evaluate_with_identity(queries, query_labels, gallery, gallery_labels, &own_items, config)
 }
 
 fn check_labels(what: &'static str, embeddings: &UnitEmbeddings, labels: &[i64]) -> Result<()> {
@@ -249,7 +249,7 @@ fn check_labels(what: &'static str, embeddings: &UnitEmbeddings, labels: &[i64])
 }
 
 /// Judges queries against a gallery in which some of them are themselves: query i is gallery item `own_items[i]`, which is
-/// no answer to it.
+/// left out of its results.
 ///
 /// # Errors
 /// As [`evaluate_query_gallery`], and a number of own items other than that of queries.
@@ -274,12 +274,12 @@ pub fn evaluate_with_identity(
     evaluate(queries, gallery, query_labels, &relevance, config)
 }
 
-/// Judges some rows as queries against some rows as the gallery; a row that is both is left out of its own answers.
+/// Judges some rows as queries against some rows as the gallery; a row that is both is left out of its own results.
 ///
 /// Rows that are in neither list take no part. Where both lists hold every row, this is [`evaluate_self`].
 ///
 /// # Errors
-/// As [`evaluate_query_gallery`], and an index that is no row.
+/// As [`evaluate_query_gallery`], and an index out of range.
 pub fn evaluate_roles(
     embeddings: &UnitEmbeddings,
     labels: &[i64],
@@ -294,10 +294,8 @@ pub fn evaluate_roles(
         return evaluate_self(embeddings, labels, config);
     }
     let (asking, answering) = (embeddings.select(queries)?, embeddings.select(gallery)?);
-    let of = |rows: &[usize]| -> Vec<i64> { rows.iter().map(|&row| labels[row]).collect() };
-    let place: BTreeMap<usize, u32> = gallery.iter().copied().zip(0..).collect();
-    let own_items: Vec<Option<u32>> = queries.iter().map(|query| place.get(query).copied()).collect();
-    evaluate_with_identity(&asking, &of(queries), &answering, &of(gallery), &own_items, config)
+    let (query_labels, relevance) = Relevance::of_roles(labels, queries, gallery);
+    evaluate(&asking, &answering, &query_labels, &relevance, config)
 }
 
 fn evaluate(
@@ -369,10 +367,18 @@ impl<'a> Judge<'a> {
         let judged: Vec<bool> = (0..queries).map(|query| self.relevance.relevant_count(query) > 0).collect();
         let means = means(&self.columns);
         let totals = sums(&means, &scores, &judged, 0..queries);
-        let values = means.iter().zip(&totals.sums).map(|(mean, &(sum, count))| (mean.name.clone(), sum / count));
+        let values = means.iter().zip(&totals).map(|(mean, &(sum, count))| (mean.name.clone(), sum / count));
         let first_ranks: Vec<Option<u32>> =
             first_ranks.into_iter().zip(&judged).filter(|&(_, &judged)| judged).map(|(rank, _)| rank).collect();
         let place = |name: &str| self.columns.iter().position(|column| column.name == name);
+        let (recall_at_1, map_at_r) = (place(RECALL_AT_1), place(MAP_AT_R));
+        let score = |scores: &[f64], place: Option<usize>| place.map_or(0.0, |place| scores[place]);
+        let query_scores: Vec<QueryScore> = (scores.iter().zip(&judged))
+            .map(|(scores, judged)| QueryScore {
+                recall_at_1: score(scores, recall_at_1),
+                map_at_r: judged.then(|| score(scores, map_at_r)),
+            })
+            .collect();
         Ok(Evaluation {
             queries,
             gallery,
@@ -385,7 +391,8 @@ impl<'a> Judge<'a> {
             cmc: metrics::cmc(&first_ranks, self.config.cmc_depth),
             clustering: None,
             pairs: None,
-            classes: per_class(query_labels, &judged, &scores, place(RECALL_AT_1), place(MAP_AT_R)),
+            classes: per_class(query_labels, &query_scores),
+            query_scores,
         })
     }
 }
@@ -421,7 +428,7 @@ fn sums(
         let queries = queries.clone().filter(|&query| mean.over_all || judged[query]);
         queries.fold((0.0, 0.0), |(sum, count), query| (sum + scores[query][mean.column], count + 1.0))
     };
-    UnitSums { sums: means.iter().map(sum).collect() }
+    means.iter().map(sum).collect()
 }
 
 fn bootstrap_intervals(

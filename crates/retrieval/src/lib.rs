@@ -39,6 +39,7 @@ mod rank_block;
 mod rankings;
 pub mod scan;
 mod scores;
+mod student_t;
 mod tiles;
 mod tsne;
 
@@ -55,6 +56,6 @@ pub use knn::{KnnConfig, Neighbors, search, search_self};
 pub use label_audit::{ClassDiversity, Outlier, Suspect, class_diversity, outliers, suspects};
 pub use neighbor::Neighbor;
 pub use pair_histogram::PairHistogram;
-pub use paired::{PairedDifference, QueryScore, paired_bootstrap, query_scores};
+pub use paired::{ModelScores, PairedDifference, QueryScore, paired_differences};
 pub use per_class::ClassScores;
 pub use tsne::{TsneConfig, tsne};

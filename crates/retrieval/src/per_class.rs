@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::paired::QueryScore;
+
 /// Scores of the queries of one class, each a mean over those with a relevant item.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -20,35 +22,21 @@ pub struct ClassScores {
     pub map_at_r: f64,
 }
 
-/// Gathers columns of the per-query `scores` by label.
-pub(crate) fn per_class(
-    labels: &[i64],
-    with_reference: &[bool],
-    scores: &[Box<[f64]>],
-    recall_at_1: Option<usize>,
-    map_at_r: Option<usize>,
-) -> Vec<ClassScores> {
+/// Gathers the queries' scores by label.
+pub(crate) fn per_class(labels: &[i64], scores: &[QueryScore]) -> Vec<ClassScores> {
     let mut classes: BTreeMap<i64, ClassScores> = BTreeMap::new();
-    for ((&label, &has_reference), scores) in labels.iter().zip(with_reference).zip(scores) {
-        let class = classes.entry(label).or_insert(ClassScores {
-            label,
-            queries: 0,
-            queries_without_reference: 0,
-            recall_at_1: 0.0,
-            map_at_r: 0.0,
-        });
+    for (&label, score) in labels.iter().zip(scores) {
+        let empty = ClassScores { label, queries: 0, queries_without_reference: 0, recall_at_1: 0.0, map_at_r: 0.0 };
+        let class = classes.entry(label).or_insert(empty);
         class.queries += 1;
-        class.queries_without_reference += usize::from(!has_reference);
-        class.recall_at_1 += recall_at_1.map_or(0.0, |place| scores[place]);
-        class.map_at_r += map_at_r.map_or(0.0, |place| scores[place]);
+        class.queries_without_reference += usize::from(score.map_at_r.is_none());
+        class.recall_at_1 += score.recall_at_1;
+        class.map_at_r += score.map_at_r.unwrap_or(0.0);
     }
-    let mut classes: Vec<ClassScores> = classes.into_values().collect();
-    for class in &mut classes {
-        let judged = class.queries - class.queries_without_reference;
-        if judged > 0 {
-            class.recall_at_1 /= judged as f64;
-            class.map_at_r /= judged as f64;
-        }
+    for class in classes.values_mut() {
+        let judged = (class.queries - class.queries_without_reference).max(1) as f64;
+        class.recall_at_1 /= judged;
+        class.map_at_r /= judged;
     }
-    classes
+    classes.into_values().collect()
 }

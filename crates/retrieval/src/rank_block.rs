@@ -3,7 +3,7 @@
 //! Every metric of a labeled ranking is a function of the ranks at which the relevant items stand. The rank of an item
 //! is one more than the number of items ahead of it, so it is enough to know the scores of the few relevant items
 //! beforehand and, as the scores of all others stream by, to count between which two of them each falls. That takes memory
-//! for the relevant items alone, whatever the gallery's size, and hardly any time: once a relevant item is known to stand
+//! for the relevant items alone, independent of the gallery's size, and hardly any time: once a relevant item is known to stand
 //! too deep to matter to any metric asked for, scores below it are skipped by one vector compare.
 //!
 //! The ranking is exact: by inner product in `f64`, ties to the lower index. The fast scores only decide where their error

@@ -71,7 +71,7 @@ fn bytes(task: &RankTask<'_>, queries: Range<usize>) -> usize {
 
 /// Cuts the queries in blocks, and the blocks in groups that are in work at once.
 ///
-/// A group takes at most what is left beside one tile; a block at most an eighth of that, unless a single query takes more.
+/// A group takes at most what one tile leaves; a block at most an eighth of that, unless a single query takes more.
 fn groups(task: &RankTask<'_>, max_memory_bytes: usize) -> Result<Vec<Vec<Range<usize>>>> {
     let one_worker = tiles::bytes_per_worker(task.gallery.dim());
     let allowed = max_memory_bytes.saturating_sub(one_worker);

@@ -1,8 +1,8 @@
-//! Exact search of a few queries among many rows that someone else holds: a memory-mapped file, for one.
+//! Exact search of a few queries among many rows that the caller holds, such as a memory-mapped file.
 //!
-//! [`search`](crate::search) is made for many queries: it packs the gallery for a matrix product. For one query that packing
+//! [`search`](crate::search) is for many queries: it packs the gallery for a matrix product. For one query that packing
 //! costs more than the products, and a gallery of gigabytes should not be copied at all. Here the rows are read once, in
-//! order, by all threads, whatever the number of queries up to [`QUERIES_AT_ONCE`]; memory is a few candidates a thread.
+//! order, by all threads, for up to [`QUERIES_AT_ONCE`] queries together; memory is a few candidates per thread.
 //!
 //! The ranking is that of the rest of this crate: by inner product in `f64`, ties to the lower row. Fast scores find
 //! candidates with a margin of twice their error bound, and only those are computed again.
@@ -16,7 +16,7 @@ use crate::scores::{exact_score, fast_score, score_error_bound};
 /// Rows that one task reads; constant, so that tasks do not depend on the number of threads.
 const ROWS_A_TASK: usize = 4096;
 
-/// Queries that share one pass over the rows: as many as fit the first-level cache beside a row.
+/// Queries that share one pass over the rows: as many as fit the first-level cache with a row.
 pub const QUERIES_AT_ONCE: usize = 8;
 
 /// One answer: a row and its inner product with the query.
@@ -34,7 +34,7 @@ pub struct Found {
 /// `queries` `[m, dim]`, `rows` `[n, dim]` row-major, unit length.
 ///
 /// # Errors
-/// `k` of zero, rows that are no multiple of the queries' width, or more rows than a 32-bit index can name.
+/// `k` of zero, a number of values that is not a multiple of the queries' width, or more rows than a 32-bit index can name.
 ///
 /// # Example
 /// ```
@@ -88,7 +88,7 @@ const FEW_CANDIDATES: usize = 256;
 /// pass a filter.
 ///
 /// # Errors
-/// As [`scan`], and a candidate that is no row.
+/// As [`scan`], and a candidate out of range.
 pub fn rescore(query: &[f32], rows: &[f32], candidates: &[u32], k: usize) -> Result<Vec<Found>> {
     let count = check(query.len(), rows, k)?;
     if let Some(row) = candidates.iter().find(|&&row| row as usize >= count) {

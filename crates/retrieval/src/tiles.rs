@@ -43,7 +43,7 @@ pub(crate) fn blocks(len: usize, block: usize) -> Vec<Range<usize>> {
     (0..len).step_by(block).map(|start| start..(start + block).min(len)).collect()
 }
 
-/// How many threads may work at once within `max_memory_bytes`, each taking `each_bytes`, beside `other_bytes`.
+/// How many threads may work at once within `max_memory_bytes`, each taking `each_bytes`, in addition to `other_bytes`.
 ///
 /// # Errors
 /// If there is no room for one.

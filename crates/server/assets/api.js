@@ -8,11 +8,15 @@ const headers = () => (byId("key").value ? { Authorization: `Bearer ${byId("key"
 function fieldsOf(operation) {
   const parameters = (operation.parameters ?? []).map((p) => [p.name, p.in, p.schema, p.required, p.description]);
   const schema = operation.requestBody?.content["multipart/form-data"]?.schema;
-  const body = Object.entries(schema?.properties ?? {}).map(([name, inner]) => [name, "body", inner, schema.required?.includes(name), inner.description]);
+  const body = Object.entries(schema?.properties ?? {}).map(([name, inner]) => [name, "body", inner, schema.required?.includes(name), inner.description ?? present(inner).description]);
   return [...parameters, ...body];
 }
 
-function input([name, place, schema, required, description]) {
+/** The schema of a value that may also be null. */
+const present = (schema) => (schema.oneOf ?? schema.allOf)?.find((one) => one.type !== "null") ?? schema;
+
+function input([name, place, nullable, required, description]) {
+  const schema = present(nullable);
   const inner = schema.type === "array" ? schema.items : schema;
   const many = schema.type === "array";
   const file = inner.format === "binary";

@@ -21,7 +21,7 @@ pub enum ServerError {
     /// The server's threads cannot be started.
     #[error("cannot start the server's threads")]
     Threads(#[source] std::io::Error),
-    /// An address that others can reach, and no key to keep them out.
+    /// An address that others can reach, without a key.
     #[error("{address} can be reached from other machines, and no API key is set")]
     Unprotected {
         /// The address asked for.
@@ -85,7 +85,9 @@ impl ServerError {
                 "set KINSIGHT_READ_KEY and KINSIGHT_WRITE_KEY, or --keys FILE; --public lets anyone read".to_string(),
             ),
             Self::WeakKey { .. } => Some("make one with: openssl rand -hex 24".to_string()),
-            Self::Keys { .. } => Some("each line holds `read KEY` or `write KEY`; # starts a comment".to_string()),
+            Self::Keys { .. } => {
+                Some("each line holds `read KEY` or `write KEY`; a line that starts with # is a comment".to_string())
+            }
             Self::Nothing => Some(
                 "give the first one with --index or --images; a new collection takes its model from one that is there"
                     .to_string(),

@@ -2,23 +2,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
+use tracing::info;
 
-use crate::api::{App, router};
-use crate::collection::{Collection, CollectionSpec, Hosted, Opener, made_before, open_all};
-use crate::connection;
 use crate::error::ServerError;
-use crate::inference::Inference;
-use crate::log::Log;
-use crate::metrics::Metrics;
-use crate::picture::Decoder;
-use crate::refresh;
+use crate::http::{App, connection, router};
+use crate::service::Service;
+use crate::service::collection::{CollectionSpec, Opener, open_all};
+use crate::service::hosted::made_before;
+use crate::service::maintenance::{self, Maintenance};
 use crate::settings::ServerSettings;
-use crate::thumbnails::ThumbnailCache;
 
 /// A server that listens and has not begun to answer.
 #[derive(Debug)]
@@ -26,6 +23,7 @@ pub struct Server {
     runtime: Runtime,
     listener: TcpListener,
     app: Arc<App>,
+    maintenance: Maintenance,
     stop: Arc<Notify>,
 }
 
@@ -47,8 +45,8 @@ impl Server {
     /// [`ServerError`] if an index or model cannot be opened or do not belong together, if the address cannot be listened
     /// on, or if others could reach it and `settings` has no key for writing (`public` allows reading without one), or if
     /// there is nothing to serve.
-    pub fn start(settings: ServerSettings, collections: &[CollectionSpec], public: bool) -> Result<Self, ServerError> {
-        let address = settings.address;
+    pub fn start(settings: ServerSettings, collections: &[CollectionSpec]) -> Result<Self, ServerError> {
+        let ServerSettings { address, public, limits, .. } = settings;
         if !address.ip().is_loopback() && (settings.keys.is_empty() || !settings.keys.protects_reading() && !public) {
             return Err(ServerError::Unprotected { address });
         }
@@ -61,18 +59,20 @@ impl Server {
             return Err(ServerError::Nothing);
         }
         let opened = open_all(&specs, &mut opener)?;
-        let app = app(settings, opened)?;
-        refresh::start(&app, opener).map_err(ServerError::Threads)?;
+        let service = Service::start(opened, settings.collections, limits).map_err(ServerError::Threads)?;
+        let app = Arc::new(App { service: Arc::new(service), keys: settings.keys, address, public });
+        let maintenance = maintenance::start(&app.service, opener).map_err(ServerError::Threads)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
-            .max_blocking_threads(64)
+            // Each request in progress holds one at most, apart from the few that wait to be decoded.
+            .max_blocking_threads(2 * limits.max_requests + 32)
             .thread_name("server")
             .enable_all()
             .build()
             .map_err(ServerError::Threads)?;
         let listener =
             runtime.block_on(TcpListener::bind(address)).map_err(|source| ServerError::Listen { address, source })?;
-        Ok(Self { runtime, listener, app, stop: Arc::new(Notify::new()) })
+        Ok(Self { runtime, listener, app, maintenance, stop: Arc::new(Notify::new()) })
     }
 
     /// The address listened on, with its port.
@@ -80,13 +80,13 @@ impl Server {
     /// # Errors
     /// [`ServerError::Listen`] if the system does not say.
     pub fn address(&self) -> Result<SocketAddr, ServerError> {
-        let address = self.app.settings.address;
+        let address = self.app.address;
         self.listener.local_addr().map_err(|source| ServerError::Listen { address, source })
     }
 
     /// Names of the collections it serves.
     pub fn collections(&self) -> Vec<String> {
-        self.app.collections.all().iter().map(|collection| collection.name().to_string()).collect()
+        self.app.service.collections.all().iter().map(|collection| collection.name().to_string()).collect()
     }
 
     /// What stops it.
@@ -94,31 +94,16 @@ impl Server {
         Stopper(self.stop.clone())
     }
 
-    /// Answers until it is asked to stop, then finishes what is in progress.
+    /// Answers until it is asked to stop, then finishes what is in progress; within `stop_timeout` whatever that is.
     pub fn run(self) {
-        let Self { runtime, listener, app, stop } = self;
-        app.log.event("started", json!({ "collections": app.collections.len() }));
-        let (router, log) = (router(app.clone()), app.log);
-        runtime.block_on(connection::accept(listener, router, app, async move { stop.notified().await }));
-        log.event("stopped", json!({}));
+        let Self { runtime, listener, app, maintenance, stop } = self;
+        info!(collections = app.service.collections.len(), "started");
+        let accepting =
+            connection::accept(listener, router(&app), app.service.clone(), async move { stop.notified().await });
+        let end = runtime.block_on(accepting);
+        drop(maintenance);
+        // Work that does not look whether it is cancelled is left to the end of the process.
+        runtime.shutdown_timeout(end.saturating_duration_since(Instant::now()));
+        info!("stopped");
     }
-}
-
-/// What all requests share.
-pub(crate) fn app(settings: ServerSettings, collections: Vec<Collection>) -> Result<Arc<App>, ServerError> {
-    let limits = settings.limits;
-    let metrics = Arc::new(Metrics::new());
-    let inference = Inference::start(&limits, metrics.clone()).map_err(ServerError::Threads)?;
-    Ok(Arc::new(App {
-        collections: Hosted::new(collections, settings.collections.clone(), limits.max_collections),
-        inference,
-        decoder: Decoder::new(limits.max_pixels),
-        explaining: Arc::new(Semaphore::new(1)),
-        thumbnails: ThumbnailCache::new(limits.thumbnail_cache_bytes),
-        metrics,
-        requests: Arc::new(Semaphore::new(limits.max_requests.max(1))),
-        upload_memory: Arc::new(Semaphore::new((limits.max_upload_memory_bytes / 1024).max(1))),
-        log: Log(settings.log),
-        settings,
-    }))
 }

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kinsight_model::Compute;
+use kinsight_model::ComputeChoice;
 
-use crate::guard::Keys;
+use crate::service::Keys;
 
 /// Settings of a server.
 #[derive(Clone, Debug)]
@@ -17,24 +17,12 @@ pub struct ServerSettings {
     pub keys: Keys,
     /// What one request, and all together, may use.
     pub limits: Limits,
-    /// How requests are logged to standard error.
-    pub log: LogFormat,
+    /// Anyone who can reach the address may read without a key.
+    pub public: bool,
     /// Folder in which clients make collections, each in a folder of its name; `None` lets them make none.
     pub collections: Option<PathBuf>,
-    /// How the models of the collections in that folder compute.
-    pub compute: Compute,
-}
-
-/// How the log is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// One line of text for people.
-    #[default]
-    Text,
-    /// Nothing.
-    Off,
+    /// How the models of the collections in that folder are asked to compute.
+    pub compute: ComputeChoice,
 }
 
 /// Bounds on what clients can make the server use. Each has a default that suits one machine.
@@ -54,8 +42,11 @@ pub struct Limits {
     pub max_requests: usize,
     /// Open connections; more wait to be accepted.
     pub max_connections: usize,
-    /// Memory of all request bodies together, in bytes; a body that does not fit is answered 503.
+    /// Memory of what all requests have uploaded and of the pixels made from it for the model, in bytes; a body that does not
+    /// fit is answered 503.
     pub max_upload_memory_bytes: usize,
+    /// Memory of images while they are decoded, in bytes; an image waits until it fits.
+    pub max_decode_memory_bytes: usize,
     /// Memory of cached thumbnails, in bytes.
     pub thumbnail_cache_bytes: usize,
     /// Images of one pass through the model.
@@ -85,6 +76,8 @@ impl Default for Limits {
             max_requests: 64,
             max_connections: 512,
             max_upload_memory_bytes: 256 << 20,
+            // One image of 50 million pixels of 16 bits and alpha, and small ones next to it.
+            max_decode_memory_bytes: 704 << 20,
             thumbnail_cache_bytes: 64 << 20,
             max_batch: 32,
             batch_wait: Duration::from_millis(4),

@@ -111,7 +111,7 @@ pub struct Written {
 /// # Errors
 /// [`SyntheticError::Foreign`] and [`SyntheticError::OtherSet`] when `dir` holds anything else, before anything is
 /// written; [`SyntheticError::Size`] and [`SyntheticError::Empty`] for a spec that cannot be drawn;
-/// [`SyntheticError::Io`] and [`SyntheticError::Encode`] name the file.
+/// [`SyntheticError::File`] and [`SyntheticError::Encode`] name the file.
 pub fn write_folder(
     spec: &SyntheticSpec,
     dir: &Path,

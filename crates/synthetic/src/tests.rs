@@ -178,7 +178,7 @@ fn a_set_that_cannot_be_drawn_is_refused_before_anything_is_written() {
     }
     fs::write(dir.path().join("file"), "").unwrap();
     let error = write_folder(&spec(), &dir.path().join("file"), |_| ()).unwrap_err();
-    assert!(matches!(error, SyntheticError::Io { .. }), "{error}");
+    assert!(matches!(error, SyntheticError::File(_)), "{error}");
 }
 
 #[test]

@@ -81,7 +81,8 @@ impl TrainError {
             | Self::Diverged { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::Model(error) => error.hint(),
             Self::Data(error) => error.hint().map(str::to_string),
-            Self::Io { .. } | Self::Json(_) | Self::Retrieval(_) => None,
+            Self::Retrieval(error) => error.hint().map(str::to_string),
+            Self::Io { .. } | Self::Json(_) => None,
         }
     }
 }

@@ -7,7 +7,8 @@ use kinsight_data::{Dataset, Preprocess, Protocol};
 use kinsight_model::Encoder;
 use kinsight_model::embedder::{EmbedOptions, Embedded, embed_dataset};
 use kinsight_model::engine::release_idle_memory;
-use kinsight_retrieval::{EvalConfig, Evaluation, UnitEmbeddings, evaluate_roles, query_scores};
+use kinsight_report::run::samples::MethodResult;
+use kinsight_retrieval::{EvalConfig, Evaluation, UnitEmbeddings, evaluate_roles};
 
 use crate::error::TrainError;
 use crate::run::RunQueries;
@@ -23,18 +24,26 @@ pub struct Measured {
     pub labels: Vec<i64>,
     /// Index in the data set of each row.
     pub indices: Vec<usize>,
+    /// Rows that search.
+    pub queries: Vec<usize>,
+    /// Rows that are searched; a row that is also a query is left out of its own results.
+    pub gallery: Vec<usize>,
     /// Images that could not be read, with reasons.
     pub unreadable: Vec<(std::path::PathBuf, String)>,
 }
 
 impl Measured {
-    /// What each query scores, for comparisons with other runs.
-    ///
-    /// # Errors
-    /// [`TrainError::Retrieval`] if there is nothing to search.
-    pub fn query_scores(&self) -> Result<RunQueries, TrainError> {
-        let scores = query_scores(&self.embeddings, &self.labels, EvalConfig::default().max_memory_bytes)?;
-        Ok(RunQueries { indices: self.indices.clone(), scores })
+    /// The measurement under the name of its method, as reports take it.
+    pub fn as_method<'a>(&'a self, name: &'a str) -> MethodResult<'a> {
+        let Self { evaluation, embeddings, labels, indices, queries, gallery, .. } = self;
+        MethodResult { name, embeddings, labels, indices, queries, gallery, evaluation }
+    }
+
+    /// What each query scores, for comparisons with other runs; the means are those of [`Measured::evaluation`].
+    pub fn query_scores(&self) -> RunQueries {
+        let indices = self.queries.iter().map(|row| self.indices[*row]).collect();
+        let labels = self.queries.iter().map(|row| self.labels[*row]).collect();
+        RunQueries { indices, labels, scores: self.evaluation.query_scores.clone() }
     }
 }
 
@@ -63,5 +72,5 @@ pub fn measure(
     let rows = |has: &dyn Fn(usize) -> bool| -> Vec<usize> { (0..labels.len()).filter(|&row| has(row)).collect() };
     let (queries, gallery) = (rows(&|row| protocol.is_query(row)), rows(&|row| protocol.is_in_gallery(row)));
     let evaluation = evaluate_roles(&embeddings, &labels, &queries, &gallery, config)?;
-    Ok(Measured { evaluation, embeddings, labels, indices, unreadable })
+    Ok(Measured { evaluation, embeddings, labels, indices, queries, gallery, unreadable })
 }

@@ -182,6 +182,16 @@ impl Learner {
         StepOutput { loss: value, embeddings, proxies: all, batch_proxies: of_batch, proxy_memory }
     }
 
+    /// Unit proxies of all classes as the loss compares with them, `[C * K, E]`, if the learner has any.
+    pub fn class_proxies(&self, container: &Tensor<2>, config: &ProxyConfig) -> Option<Tensor<2>> {
+        let learned = self.proxies.as_ref()?.val();
+        let all = match &self.proxy_tower {
+            Some(_) => blend(prepared(learned, config), container.clone(), config),
+            None => learned,
+        };
+        Some(l2_normalize(all))
+    }
+
     fn loss(
         &self,
         embeddings: &Tensor<2>,
@@ -233,21 +243,23 @@ struct Mixed {
     of_batch: Option<Tensor<2>>,
 }
 
-/// `share * O + (1 - share) * Z`, for all classes and for those of the batch; each of a class's K proxies with the same Z.
-fn mix(
-    learned: Tensor<2>,
-    states: Tensor<2>,
-    proxy_memory: Tensor<2>,
-    classes: &[usize],
-    config: &ProxyConfig,
-) -> Mixed {
-    let share = config.proxy_bias_ratio;
-    let learned = if config.normalize_learned { l2_normalize(learned) } else { learned };
-    let centers = learned.dims()[0] / proxy_memory.dims()[0];
-    let both =
-        |learned: Tensor<2>, semantic: Tensor<2>| learned * share + repeat_rows(semantic, centers) * (1.0 - share);
-    let of_batch = l2_normalize(both(rows_of_classes(&learned, classes, centers), states));
-    Mixed { all: both(learned, proxy_memory), of_batch: Some(of_batch) }
+/// O as it is mixed.
+fn prepared(learned: Tensor<2>, config: &ProxyConfig) -> Tensor<2> {
+    if config.normalize_learned { l2_normalize(learned) } else { learned }
+}
+
+/// `share * O + (1 - share) * Z`; each of a class's K proxies with the same row of Z.
+fn blend(learned: Tensor<2>, semantic: Tensor<2>, config: &ProxyConfig) -> Tensor<2> {
+    let (share, centers) = (config.proxy_bias_ratio, learned.dims()[0] / semantic.dims()[0]);
+    learned * share + repeat_rows(semantic, centers) * (1.0 - share)
+}
+
+/// The blend for all classes and for those of the batch.
+fn mix(learned: Tensor<2>, states: Tensor<2>, container: Tensor<2>, classes: &[usize], config: &ProxyConfig) -> Mixed {
+    let learned = prepared(learned, config);
+    let centers = learned.dims()[0] / container.dims()[0];
+    let of_batch = l2_normalize(blend(rows_of_classes(&learned, classes, centers), states, config));
+    Mixed { all: blend(learned, container, config), of_batch: Some(of_batch) }
 }
 
 /// Each row `times` times, side by side.

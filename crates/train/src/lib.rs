@@ -19,7 +19,6 @@ pub mod loss;
 pub mod miner;
 pub mod optim;
 pub mod proxies;
-pub mod report;
 pub mod run;
 pub mod sampler;
 pub mod trainer;

@@ -53,7 +53,7 @@ pub fn run(arguments: &BackbonesArgs) -> anyhow::Result<()> {
         "\nfused: the CPU kernel computes the blocks. composed: plain tensor operations do, several times slower on a CPU."
     );
     println!(
-        "Any other ViT of these families works by its path (a safetensors file, or a folder with config.json beside\n\
+        "Any other ViT of these families works by its path (a safetensors file, or a folder with config.json next to\n\
          it) or as OWNER/NAME on the Hugging Face hub. KINSIGHT_WEIGHTS names a folder with NAME.safetensors files."
     );
     Ok(())

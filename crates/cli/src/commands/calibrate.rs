@@ -1,18 +1,18 @@
 //! `kinsight calibrate`: what a score means, measured on labeled images.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use kinsight_index::{Calibration, CalibrationRates, GraphSettings, ImageEmbedder, Index, Listing, Samples};
-use kinsight_train::report::{Chart, Curve, Quantity, Report};
+use kinsight_index::{Calibration, CalibrationRates, GraphSettings, Index, Listing, Samples};
+use kinsight_model::EmbeddingModel;
+use kinsight_report::calibration::CalibrationPage;
+use kinsight_report::run::{Chart, Curve, Quantity};
 
 use super::index::sync;
-use super::settings::use_threads;
-use crate::arguments::IndexModelArgs;
-use crate::interrupt;
-use crate::model_source::LoadedModel;
+use crate::context::IndexModelArgs;
+use crate::interrupt::{stop_flag, stopped};
 use crate::progress::grouped;
 
 const EXAMPLES: &str = "\
@@ -23,7 +23,7 @@ Examples:
   From other labeled images, stricter, with the curve as a page:
     kinsight calibrate labeled/ --index photos.index --same 0.0001 --html thresholds.html
 
-Afterwards `kinsight search` says of each answer whether it is a duplicate, the same, similar or unknown.";
+Afterwards `kinsight search` labels each hit as duplicate, same, similar or unknown.";
 
 /// Arguments of `calibrate`.
 #[derive(Debug, Args)]
@@ -31,19 +31,19 @@ Afterwards `kinsight search` says of each answer whether it is a duplicate, the 
 pub struct CalibrateArgs {
     /// Labeled images: folder of class folders, or CSV with path,label [default: those of the index]
     images: Option<PathBuf>,
-    /// The index; the thresholds are kept in it
+    /// The index; the thresholds are stored in it
     #[arg(long)]
     index: PathBuf,
-    /// Share of pairs of the same label, but other pictures, that may be taken for duplicates
+    /// False match rate of duplicates: share of same-label pairs of different images that may pass
     #[arg(long, default_value_t = CalibrationRates::default().duplicate)]
     duplicate: f64,
-    /// Share of pairs of different labels that may be taken for the same
+    /// False match rate of same: share of different-label pairs that may pass
     #[arg(long, default_value_t = CalibrationRates::default().same)]
     same: f64,
-    /// Share of pairs of different labels that may be taken for similar
+    /// False match rate of similar: share of different-label pairs that may pass
     #[arg(long, default_value_t = CalibrationRates::default().similar)]
     similar: f64,
-    /// Most images to measure on, spread over all of them
+    /// Largest number of images to measure on, sampled evenly
     #[arg(long, default_value_t = 20_000)]
     limit: usize,
     /// Write the curves to this HTML file
@@ -60,25 +60,26 @@ pub struct CalibrateArgs {
 }
 
 /// Measures, keeps and prints.
-pub fn run(arguments: &CalibrateArgs) -> Result<()> {
-    use_threads(arguments.model.compute.threads)?;
-    let index = Index::open(&arguments.index)?;
-    if arguments.clear {
+pub fn run(arguments: CalibrateArgs) -> Result<()> {
+    let CalibrateArgs { images, index, duplicate, same, similar, limit, html, json, clear, model } = arguments;
+    let (model, context) = model.resolve()?;
+    let index = Index::open(&index)?;
+    if clear {
         return Ok(index.writer()?.set_calibration(None)?);
     }
-    let samples = match &arguments.images {
-        None => Samples::of_store(index.store(), arguments.limit)?,
-        Some(_) => embedded(arguments, &index)?,
+    let samples = match &images {
+        None => Samples::of_store(index.store(), limit)?,
+        Some(images) => embedded(images, &index, &context.model_of(&index, model)?, limit)?,
     };
-    let rates = CalibrationRates { duplicate: arguments.duplicate, same: arguments.same, similar: arguments.similar };
+    let rates = CalibrationRates { duplicate, same, similar };
     let calibration = Calibration::measure(&samples, rates)?;
     index.writer()?.set_calibration(Some(calibration.clone()))?;
-    if let Some(path) = &arguments.html {
-        let text = page(&calibration, &arguments.index.display().to_string()).to_html();
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(path) = &html {
+        let text = page(&calibration, &index.path().display().to_string()).to_html();
+        kinsight_files::write(path, text.as_bytes())?;
         eprintln!("wrote {}", path.display());
     }
-    if arguments.json {
+    if json {
         println!("{}", serde_json::to_string_pretty(&calibration)?);
     } else {
         print(&calibration);
@@ -87,27 +88,25 @@ pub fn run(arguments: &CalibrateArgs) -> Result<()> {
 }
 
 /// Embeds other images with the model of the index, into an index that is thrown away.
-fn embedded(arguments: &CalibrateArgs, index: &Index) -> Result<Samples> {
-    let images = arguments.images.as_deref().context("no images")?;
-    let stop = interrupt::stop_flag()?;
+fn embedded(images: &Path, index: &Index, model: &EmbeddingModel, limit: usize) -> Result<Samples> {
+    let stop = stop_flag()?;
     let listing = Listing::of(images)?;
-    let model = LoadedModel::named(index, &arguments.model)?;
     // Beside the index, where there is room for vectors, and not in a folder of the system that may be small.
     let folder = tempfile::Builder::new()
         .prefix(".kinsight-calibrate-")
-        .tempdir_in(arguments.index.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(".".as_ref()))
+        .tempdir_in(index.path().parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(".".as_ref()))
         .context("cannot make a folder for the vectors")?;
     let scratch = Index::create(
         &folder.path().join("vectors"),
-        model.fingerprint().clone(),
-        model.source().clone(),
+        model.fingerprint.clone(),
+        model.source.clone(),
         GraphSettings::default(),
     )?;
-    sync(&scratch.writer()?, &listing, &model, 32, &stop)?;
+    sync(&scratch.writer()?, &listing, model, 32, stop)?;
     if stop.load(Ordering::Relaxed) {
-        anyhow::bail!("stopped before all images were embedded; the thresholds are as they were");
+        return stopped("the thresholds are as they were");
     }
-    Ok(Samples::of_store(scratch.store(), arguments.limit)?)
+    Ok(Samples::of_store(scratch.store(), limit)?)
 }
 
 fn print(calibration: &Calibration) {
@@ -120,7 +119,7 @@ fn print(calibration: &Calibration) {
     );
     let rates = calibration.rates;
     let rows = [
-        ("duplicate", calibration.duplicate, rates.duplicate, "pairs of one label but other pictures"),
+        ("duplicate", calibration.duplicate, rates.duplicate, "same-label pairs of different images"),
         ("same", calibration.same, rates.same, "pairs of different labels"),
         ("similar", calibration.similar, rates.similar, "pairs of different labels"),
     ];
@@ -140,7 +139,7 @@ fn print(calibration: &Calibration) {
     }
 }
 
-fn page(calibration: &Calibration, index: &str) -> Report {
+fn page(calibration: &Calibration, index: &str) -> CalibrationPage {
     let curve = |name: &str, value: fn(&kinsight_index::calibration::CurvePoint) -> f64| Curve {
         name: name.to_owned(),
         points: calibration.curve.iter().rev().map(|point| (point.threshold, value(point))).collect(),
@@ -155,7 +154,7 @@ fn page(calibration: &Calibration, index: &str) -> Report {
         ],
         ..Chart::default()
     };
-    Report {
+    CalibrationPage {
         title: "What a score means".into(),
         subtitle: format!(
             "{index}: duplicate from {:.4}, same from {:.4}, similar from {:.4}; measured on {} images of {} labels, {} pairs",
@@ -168,6 +167,5 @@ fn page(calibration: &Calibration, index: &str) -> Report {
         ),
         created: format!("kinsight {}", env!("CARGO_PKG_VERSION")),
         charts: vec![rates],
-        ..Report::default()
     }
 }

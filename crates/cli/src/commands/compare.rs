@@ -1,19 +1,21 @@
 //! `kinsight compare`: methods and seeds on one data set, and what they show together.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
+use kinsight_report::comparison::Comparison;
 use kinsight_train::TrainConfig;
-use kinsight_train::compare::{CompareFolder, CompareSpec, Comparison, PlannedRun, RunFigures, ZeroShot};
+use kinsight_train::compare::{CompareFolder, CompareSpec, PlannedRun, RunFigures, ZeroShot, comparison};
 use kinsight_train::config::{Overrides, parse_assignment};
 use kinsight_train::run::{RunCost, RunFolder};
 use kinsight_train::trainer::Trainer;
 use toml::Table;
 
-use crate::interrupt;
+use crate::context::{Context as Computing, DeviceArgs};
+use crate::interrupt::{stop_flag, stopped};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,7 +37,7 @@ pub struct CompareArgs {
     /// Methods to compare, in place of a TOML
     #[arg(long, value_delimiter = ',', value_name = "METHOD,..", conflicts_with = "config")]
     pub methods: Vec<String>,
-    /// Seeds of each entry [default: those of the TOML, or 0,1,2]
+    /// Seeds of each entry [default: those of the TOML, or 0,1,2]; one seed cannot show how much training varies
     #[arg(long, value_delimiter = ',', value_name = "SEED,..")]
     pub seeds: Vec<u64>,
     /// Registry name or path of the backbone
@@ -53,9 +55,8 @@ pub struct CompareArgs {
     /// Any setting of all runs, as optimizer.lr=0.001; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Threads to compute with; one a core if not given
-    #[arg(long)]
-    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Train nothing: make the tables of the runs that are finished
     #[arg(long)]
     pub tables_only: bool,
@@ -79,19 +80,20 @@ pub fn run(arguments: &CompareArgs) -> Result<()> {
         bail!("no images given: --data DIR, or data.path among the settings");
     }
     let folder = CompareFolder::at(&arguments.out);
-    let zero_shot = zero_shot(&folder, &configs[0])?;
+    let context = arguments.device.resolve()?;
+    let zero_shot = zero_shot(&folder, &configs[0], arguments.tables_only, &context)?;
     let mut missing = Vec::new();
     if !arguments.tables_only {
-        let stop = interrupt::stop_flag()?;
+        let stop = stop_flag()?;
         for (i, planned) in runs.iter().enumerate() {
             eprintln!("[{}/{}] {}, seed {}", i + 1, runs.len(), planned.name, planned.seed);
-            if let Err(reason) = train(&folder, planned, arguments.threads, &stop) {
+            let trained = train(&folder, planned, arguments.device, stop);
+            if stop.load(Ordering::Relaxed) {
+                return stopped("the runs that are finished are kept, and the same command goes on");
+            }
+            if let Err(reason) = trained {
                 eprintln!("warning: {}, seed {}: {reason:#}", planned.name, planned.seed);
                 missing.push((format!("{}, seed {}", planned.name, planned.seed), format!("{reason:#}")));
-            }
-            if stop.load(Ordering::Relaxed) {
-                eprintln!("stopped; the same command goes on");
-                break;
             }
         }
     }
@@ -100,7 +102,7 @@ pub fn run(arguments: &CompareArgs) -> Result<()> {
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&comparison)?);
     } else {
-        print!("{}", std::fs::read_to_string(&written[0]).context("cannot read the table back")?);
+        print!("{}", comparison.to_markdown());
     }
     for path in &written {
         eprintln!("wrote {}", path.display());
@@ -133,22 +135,23 @@ fn config_of(run: &PlannedRun) -> Result<TrainConfig> {
     toml::from_str(&run.settings).with_context(|| format!("settings of {}", run.name))
 }
 
-/// The bare backbone's figures, measured once.
-fn zero_shot(folder: &CompareFolder, config: &TrainConfig) -> Result<RunFigures> {
+/// The bare backbone's figures, measured once; again where an older version did not keep the classes of the queries, which the
+/// intervals need, unless `as_it_is`.
+fn zero_shot(folder: &CompareFolder, config: &TrainConfig, as_it_is: bool, context: &Computing) -> Result<RunFigures> {
     let path = folder.zero_shot();
     let of = format!("{} on {:?}, pooling {:?}", config.backbone, config.data, config.tuning.pooling);
     if path.is_file() {
         let known = ZeroShot::read(&path)?;
-        if known.of == of {
+        if known.of == of && (as_it_is || !known.figures.queries.labels.is_empty()) {
             return Ok(known.figures);
         }
     }
     eprintln!("measuring the backbone as it comes (zero-shot)");
-    let trainer = Trainer::new(config.clone(), &Device::flex())?;
+    let trainer = Trainer::new(config.clone(), &context.device)?;
     let measured = trainer.measure_zero_shot()?;
     let figures = RunFigures {
         metrics: measured.evaluation.metrics.clone(),
-        queries: measured.query_scores()?,
+        queries: measured.query_scores(),
         cost: RunCost::default(),
     };
     write(&path, &serde_json::to_vec(&ZeroShot { of, figures: figures.clone() })?)?;
@@ -156,7 +159,7 @@ fn zero_shot(folder: &CompareFolder, config: &TrainConfig) -> Result<RunFigures>
 }
 
 /// Trains one run in a process of its own, so that its peak memory is its own; nothing if it is finished.
-fn train(folder: &CompareFolder, run: &PlannedRun, threads: Option<usize>, stop: &AtomicBool) -> Result<()> {
+fn train(folder: &CompareFolder, run: &PlannedRun, device: DeviceArgs, stop: &AtomicBool) -> Result<()> {
     let (settings, out) = (folder.settings(run), folder.run(run));
     let unchanged = std::fs::read_to_string(&settings).is_ok_and(|text| text == run.settings);
     if unchanged && RunFigures::of_run(&RunFolder::at(&out))?.is_some() {
@@ -165,11 +168,13 @@ fn train(folder: &CompareFolder, run: &PlannedRun, threads: Option<usize>, stop:
     write(&settings, run.settings.as_bytes())?;
     let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
     command.arg("train").arg("--config").arg(&settings).arg("--out").arg(&out).arg("--resume");
-    if let Some(threads) = threads {
-        command.args(["--threads", &threads.to_string()]);
-    }
+    command.args(device.as_flags());
+    // In a group of its own, Ctrl-C in a terminal reaches this process alone, which passes it on once.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     // The run's own table would mix with the comparison's.
-    let status = command.stdout(std::process::Stdio::null()).status().context("cannot start the run")?;
+    let child = command.stdout(std::process::Stdio::null()).spawn().context("cannot start the run")?;
+    let status = wait(child, stop)?;
     if !status.success() {
         bail!("the run failed ({status}); see the message above");
     }
@@ -177,6 +182,25 @@ fn train(folder: &CompareFolder, run: &PlannedRun, threads: Option<usize>, stop:
         bail!("the run stopped before its end");
     }
     Ok(())
+}
+
+/// Waits for the run's end, and passes a request to stop on to it.
+fn wait(mut child: Child, stop: &AtomicBool) -> Result<ExitStatus> {
+    let mut told = false;
+    loop {
+        if let Some(status) = child.try_wait().context("cannot wait for the run")? {
+            return Ok(status);
+        }
+        if stop.load(Ordering::Relaxed) && !told {
+            told = true;
+            // Where there is no such program the run ends at once; its last checkpoint is whole.
+            let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+            if !asked.is_ok_and(|status| status.success()) {
+                child.kill().context("cannot stop the run")?;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn write(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
@@ -218,5 +242,5 @@ fn gather(
         ("seeds".to_string(), seeds),
         ("program".to_string(), format!("kinsight {}", env!("CARGO_PKG_VERSION"))),
     ];
-    Ok(Comparison::new(&spec.title, facts, zero_shot, entries, missing))
+    Ok(comparison(&spec.title, facts, zero_shot, entries, missing))
 }

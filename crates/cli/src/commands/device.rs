@@ -3,6 +3,7 @@
 //! The CPU is always there. Each other back end is a cargo feature of the same name, since each brings a compiler of
 //! its own; there the transformer block runs composed from tensor operations.
 
+use std::fmt;
 use std::str::FromStr;
 
 use anyhow::Result;
@@ -57,6 +58,16 @@ impl FromStr for DeviceArg {
     }
 }
 
+impl fmt::Display for DeviceArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = KINDS.iter().find(|(_, kind)| *kind == self.kind).map_or("", |(name, _)| name);
+        match self.index {
+            Some(index) => write!(f, "{name}:{index}"),
+            None => f.write_str(name),
+        }
+    }
+}
+
 impl DeviceArg {
     /// The device, if this program was built with its back end.
     ///
@@ -82,12 +93,10 @@ impl DeviceArg {
                 feature = "vulkan",
                 feature = "metal"
             )))]
-            missing => {
-                let name = KINDS.iter().find(|(_, kind)| *kind == missing).map_or("", |(name, _)| name);
-                anyhow::bail!(
-                    "this program was built without the device {name}\nhint: cargo install --path crates/cli --features {name}, or --device cpu"
-                )
-            }
+            _ => anyhow::bail!(
+                "this program was built without the device {self}\nhint: build it with the feature of that name, as in `cargo \
+                 install --path crates/cli --features cuda`, or leave --device out to compute on the CPU"
+            ),
         }
     }
 
@@ -105,6 +114,7 @@ mod tests {
     #[test]
     fn devices_are_parsed_and_nonsense_is_named() {
         assert_eq!("cpu".parse(), Ok(DeviceArg::default()));
+        assert_eq!("cuda:1".parse::<DeviceArg>().map(|device| device.to_string()), Ok("cuda:1".into()));
         assert_eq!("cuda:1".parse(), Ok(DeviceArg { kind: Kind::Cuda, index: Some(1) }));
         assert_eq!("vulkan".parse(), Ok(DeviceArg { kind: Kind::Vulkan, index: None }));
         for (text, expected) in [("gpu", "unknown device gpu"), ("cuda:x", "number is \"x\""), ("cpu:0", "no number")] {

@@ -1,39 +1,35 @@
 //! `kinsight embed`: images to a file of embeddings.
 //!
-//! Batch by batch through a journal beside the target, so that memory stays flat and a job that is killed goes on where it
-//! was, to the same bytes.
+//! Batch by batch through a journal next to the target: memory stays flat, and a killed job resumes to the same bytes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use burn::tensor::Device;
 use clap::Args;
 use kinsight_data::dataset::image_files;
 use kinsight_data::{DataError, Dataset, LoaderOptions, Split, SplitRule};
-use kinsight_model::ModelError;
 use kinsight_model::embedder::{EmbedOptions, embed_batches};
+use kinsight_model::{EmbeddingModel, ModelError};
 use kinsight_retrieval::io::{EmbeddingJournal, RowFacts, check_ending, write_embeddings};
 use kinsight_retrieval::{Result as RetrievalResult, RetrievalError};
 use serde_json::json;
 
 use super::eval::TtaArg;
-use super::settings::use_threads;
-use super::subject::{self, Subject};
-use crate::arguments::ComputeArgs;
-use crate::interrupt;
+use crate::context::{ComputeArgs, ModelArgs};
+use crate::interrupt::{stop_flag, stopped};
 use crate::progress::counting_bar;
 
 const EXAMPLES: &str = "\
 Examples:
-  A folder of class folders, with a run's model, to NumPy (paths and labels beside it):
+  A folder of class folders, with a run's model, to NumPy, with paths and labels in files next to it:
     kinsight embed --run runs/first photos/ --out photos.npy
 
   Any images, with a bare backbone, to one Parquet file:
     kinsight embed --backbone deit_small one.jpg more/ --out images.parquet
 
-  Go on after Ctrl-C, a crash or a power cut: the same command again.
+  Resume after Ctrl-C, a crash or a power cut: run the same command again.
 
   Judge the result:
     kinsight eval --embeddings photos.npy";
@@ -48,19 +44,15 @@ pub struct EmbedArgs {
     /// File to write, ending in .npy, .safetensors or .parquet
     #[arg(long)]
     out: PathBuf,
-    /// Run folder with a fine-tuning
-    #[arg(long, required_unless_present = "backbone")]
-    run: Option<PathBuf>,
-    /// Backbone: alone for zero-shot, or in place of the one a run names
-    #[arg(long)]
-    backbone: Option<String>,
-    /// Images a forward pass
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Batch size; each batch is in the journal before the next begins
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
     /// Average over views of each image
     #[arg(long, value_enum, value_delimiter = ',')]
     tta: Vec<TtaArg>,
-    /// Throw an unfinished job of the same name away instead of going on with it
+    /// Discard an unfinished job of the same name instead of resuming it
     #[arg(long)]
     restart: bool,
     /// Print a summary as JSON
@@ -89,51 +81,51 @@ impl From<RetrievalError> for Ended {
     }
 }
 
-/// Embeds, and writes what belongs to the rows beside them.
-pub fn run(arguments: &EmbedArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
-    check_ending(&arguments.out)?;
-    let (dataset, labeled) = dataset(&arguments.inputs)?;
+/// Embeds, and writes paths and labels next to the rows.
+pub fn run(arguments: EmbedArgs) -> Result<()> {
+    let EmbedArgs { inputs, out, model, batch_size, tta, restart, json, compute } = arguments;
+    let context = compute.resolve()?;
+    let stop = stop_flag()?;
+    check_ending(&out)?;
+    let (dataset, labeled) = dataset(&inputs)?;
     let dataset = Arc::new(dataset);
-    let device = arguments.compute.device.open()?;
-    let subject = subject::load(arguments.run.as_deref(), arguments.backbone.as_deref(), &arguments.compute, &device)?;
-    if let Some(parent) = arguments.out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+    let model = context.model(&model.resolve())?;
+    if let Some(parent) = out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     }
-    let mut folder = arguments.out.as_os_str().to_owned();
+    let mut folder = out.as_os_str().to_owned();
     folder.push(".journal");
     let folder = PathBuf::from(folder);
-    if arguments.restart && folder.is_dir() {
+    if restart && folder.is_dir() {
         std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     // Unreadable images are skipped and named, however many they are.
     let options = EmbedOptions {
-        batch_size: arguments.batch_size.max(1),
+        batch_size: batch_size.max(1),
         loader: LoaderOptions { max_unreadable_fraction: 1.0, ..LoaderOptions::eval() },
-        views: TtaArg::views(&arguments.tta),
+        views: TtaArg::views(&tta),
     };
-    let job = job(&subject, &dataset, &options, labeled)?;
-    let mut journal = EmbeddingJournal::open(&folder, &job, subject.encoder.embedding_size())?;
+    let job = job(&model, &dataset, &options, labeled)?;
+    let mut journal = EmbeddingJournal::open(&folder, &job, model.encoder.embedding_size())?;
     if journal.batches() > 0 {
         let done = (journal.batches() * options.batch_size).min(dataset.len());
         eprintln!("going on after {done} of {} images", dataset.len());
     }
-    if !walk(&subject, &dataset, options, &mut journal, &device)? {
-        eprintln!("stopped; the same command goes on from here");
-        return Ok(());
+    if !walk(&model, &dataset, options, &mut journal, stop)? {
+        return stopped("what was embedded is kept, and the same command goes on from there");
     }
 
     for (index, reason) in journal.skipped() {
         eprintln!("warning: skipped {}: {reason}", dataset.items[*index].path.display());
     }
     anyhow::ensure!(!journal.indices().is_empty(), "none of the {} images can be read", dataset.len());
-    let written = write(&arguments.out, &journal, &dataset, labeled)?;
+    let written = write(&out, &journal, &dataset, labeled)?;
     let (rows, skipped, dim) = (journal.indices().len(), journal.skipped().to_vec(), journal.dim());
     journal.remove()?;
     let shown = |path: &PathBuf| path.display().to_string();
-    if arguments.json {
+    if json {
         let summary = json!({
-            "model": subject.name,
+            "model": model.name,
             "embeddings": rows,
             "dim": dim,
             "labeled": labeled,
@@ -153,18 +145,17 @@ pub fn run(arguments: &EmbedArgs) -> Result<()> {
 
 /// Embeds the batches that are missing; false if Ctrl-C stopped it.
 fn walk(
-    subject: &Subject,
+    model: &EmbeddingModel,
     dataset: &Arc<Dataset>,
     options: EmbedOptions,
     journal: &mut EmbeddingJournal,
-    device: &Device,
+    stop: &AtomicBool,
 ) -> Result<bool> {
-    let stop = interrupt::stop_flag()?;
     let bar = counting_bar("embedding", dataset.len(), "images");
     let first = journal.batches();
     bar.set_position((first * options.batch_size) as u64);
     bar.reset_eta();
-    let ended = embed_batches(&subject.encoder, dataset, subject.preprocess, options, first, device, |batch| {
+    let ended = embed_batches(&model.encoder, dataset, model.preprocess, options, first, &model.device, |batch| {
         journal.append(&batch.values, &batch.indices, &batch.skipped)?;
         bar.set_position(((batch.number + 1) * options.batch_size).min(dataset.len()) as u64);
         if stop.load(Ordering::Relaxed) { Err(Ended::Stopped) } else { Ok(()) }
@@ -178,12 +169,10 @@ fn walk(
 }
 
 /// Everything that the rows depend on.
-fn job(subject: &Subject, dataset: &Dataset, options: &EmbedOptions, labeled: bool) -> Result<String> {
+fn job(model: &EmbeddingModel, dataset: &Dataset, options: &EmbedOptions, labeled: bool) -> Result<String> {
     Ok(serde_json::to_string_pretty(&json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "model": subject.fingerprint,
-        "preprocess": subject.preprocess,
-        "compute": subject.encoder.backbone.compute,
+        "model": model.fingerprint,
+        "compute": model.encoder.backbone.compute,
         "images": dataset.fingerprint(),
         "labeled": labeled,
         "batch_size": options.batch_size,

@@ -1,18 +1,16 @@
-//! `kinsight explain`: why two pictures are similar to a model.
+//! `kinsight explain`: why a model finds two images similar.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use burn::tensor::{Device, Tensor, TensorData};
+use anyhow::{Result, bail};
 use clap::Args;
-use kinsight_data::{DecodeLimits, EvalTransform, Preprocess, RgbImage, Scratch, Split, decode_file};
-use kinsight_model::finetuned::{load_fine_tuned, read_info};
-use kinsight_model::weights::write_atomically;
-use kinsight_model::{Backbone, Encoder};
-use kinsight_server::explanation::{Explanation, ProxyShare, draw_png, explanation_page};
+use kinsight_data::{DecodeLimits, EvalTransform, Preprocess, RgbImage, Scratch, decode_file};
+use kinsight_model::explain::{Trace, prompt_attention, trace};
+use kinsight_model::{EmbeddingModel, Encoder};
+use kinsight_report::explanation::{Evidence, Explanation, ProxyShare, draw_png, explanation_page};
 use kinsight_train::run::RunFolder;
 
-use super::settings::use_threads;
+use crate::context::{ComputeArgs, ModelArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,48 +30,42 @@ const PROXIES: usize = 8;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ExplainArgs {
-    /// The first picture
+    /// The first image
     pub a: PathBuf,
-    /// The second picture
+    /// The second image
     pub b: PathBuf,
-    /// Run folder with a fine-tuning
-    #[arg(long, required_unless_present = "backbone")]
-    pub run: Option<PathBuf>,
-    /// Backbone: alone, or in place of the one a run names
-    #[arg(long)]
-    pub backbone: Option<String>,
+    #[command(flatten)]
+    model: ModelArgs,
     /// File to write, .html or .png; may be repeated [default: explanation.html]
     #[arg(long, conflicts_with = "json")]
     pub out: Vec<PathBuf>,
     /// Print the numbers as JSON instead
     #[arg(long)]
     pub json: bool,
-    /// Threads to compute with; one a core if not given
-    #[arg(long)]
-    pub threads: Option<usize>,
+    #[command(flatten)]
+    compute: ComputeArgs,
 }
 
 /// Explains, and writes what was asked for.
-pub fn run(arguments: &ExplainArgs) -> Result<()> {
-    use_threads(arguments.threads)?;
-    let outs = match &arguments.out[..] {
-        [] => vec![PathBuf::from("explanation.html")],
-        outs => outs.to_vec(),
-    };
+pub fn run(arguments: ExplainArgs) -> Result<()> {
+    let ExplainArgs { a, b, model, out, json, compute } = arguments;
+    let (model, context) = (model.resolve(), compute.resolve()?);
+    let outs = if out.is_empty() { vec![PathBuf::from("explanation.html")] } else { out };
     if let Some(other) = outs.iter().find(|out| kind_of(out).is_none()) {
         bail!("cannot tell what to write to {}: expected a name that ends in .html or .png", other.display());
     }
-    let (encoder, preprocess) = model(arguments)?;
-    let pictures = [&arguments.a, &arguments.b].map(|path| decode_file(path, DecodeLimits::default()));
-    let [first, second] = pictures;
+    let run = model.run.clone();
+    let model = context.model(&model)?;
+    let [first, second] = [&a, &b].map(|path| decode_file(path, DecodeLimits::default()));
     let (first, second) = (first?, second?);
-    let prepared = [prepare(&first, preprocess)?, prepare(&second, preprocess)?];
-    let explanation = Explanation::of(&encoder, &preprocess, [&first, &second], [&prepared[0], &prepared[1]])?;
-    let proxies = match &arguments.run {
-        Some(run) => proxy_shares(&RunFolder::at(run), &encoder, &prepared)?,
+    let EmbeddingModel { encoder, preprocess, .. } = &model;
+    let prepared = [prepare(&first, *preprocess)?, prepare(&second, *preprocess)?];
+    let explanation = explain(encoder, preprocess, [&first, &second], [&prepared[0], &prepared[1]])?;
+    let proxies = match &run {
+        Some(run) => proxy_shares(&RunFolder::at(run), &model, &prepared)?,
         None => Vec::new(),
     };
-    if arguments.json {
+    if json {
         let proxies: Vec<_> = proxies
             .iter()
             .map(|p| serde_json::json!({ "class": p.class, "similarity": p.similarity, "share": p.share }))
@@ -101,10 +93,32 @@ pub fn run(arguments: &ExplainArgs) -> Result<()> {
         println!("  along proxy {:<28} {:+.3}  ({a:.2} and {b:.2})", proxy.class, proxy.share);
     }
     for out in &outs {
-        write(out, &explanation, [&first, &second], arguments, &proxies)?;
+        write(out, &explanation, [&first, &second], [&a, &b], &proxies)?;
         println!("wrote {}", out.display());
     }
     Ok(())
+}
+
+/// Why the model finds two pictures similar; `prepared` are the pictures as `preprocess` makes them.
+fn explain(
+    encoder: &Encoder,
+    preprocess: &Preprocess,
+    pictures: [&RgbImage; 2],
+    prepared: [&[f32]; 2],
+) -> Result<Explanation> {
+    let traces = [trace(encoder, prepared[0])?, trace(encoder, prepared[1])?];
+    let found = traces[0].evidence(&traces[1]);
+    let attention = |trace: &Trace| trace.last_attention().map(|map| map.patches.clone()).unwrap_or_default();
+    let evidence = Evidence {
+        similarity: found.similarity,
+        rest: found.rest,
+        grid: found.grid,
+        patches: found.patches,
+        by_patch: [found.from_first, found.from_second],
+        attention: traces.each_ref().map(attention),
+        prompts: [prompt_attention(encoder, prepared[0])?, prompt_attention(encoder, prepared[1])?],
+    };
+    Ok(Explanation::new(evidence, pictures.map(|picture| (picture.width(), picture.height())), preprocess))
 }
 
 #[derive(Clone, Copy)]
@@ -125,32 +139,18 @@ fn write(
     out: &Path,
     explanation: &Explanation,
     pictures: [&RgbImage; 2],
-    arguments: &ExplainArgs,
+    paths: [&Path; 2],
     proxies: &[ProxyShare],
 ) -> Result<()> {
     let bytes = match kind_of(out) {
         Some(Kind::Png) => draw_png(explanation, pictures)?,
         _ => {
             let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let names = [name(&arguments.a), name(&arguments.b)];
+            let names = paths.map(name);
             explanation_page(explanation, pictures, [&names[0], &names[1]], proxies)?.into_bytes()
         }
     };
-    Ok(write_atomically(out, &bytes)?)
-}
-
-fn model(arguments: &ExplainArgs) -> Result<(Encoder, Preprocess)> {
-    let device = Device::flex();
-    let Some(run) = &arguments.run else {
-        let name = arguments.backbone.as_deref().context("--backbone is missing")?;
-        let backbone = Backbone::open(name, None)?;
-        return Ok((Encoder::bare(&backbone, None, &device)?, backbone.preprocess));
-    };
-    let file = RunFolder::at(run).model();
-    let info = read_info(&file).with_context(|| format!("{} has no finished fine-tuning", run.display()))?;
-    let name = arguments.backbone.as_deref().unwrap_or(&info.backbone);
-    let backbone = Backbone::open(name, Some(info.preprocess.input_size_px as usize))?;
-    Ok((load_fine_tuned(&file, &backbone, &device)?, info.preprocess))
+    Ok(kinsight_files::write(out, &bytes)?)
 }
 
 fn prepare(picture: &RgbImage, preprocess: Preprocess) -> Result<Vec<f32>> {
@@ -159,27 +159,22 @@ fn prepare(picture: &RgbImage, preprocess: Preprocess) -> Result<Vec<f32>> {
     Ok(values)
 }
 
-/// The proxies along which both pictures lie, those that give most first.
-fn proxy_shares(run: &RunFolder, encoder: &Encoder, prepared: &[Vec<f32>; 2]) -> Result<Vec<ProxyShare>> {
-    let config = run.read_config()?;
-    let Some(proxies) = run.class_proxies(&config)? else { return Ok(Vec::new()) };
-    // The training images may not be there any more: then a class has its number.
-    let split = Split::load(&config.data.path, config.data.split, config.data.allow_overlap);
-    let names = split.map(|split| split.train.class_names).unwrap_or_default();
-    let name = |class: usize| names.get(class).cloned().unwrap_or_else(|| format!("class {class}"));
-    let side = encoder.backbone.config.image_size;
-    let data = TensorData::new(prepared.concat(), [2, 3, side, side]);
-    let embeddings: Vec<f32> =
-        encoder.forward(Tensor::<4>::from_data(data, &Device::flex())).into_data().iter::<f32>().collect();
+/// The proxies that both images are similar to, largest share first.
+fn proxy_shares(run: &RunFolder, model: &EmbeddingModel, prepared: &[Vec<f32>; 2]) -> Result<Vec<ProxyShare>> {
+    let Some(proxies) = run.class_proxies()? else {
+        if model.training.is_none() {
+            eprintln!("warning: an older version trained the run and did not store its classes; proxies are left out");
+        }
+        return Ok(Vec::new());
+    };
+    let embeddings = model.embed_prepared(prepared.concat(), 2);
     let (first, second) = embeddings.split_at(embeddings.len() / 2);
     let along = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let mut shares: Vec<ProxyShare> = proxies
-        .iter()
-        .enumerate()
-        .filter(|(_, proxy)| proxy.len() == first.len())
+        .named()
         .map(|(class, proxy)| {
             let similarity = [along(first, proxy), along(second, proxy)];
-            ProxyShare { class: name(class), similarity, share: similarity[0] * similarity[1] }
+            ProxyShare { class, similarity, share: similarity[0] * similarity[1] }
         })
         .filter(|proxy| proxy.similarity.iter().all(|similarity| *similarity > 0.0))
         .collect();

@@ -1,17 +1,17 @@
 //! `kinsight export`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use kinsight_data::Preprocess;
 use kinsight_model::export::{folded_backbone, write_head, write_hf, write_onnx, write_probe, write_timm};
-use kinsight_model::finetuned::{load_fine_tuned, read_info};
 use kinsight_model::parameters::inventory;
-use kinsight_model::{Backbone, Encoder, Tuning};
-use kinsight_train::run::RunFolder;
+use kinsight_model::{ComputeChoice, EmbeddingModel, Precision};
 use serde_json::json;
+
+use crate::context::ModelArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,12 +31,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ExportArgs {
-    /// Run folder with a fine-tuning
-    #[arg(long, required_unless_present = "backbone")]
-    pub run: Option<PathBuf>,
-    /// Backbone: alone to export it as it is, or in place of the one a run names
-    #[arg(long)]
-    pub backbone: Option<String>,
+    #[command(flatten)]
+    model: ModelArgs,
     /// What to write
     #[arg(long, value_enum)]
     pub format: FormatArg,
@@ -54,49 +50,50 @@ pub struct ExportArgs {
 /// `--format`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FormatArg {
-    /// Weights under timm's names; the embedding head beside them
+    /// Weights under timm's names; the embedding head in a second file
     Timm,
-    /// A folder that transformers loads; the embedding head beside the weights
+    /// A folder that transformers loads; the embedding head in a second file
     Hf,
     /// An ONNX graph from images to unit embeddings
     Onnx,
 }
 
 /// Exports and says which files there are.
-pub fn run(arguments: &ExportArgs) -> Result<()> {
-    let device = Device::flex();
-    let out = &arguments.out;
-    if arguments.format != FormatArg::Hf && out.is_dir() {
-        bail!("--out {} is a folder, --format {} writes a file", out.display(), name_of(arguments.format));
+pub fn run(arguments: ExportArgs) -> Result<()> {
+    let ExportArgs { model, format, out, probe, json } = arguments;
+    if format != FormatArg::Hf && out.is_dir() {
+        bail!("--out {} is a folder, --format {} writes a file", out.display(), name_of(format));
     }
-    let (encoder, tuning, preprocess) = encoder(arguments, &device)?;
+    let choice = ComputeChoice { precision: Some(Precision::F32), ..ComputeChoice::default() };
+    let model = kinsight_model::open(&model.resolve(), choice, &Device::flex())?;
+    let EmbeddingModel { encoder, tuning, preprocess, device, .. } = &model;
     let mut files = vec![out.clone()];
     let mut head = |path: PathBuf| -> Result<()> {
-        if write_head(&path, &encoder)? {
+        if write_head(&path, encoder)? {
             files.push(path);
         }
         Ok(())
     };
-    match arguments.format {
-        FormatArg::Onnx => write_onnx(out, &encoder, &preprocess)?,
+    match format {
+        FormatArg::Onnx => write_onnx(&out, encoder, preprocess)?,
         FormatArg::Timm => {
-            write_timm(out, &folded_backbone(&encoder, &tuning)?, &preprocess)?;
+            write_timm(&out, &folded_backbone(encoder, tuning)?, preprocess)?;
             head(out.with_extension("head.safetensors"))?;
         }
         FormatArg::Hf => {
-            let layout = write_hf(out, &folded_backbone(&encoder, &tuning)?, &preprocess)?;
+            let layout = write_hf(&out, &folded_backbone(encoder, tuning)?, preprocess)?;
             eprintln!("written as {}", layout.name());
             head(out.join("embedding_head.safetensors"))?;
         }
     }
-    if let Some(path) = &arguments.probe {
-        write_probe(path, &encoder, &device)?;
-        files.push(path.clone());
+    if let Some(path) = probe {
+        write_probe(&path, encoder, device)?;
+        files.push(path);
     }
-    let parameters: usize = inventory(&encoder).iter().map(|parameter| parameter.count()).sum();
-    if arguments.json {
+    let parameters: usize = inventory(encoder).iter().map(|parameter| parameter.count()).sum();
+    if json {
         let report = json!({
-            "format": name_of(arguments.format),
+            "format": name_of(format),
             "files": files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
             "parameters": parameters,
             "embedding": encoder.embedding_size(),
@@ -119,24 +116,4 @@ pub fn run(arguments: &ExportArgs) -> Result<()> {
 
 fn name_of(format: FormatArg) -> String {
     format.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default()
-}
-
-/// The encoder to export, what was done to its backbone, and how its images are prepared.
-fn encoder(arguments: &ExportArgs, device: &Device) -> Result<(Encoder, Tuning, Preprocess)> {
-    let Some(root) = &arguments.run else {
-        let name = arguments.backbone.as_deref().context("--backbone is missing")?;
-        let backbone = Backbone::open(name, None)?;
-        let encoder = Encoder::bare(&backbone, None, device)?;
-        return Ok((encoder, Tuning::default(), backbone.preprocess));
-    };
-    let model = RunFolder::at(root).model();
-    let info = read_info(&model).with_context(|| unfinished(root))?;
-    let name = arguments.backbone.as_deref().unwrap_or(&info.backbone);
-    let backbone = Backbone::open(name, Some(info.preprocess.input_size_px as usize))?;
-    let encoder = load_fine_tuned(&model, &backbone, device)?;
-    Ok((encoder, info.tuning, info.preprocess))
-}
-
-fn unfinished(root: &Path) -> String {
-    format!("{} has no finished fine-tuning; finish it with `kinsight train --resume`", root.display())
 }

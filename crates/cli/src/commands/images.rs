@@ -56,7 +56,7 @@ impl ImageArgs {
     /// The rule of the split, where the arguments or the run give one.
     fn rule(&self, path: &Path, config: Option<&TrainConfig>) -> Option<SplitRule> {
         let named = self.dataset.map(|layout| SplitRule::Official { layout, boxes: self.boxes });
-        let of_run = || config.filter(|config| config.data.path == path).and_then(|config| config.data.split);
+        let of_run = || config.filter(|config| config.data.are_at(path)).and_then(|config| config.data.split);
         let rule = named.or_else(|| self.split.map(|split| split_rule(split, self.seed))).or_else(of_run);
         match rule.unwrap_or_else(|| SplitRule::detect(path)) {
             SplitRule::Official { layout, boxes } => Some(SplitRule::Official { layout, boxes: boxes || self.boxes }),
@@ -68,6 +68,11 @@ impl ImageArgs {
     pub fn load(&self, config: Option<&TrainConfig>) -> Result<Images> {
         let path = self.data.clone().or_else(|| config.map(|config| config.data.path.clone()));
         let path = path.context("--data is missing")?;
+        anyhow::ensure!(
+            self.data.is_some() || path.exists(),
+            "the images that the run was trained on are no longer at {}\nhint: name the place where they are now with --data",
+            path.display()
+        );
         let rule = self.rule(&path, config);
         let overlap = config.is_some_and(|config| config.data.allow_overlap);
         let mut images = match (self.part, rule.unwrap_or_else(|| SplitRule::detect(&path))) {

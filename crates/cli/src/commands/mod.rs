@@ -20,5 +20,4 @@ pub mod quickstart;
 pub mod search;
 pub mod serve;
 pub mod settings;
-pub mod subject;
 pub mod train;

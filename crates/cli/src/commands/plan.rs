@@ -1,11 +1,10 @@
 //! `kinsight plan`: what a run will take, from a few steps of it.
 
 use anyhow::Result;
-use burn::tensor::Device;
 use kinsight_train::trainer::{Rehearsal, Trainer};
 
-use super::settings::{train_config, use_threads};
-use crate::arguments::TrainArgs;
+use super::settings::require_images;
+use crate::arguments::SettingArgs;
 use crate::progress::{bytes, grouped};
 
 const EXAMPLES: &str = "\
@@ -16,12 +15,12 @@ Examples:
   For a script:
     kinsight plan --method lora --backbone deit_small --data photos/ --json";
 
-/// Arguments of `plan`: those of `train`, and how much to measure.
+/// Arguments of `plan`: the settings of `train`, and how much to measure.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_override_self = true)]
 pub struct PlanArgs {
     #[command(flatten)]
-    pub train: TrainArgs,
+    pub settings: SettingArgs,
     /// Steps to measure
     #[arg(long, default_value_t = 5)]
     pub steps: usize,
@@ -31,16 +30,14 @@ pub struct PlanArgs {
 }
 
 /// Rehearses and prints.
-pub fn run(arguments: &PlanArgs) -> Result<()> {
-    use_threads(arguments.train.compute.threads)?;
-    let config = train_config(&arguments.train)?;
-    if config.data.path.as_os_str().is_empty() {
-        anyhow::bail!("no images given: --data DIR, or data.path in the configuration");
-    }
-    let trainer = Trainer::new(config, &Device::flex())?;
-    eprintln!("measuring {} steps", arguments.steps.max(2));
-    let plan = trainer.rehearse(arguments.steps)?;
-    if arguments.json {
+pub fn run(arguments: PlanArgs) -> Result<()> {
+    let PlanArgs { settings, steps, json } = arguments;
+    let (config, context) = settings.resolve()?;
+    require_images(&config)?;
+    let trainer = Trainer::new(config, &context.device)?;
+    eprintln!("measuring {} steps", steps.max(2));
+    let plan = trainer.rehearse(steps)?;
+    if json {
         println!("{}", serde_json::to_string_pretty(&plan)?);
     } else {
         print(&trainer, &plan);

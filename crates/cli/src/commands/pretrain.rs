@@ -20,9 +20,8 @@ use rand_chacha::rand_core::SeedableRng;
 use serde::Deserialize;
 
 use super::eval::print_metrics;
-use super::settings::{apply, use_threads};
 use crate::arguments::PretrainArgs;
-use crate::interrupt;
+use crate::interrupt::{stop_flag, stopped};
 use crate::progress::{TrainProgress, counting_bar};
 
 /// A pretraining recipe.
@@ -52,35 +51,34 @@ enum Labels {
 }
 
 /// Draws, trains from random weights, writes `kinsight_nano.safetensors`.
-pub fn run(arguments: &PretrainArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
-    let text = fs::read_to_string(&arguments.config)
-        .with_context(|| format!("cannot read the recipe {}", arguments.config.display()))?;
-    let recipe: Recipe =
-        toml::from_str(&text).with_context(|| format!("invalid recipe {}", arguments.config.display()))?;
+pub fn run(arguments: PretrainArgs) -> Result<()> {
+    let PretrainArgs { config: path, out, resume, compute } = arguments;
+    let context = compute.resolve()?;
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read the recipe {}", path.display()))?;
+    let recipe: Recipe = toml::from_str(&text).with_context(|| format!("invalid recipe {}", path.display()))?;
     let (config, preprocess) = (nano_config(), nano_preprocess());
-    let list = draw(&recipe, &arguments.out, preprocess.resize_size_px)?;
+    let list = draw(&recipe, &out, preprocess.resize_size_px)?;
 
-    let device = arguments.compute.device.open()?;
-    let start = arguments.out.join("start.safetensors");
-    // Written anew each time: it is a function of the recipe, so a resumed run finds the same bytes.
-    write_random_backbone(&start, &config, preprocess, recipe.train.seed, &device)?;
+    let start = out.join("start.safetensors");
+    // Written every time: it is a function of the recipe, so a resumed run finds the same bytes.
+    write_random_backbone(&start, &config, preprocess, recipe.train.seed, &context.device)?;
     let mut train = recipe.train;
     train.backbone = start.display().to_string();
     train.data.path = list;
     train.data.split = Some(SplitRule::Csv);
-    apply(&arguments.compute, &mut train.compute);
+    train.compute = context.compute.over(train.compute);
 
-    let trainer = Trainer::new(train, &device)?;
-    let stop = interrupt::stop_flag()?;
+    let trainer = Trainer::new(train, &context.device)?;
     let mut progress = TrainProgress::new("pretraining");
-    let outcome = trainer.run(&arguments.out.join("run"), arguments.resume, &stop, &mut |event| progress.on(&event));
+    let outcome = trainer.run(&out.join("run"), resume, stop_flag()?, &mut |event| progress.on(&event));
     progress.finish();
     let outcome = outcome?;
-    let Some(measured) = outcome.measured else { return Ok(()) };
+    let Some(measured) = outcome.measured else {
+        return stopped("a checkpoint is saved, and the same command with --resume goes on from it");
+    };
     print_metrics(&measured.evaluation);
 
-    let target = arguments.out.join("kinsight_nano.safetensors");
+    let target = out.join("kinsight_nano.safetensors");
     let tensors = named_tensors(&outcome.encoder.backbone);
     write_safetensors_f16(&target, &tensors, metadata(&config, preprocess)?)?;
     println!("wrote {} ({:.1} MB)", target.display(), fs::metadata(&target)?.len() as f64 / 1e6);

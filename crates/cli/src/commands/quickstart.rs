@@ -1,21 +1,18 @@
 //! `kinsight quickstart`: the whole path on drawn images, offline, in about three minutes.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use burn::tensor::Device;
 use kinsight_data::SplitRule;
 use kinsight_model::backbone::registry::BUILT_IN;
 use kinsight_synthetic::{Film, SyntheticSpec, write_folder};
 use kinsight_train::config::{Overrides, TrainConfig};
-use kinsight_train::run::{ReportedRun, RunFolder, RunReport};
+use kinsight_train::run::{ReportedRun, RunFolder, RunReport, RunStory};
 use kinsight_train::trainer::{Outcome, Trainer};
 use toml::Value;
 
-use super::settings::use_threads;
 use crate::arguments::QuickstartArgs;
-use crate::interrupt;
+use crate::interrupt::{stop_flag, stopped};
 use crate::progress::{TrainProgress, counting_bar, grouped};
 
 /// Species of the quickstart start here, far beyond those that the built-in backbone was trained on.
@@ -27,21 +24,18 @@ const SIZE_PX: u32 = 144;
 const EPOCHS: usize = 24;
 
 /// Draws, measures, trains twice, prints the table and writes the report.
-pub fn run(arguments: &QuickstartArgs) -> Result<()> {
-    use_threads(arguments.threads)?;
-    let out = &arguments.out;
-    let images = draw(&out.join("butterflies"), arguments.seed)?;
-    let device = Device::flex();
-    let stop = interrupt::stop_flag()?;
+pub fn run(arguments: QuickstartArgs) -> Result<()> {
+    let QuickstartArgs { out, seed, epochs, device } = arguments;
+    let (out, epochs) = (&out, epochs.unwrap_or(EPOCHS));
+    let device = device.resolve()?.device;
+    let images = draw(&out.join("butterflies"), seed)?;
 
-    let linear = Trainer::new(config("linear", &images, arguments)?, &device)?;
+    let linear = Trainer::new(config("linear", &images, epochs, seed)?, &device)?;
     eprintln!("measuring the backbone as it comes (zero-shot)");
     let zero_shot = linear.measure_zero_shot()?;
-    let Some((linear_folder, linear_outcome)) = train(&linear, &out.join("linear"), "linear ", &stop)? else {
-        return Ok(());
-    };
-    let method = Trainer::new(config("vptsp-g+bitfit", &images, arguments)?, &device)?;
-    let Some((folder, outcome)) = train(&method, &out.join("vptsp-g"), "VPTSP-G", &stop)? else { return Ok(()) };
+    let (linear_folder, linear_outcome) = train(&linear, &out.join("linear"), "linear ")?;
+    let method = Trainer::new(config("vptsp-g+bitfit", &images, epochs, seed)?, &device)?;
+    let (folder, outcome) = train(&method, &out.join("vptsp-g"), "VPTSP-G")?;
 
     let runs: Vec<ReportedRun<'_>> = [
         ("Linear", "a new head alone", &linear_folder, &linear_outcome),
@@ -49,18 +43,19 @@ pub fn run(arguments: &QuickstartArgs) -> Result<()> {
     ]
     .into_iter()
     .filter_map(|(name, note, folder, outcome)| {
-        let measured = outcome.measured.as_ref()?;
-        Some(ReportedRun { name, note, folder, facts: &outcome.facts, measured, seconds: outcome.seconds })
+        let (measured, training) = (outcome.measured.as_ref()?, outcome.training.as_ref()?);
+        Some(ReportedRun { name, note, folder, facts: &outcome.facts, training, measured, seconds: outcome.seconds })
     })
     .collect();
     print_table(&zero_shot, &runs);
+    let Some(story) = runs.last().map(|run| RunStory(run.training)) else { return Ok(()) };
 
     let report = RunReport {
         title: "Butterflies by species".into(),
         subtitle: format!(
-            "{BUILT_IN} taught with {} drawn butterflies of {TRAIN_SPECIES} species, as photographic negatives, which it does \
-             not know, and measured on {TRAIN_SPECIES} species that it never saw",
-            TRAIN_SPECIES * IMAGES_PER_SPECIES
+            "{BUILT_IN} taught with drawn butterflies, as photographic negatives: {}; measured on {}",
+            story.trained_on(),
+            story.measured_on()
         ),
         config: method.config(),
         zero_shot: &zero_shot,
@@ -111,16 +106,15 @@ fn draw(folder: &Path, seed: u64) -> Result<PathBuf> {
     Ok(folder.to_path_buf())
 }
 
-fn config(method: &str, images: &Path, arguments: &QuickstartArgs) -> Result<TrainConfig> {
+fn config(method: &str, images: &Path, epochs: usize, seed: u64) -> Result<TrainConfig> {
     let mut overrides = Overrides::default();
     let path = images.display().to_string();
-    let epochs = arguments.epochs.unwrap_or(EPOCHS) as i64;
     let settings: [(&str, Value); 11] = [
         ("method", method.into()),
         ("backbone", BUILT_IN.into()),
         ("data.path", path.into()),
-        ("seed", (arguments.seed as i64).into()),
-        ("epochs", epochs.into()),
+        ("seed", (seed as i64).into()),
+        ("epochs", (epochs as i64).into()),
         ("sampling.batch_size", 32.into()),
         ("sampling.images_per_class", 4.into()),
         ("optimizer.lr", 2e-3.into()),
@@ -133,17 +127,20 @@ fn config(method: &str, images: &Path, arguments: &QuickstartArgs) -> Result<Tra
     }
     let mut config = overrides.load()?;
     // Species are drawn at random, so any half will do; a random one needs no luck with names.
-    config.data.split = Some(SplitRule::RandomHalf { seed: arguments.seed });
+    config.data.split = Some(SplitRule::RandomHalf { seed });
     Ok(config)
 }
 
-/// Trains into `folder`; `None` if Ctrl-C stopped it.
-fn train(trainer: &Trainer, folder: &Path, title: &str, stop: &AtomicBool) -> Result<Option<(RunFolder, Outcome)>> {
+/// Trains into `folder`.
+fn train(trainer: &Trainer, folder: &Path, title: &str) -> Result<(RunFolder, Outcome)> {
     let mut progress = TrainProgress::new(title);
-    let outcome = trainer.run(folder, true, stop, &mut |event| progress.on(&event));
+    let outcome = trainer.run(folder, true, stop_flag()?, &mut |event| progress.on(&event));
     progress.finish();
     let outcome = outcome?;
-    Ok(outcome.measured.is_some().then(|| (RunFolder::at(folder), outcome)))
+    if outcome.measured.is_none() {
+        return stopped("a checkpoint is saved, and the same command goes on from it");
+    }
+    Ok((RunFolder::at(folder), outcome))
 }
 
 fn print_table(zero_shot: &kinsight_train::evaluation::Measured, runs: &[ReportedRun<'_>]) {
@@ -166,5 +163,7 @@ fn print_table(zero_shot: &kinsight_train::evaluation::Measured, runs: &[Reporte
             run.seconds
         );
     }
-    println!("measured on {} images of species that no training saw", zero_shot.labels.len());
+    if let Some(run) = runs.last() {
+        println!("measured on {} images of {}", zero_shot.labels.len(), RunStory(run.training).measured_on());
+    }
 }

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use kinsight_model::Compute;
-use kinsight_server::{CollectionSpec, Keys, Limits, LogFormat, Server, ServerSettings};
+use kinsight_model::ModelRef;
+use kinsight_server::{CollectionSpec, Keys, Limits, LogFormat, Server, ServerSettings, start_log};
 
-use super::settings::{apply, use_threads};
-use crate::arguments::ComputeArgs;
+use crate::context::{ComputeArgs, Context as Computing};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,11 +23,11 @@ Examples:
     KINSIGHT_READ_KEY=... KINSIGHT_WRITE_KEY=... \\
         kinsight serve --index shoes=shoes.index --index bags=bags.index --address 0.0.0.0:7878 --log json
 
-  Let clients make collections of their own, with the models that are there:
+  Let clients create collections with the models that are served:
     kinsight serve --index shoes.index --collections made/
     curl -X PUT http://127.0.0.1:7878/v1/collections/summer-sale
 
-API keys: KINSIGHT_READ_KEY and KINSIGHT_WRITE_KEY hold one each; --keys FILE holds any number, one a line, as
+API keys: KINSIGHT_READ_KEY and KINSIGHT_WRITE_KEY hold one key each; --keys FILE holds any number, one per line, as
 `read KEY` or `write KEY`.";
 
 /// Arguments of `serve`.
@@ -38,7 +37,7 @@ pub struct ServeArgs {
     /// Index to serve, as PATH or NAME=PATH; may be repeated
     #[arg(long, value_name = "[NAME=]PATH", required_unless_present_any = ["images", "collections"])]
     pub index: Vec<String>,
-    /// Folder of images to index first; the index is kept in the folder's own name with .index, or in --index
+    /// Folder of images to index first, into --index or the folder's name with .index
     #[arg(long)]
     pub images: Option<PathBuf>,
     /// Folder in which clients may make collections (PUT /v1/collections/NAME); those made there before are served, too
@@ -56,22 +55,22 @@ pub struct ServeArgs {
     /// File of API keys
     #[arg(long)]
     pub keys: Option<PathBuf>,
-    /// Let anyone read who can reach the address; writing still needs a key
+    /// Let anyone who can reach the address read; writing still needs a key
     #[arg(long)]
     pub public: bool,
     /// Largest upload, in MiB
     #[arg(long, default_value_t = 20)]
     pub max_body_mb: usize,
-    /// Largest picture, in millions of pixels
+    /// Largest image, in millions of pixels
     #[arg(long, default_value_t = 50)]
     pub max_megapixels: u64,
-    /// Requests worked on at once; more are answered 503
+    /// Concurrent requests; further ones get 503
     #[arg(long, default_value_t = 64)]
     pub max_requests: usize,
-    /// Images of one pass through the model
+    /// Largest batch of images through the model
     #[arg(long, default_value_t = 32)]
     pub max_batch: usize,
-    /// Seconds that a request may take, once its body is there
+    /// Seconds a request may take once its body has arrived
     #[arg(long, default_value_t = 30)]
     pub timeout: u64,
     /// How requests are logged
@@ -86,31 +85,63 @@ pub struct ServeArgs {
 pub enum LogArg {
     /// A line for people
     Text,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
     /// Nothing
     Off,
 }
 
 /// Serves until Ctrl-C or SIGTERM.
-pub fn run(arguments: &ServeArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
-    let mut compute = Compute::default();
-    apply(&arguments.compute, &mut compute);
-    let collections = collections(arguments, compute)?;
-    let settings = ServerSettings {
-        address: arguments.address,
-        keys: keys(arguments)?,
-        limits: limits(arguments),
-        log: match arguments.log {
-            LogArg::Text => LogFormat::Text,
-            LogArg::Json => LogFormat::Json,
-            LogArg::Off => LogFormat::Off,
-        },
-        collections: arguments.collections.clone(),
+pub fn run(arguments: ServeArgs) -> Result<()> {
+    let ServeArgs {
+        index,
+        images,
+        collections,
+        run,
+        backbone,
+        address,
+        keys: key_file,
+        public,
+        max_body_mb,
+        max_megapixels,
+        max_requests,
+        max_batch,
+        timeout,
+        log,
         compute,
+    } = arguments;
+    let context = compute.resolve()?;
+    if !context.on_cpu {
+        bail!(
+            "the server computes on the CPU alone: images of different fine-tunings share a batch there\nhint: leave --device \
+             out; `kinsight index` and `kinsight embed` compute on any device"
+        );
+    }
+    let specs = specs(&index, images.as_deref(), ModelRef { run, backbone }, &context)?;
+    let defaults = Limits::default();
+    let settings = ServerSettings {
+        address,
+        keys: keys(key_file.as_deref())?,
+        limits: Limits {
+            max_body_bytes: max_body_mb << 20,
+            // Room for a few bodies at once, however large each may be.
+            max_upload_memory_bytes: defaults.max_upload_memory_bytes.max(4 * (max_body_mb << 20)),
+            max_pixels: max_megapixels * 1_000_000,
+            max_requests,
+            max_batch,
+            work_timeout: Duration::from_secs(timeout.max(1)),
+            ..defaults
+        },
+        public,
+        collections,
+        compute: context.compute,
     };
-    let server = Server::start(settings, &collections, arguments.public)?;
+    start_log(match log {
+        LogArg::Text => LogFormat::Text,
+        LogArg::Json => LogFormat::Json,
+        LogArg::Off => LogFormat::Off,
+    });
+    let server = Server::start(settings, &specs)?;
     let (address, stopper) = (server.address()?, server.stopper());
     ctrlc::set_handler(move || stopper.stop()).context("cannot listen for Ctrl-C")?;
     println!("serving {} on http://{address} (stop with Ctrl-C)", server.collections().join(", "));
@@ -118,7 +149,7 @@ pub fn run(arguments: &ServeArgs) -> Result<()> {
     Ok(())
 }
 
-fn keys(arguments: &ServeArgs) -> Result<Keys> {
+fn keys(file: Option<&Path>) -> Result<Keys> {
     let mut keys = Keys::default();
     if let Ok(key) = std::env::var("KINSIGHT_READ_KEY") {
         keys.add_read(&key).context("KINSIGHT_READ_KEY cannot be used")?;
@@ -126,59 +157,42 @@ fn keys(arguments: &ServeArgs) -> Result<Keys> {
     if let Ok(key) = std::env::var("KINSIGHT_WRITE_KEY") {
         keys.add_write(&key).context("KINSIGHT_WRITE_KEY cannot be used")?;
     }
-    if let Some(path) = &arguments.keys {
+    if let Some(path) = file {
         keys.add_file(path)?;
     }
     Ok(keys)
 }
 
-fn limits(arguments: &ServeArgs) -> Limits {
-    let defaults = Limits::default();
-    Limits {
-        max_body_bytes: arguments.max_body_mb << 20,
-        // Room for at least a few bodies at once, however large one may be.
-        max_upload_memory_bytes: defaults.max_upload_memory_bytes.max(4 * (arguments.max_body_mb << 20)),
-        max_pixels: arguments.max_megapixels * 1_000_000,
-        max_requests: arguments.max_requests,
-        max_batch: arguments.max_batch,
-        work_timeout: Duration::from_secs(arguments.timeout.max(1)),
-        ..defaults
-    }
-}
-
-fn collections(arguments: &ServeArgs, compute: Compute) -> Result<Vec<CollectionSpec>> {
-    let mut places: Vec<(Option<String>, PathBuf)> = arguments.index.iter().map(|text| named(text)).collect();
-    if let Some(images) = &arguments.images {
+/// What to serve; `images` are indexed first.
+fn specs(
+    indexes: &[String],
+    images: Option<&Path>,
+    model: ModelRef,
+    context: &Computing,
+) -> Result<Vec<CollectionSpec>> {
+    let mut places: Vec<(Option<String>, PathBuf)> = indexes.iter().map(|text| named(text)).collect();
+    if let Some(images) = images {
         if places.len() > 1 {
             bail!("--images is indexed into one --index, and {} are given", places.len());
         }
         if places.is_empty() {
             places.push((None, beside(images)));
         }
-        super::index::index_folder(
-            images,
-            &places[0].1,
-            arguments.run.as_deref(),
-            arguments.backbone.as_deref(),
-            compute,
-        )?;
-    } else if places.len() > 1 && (arguments.run.is_some() || arguments.backbone.is_some()) {
+        super::index::index_folder(images, &places[0].1, model.clone(), context)?;
+    } else if places.len() > 1 && model != ModelRef::default() {
         bail!(
             "--run and --backbone are for one --index, and {} are given; each index names its own model",
             places.len()
         );
     }
-    places
-        .into_iter()
-        .map(|(name, index)| {
-            let name = match name {
-                Some(name) => name,
-                None => name_of(&index),
-            };
-            let (run, backbone) = (arguments.run.clone(), arguments.backbone.clone());
-            Ok(CollectionSpec { name, index, run, backbone, compute })
-        })
-        .collect()
+    let spec = |(name, index): (Option<String>, PathBuf)| CollectionSpec {
+        name: name.unwrap_or_else(|| name_of(&index)),
+        index,
+        run: model.run.clone(),
+        backbone: model.backbone.clone(),
+        compute: context.compute,
+    };
+    Ok(places.into_iter().map(spec).collect())
 }
 
 /// `NAME=PATH`, or a path alone.

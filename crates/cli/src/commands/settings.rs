@@ -2,65 +2,111 @@
 
 use anyhow::Result;
 use kinsight_data::SplitRule;
-use kinsight_model::{Checkpoint, Compute, Engine, Precision};
+use kinsight_train::bank::BankStorage;
 use kinsight_train::config::{Overrides, TrainConfig, parse_assignment};
+use toml::Value;
 
-use crate::arguments::{BankArg, CheckpointArg, ComputeArgs, EngineArg, PrecisionArg, SplitArg, TrainArgs};
+use crate::arguments::{SettingArgs, SplitArg, TrainComputeArgs};
+use crate::context::Context;
 
-/// The settings that a `train` command line amounts to.
-pub fn train_config(arguments: &TrainArgs) -> Result<TrainConfig> {
-    let mut overrides = Overrides::default();
-    if let Some(path) = &arguments.config {
-        overrides = overrides.with_file(path)?;
-    }
-    let mut set_text = |key: &str, value: Option<String>| {
-        if let Some(value) = value {
-            overrides.set(key, value);
+impl SettingArgs {
+    /// The settings that a command line amounts to, and what to compute with.
+    ///
+    /// # Errors
+    /// A setting that is unknown or does not fit, or a device that this program was built without.
+    pub fn resolve(self) -> Result<(TrainConfig, Context)> {
+        let Self {
+            method,
+            backbone,
+            data,
+            dataset,
+            boxes,
+            config: file,
+            epochs,
+            seed,
+            batch_size,
+            images_per_class,
+            lr,
+            lr_proxies,
+            embedding,
+            image_size,
+            split,
+            set,
+            bank,
+            deterministic,
+            conveniences,
+            compute,
+        } = self;
+        let mut overrides = Overrides::default();
+        if let Some(path) = file {
+            overrides = overrides.with_file(&path)?;
         }
-    };
-    set_text("method", arguments.method.clone());
-    set_text("backbone", arguments.backbone.clone());
-    set_text("data.path", arguments.data.as_ref().map(|path| path.display().to_string()));
-    let mut set_number = |key: &str, value: Option<i64>| {
-        if let Some(value) = value {
-            overrides.set(key, value);
+        let number = |value: Option<usize>| value.map(|value| Value::from(value as i64));
+        let settings: [(&str, Option<Value>); 11] = [
+            ("method", method.map(Value::from)),
+            ("backbone", backbone.map(Value::from)),
+            ("data.path", data.map(|path| path.display().to_string().into())),
+            ("epochs", number(epochs)),
+            ("seed", seed.map(|seed| Value::from(seed as i64))),
+            ("sampling.batch_size", number(batch_size)),
+            ("sampling.images_per_class", number(images_per_class)),
+            ("tuning.embedding", number(embedding)),
+            ("data.image_size", number(image_size)),
+            ("optimizer.lr", lr.map(Value::from)),
+            ("optimizer.lr_proxies", lr_proxies.map(Value::from)),
+        ];
+        for (key, value) in settings {
+            value.into_iter().for_each(|value| overrides.set(key, value));
         }
-    };
-    set_number("epochs", arguments.epochs.map(|n| n as i64));
-    set_number("seed", arguments.seed.map(|n| n as i64));
-    set_number("sampling.batch_size", arguments.batch_size.map(|n| n as i64));
-    set_number("sampling.images_per_class", arguments.images_per_class.map(|n| n as i64));
-    set_number("tuning.embedding", arguments.embedding.map(|n| n as i64));
-    set_number("data.image_size", arguments.image_size.map(|n| n as i64));
-    for (key, rate) in [("optimizer.lr", arguments.lr), ("optimizer.lr_proxies", arguments.lr_proxies)] {
-        if let Some(rate) = rate {
-            overrides.set(key, rate);
+        conveniences.apply(&mut overrides);
+        if let Some(bank) = bank {
+            overrides.set("proxies.memory_bank", true);
+            overrides.set("proxies.bank_storage", if bank == BankStorage::Disk { "disk" } else { "ram" });
         }
+        for assignment in &set {
+            overrides.assignments.push(parse_assignment(assignment)?);
+        }
+        let mut config = overrides.load()?;
+        if let Some(split) = split {
+            config.data.split = Some(split_rule(split, config.seed));
+        }
+        if let Some(layout) = dataset {
+            config.data.split = Some(SplitRule::Official { layout, boxes });
+        } else if boxes {
+            let rule = config.data.split.unwrap_or_else(|| SplitRule::detect(&config.data.path));
+            let SplitRule::Official { layout, .. } = rule else {
+                let path = config.data.path.display();
+                anyhow::bail!("--boxes: {path} is not the folder of a known data set with boxes");
+            };
+            config.data.split = Some(SplitRule::Official { layout, boxes: true });
+        }
+        config.deterministic |= deterministic;
+        let context = compute.resolve()?;
+        config.compute = context.compute.over(config.compute);
+        Ok((config, context))
     }
-    arguments.conveniences.apply(&mut overrides);
-    if let Some(bank) = arguments.bank {
-        overrides.set("proxies.memory_bank", true);
-        overrides.set("proxies.bank_storage", if matches!(bank, BankArg::Disk) { "disk" } else { "ram" });
+}
+
+impl TrainComputeArgs {
+    /// What to compute with.
+    ///
+    /// # Errors
+    /// A device that this program was built without.
+    pub fn resolve(self) -> Result<Context> {
+        let Self { compute, checkpoint } = self;
+        let mut context = compute.resolve()?;
+        context.compute.checkpoint = checkpoint;
+        Ok(context)
     }
-    for assignment in &arguments.set {
-        overrides.assignments.push(parse_assignment(assignment)?);
-    }
-    let mut config = overrides.load()?;
-    if let Some(split) = arguments.split {
-        config.data.split = Some(split_rule(split, config.seed));
-    }
-    if let Some(layout) = arguments.dataset {
-        config.data.split = Some(SplitRule::Official { layout, boxes: arguments.boxes });
-    } else if arguments.boxes {
-        let rule = config.data.split.unwrap_or_else(|| SplitRule::detect(&config.data.path));
-        let SplitRule::Official { layout, .. } = rule else {
-            anyhow::bail!("--boxes: {} is not the folder of a known data set with boxes", config.data.path.display());
-        };
-        config.data.split = Some(SplitRule::Official { layout, boxes: true });
-    }
-    apply(&arguments.compute, &mut config.compute);
-    config.deterministic |= arguments.deterministic;
-    Ok(config)
+}
+
+/// Refuses settings without images.
+pub fn require_images(config: &TrainConfig) -> Result<()> {
+    anyhow::ensure!(
+        !config.data.path.as_os_str().is_empty(),
+        "no images are named\nhint: name them with --data DIR, or as data.path in the configuration"
+    );
+    Ok(())
 }
 
 /// The rule that `--split` names.
@@ -71,36 +117,4 @@ pub fn split_rule(split: SplitArg, seed: u64) -> SplitRule {
         SplitArg::Folders => SplitRule::Folders,
         SplitArg::Csv => SplitRule::Csv,
     }
-}
-
-/// Puts the flags over `compute`.
-pub fn apply(arguments: &ComputeArgs, compute: &mut Compute) {
-    if let Some(engine) = arguments.engine {
-        compute.engine = match engine {
-            EngineArg::Fused => Engine::Fused,
-            EngineArg::Composed => Engine::Composed,
-        };
-    }
-    if let Some(precision) = arguments.precision {
-        compute.precision = match precision {
-            PrecisionArg::F32 => Precision::F32,
-            PrecisionArg::Bf16 => Precision::Bf16,
-        };
-    }
-    if let Some(checkpoint) = arguments.checkpoint {
-        compute.checkpoint = match checkpoint {
-            CheckpointArg::Auto => Checkpoint::Auto,
-            CheckpointArg::None => Checkpoint::None,
-            CheckpointArg::Mlp => Checkpoint::Mlp,
-            CheckpointArg::Block => Checkpoint::Block,
-        };
-    }
-}
-
-/// Sets the number of computing threads; must run before any work.
-pub fn use_threads(threads: Option<usize>) -> Result<()> {
-    if let Some(threads) = threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
-    Ok(())
 }

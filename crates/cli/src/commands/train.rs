@@ -2,68 +2,69 @@
 
 use std::path::Path;
 
-use anyhow::Result;
-use clap::CommandFactory;
-use clap::error::ErrorKind;
+use anyhow::{Context, Result};
+use kinsight_model::TrainingFacts;
 use kinsight_train::evaluation::Measured;
-use kinsight_train::run::{ReportedRun, RunFolder, RunReport};
+use kinsight_train::run::{ReportedRun, RunFolder, RunReport, RunStory};
 use kinsight_train::trainer::{Outcome, Trainer};
 
-use super::settings::{train_config, use_threads};
-use crate::arguments::{Cli, TrainArgs};
+use super::settings::require_images;
+use crate::arguments::TrainArgs;
+use crate::commands::eval;
+use crate::interrupt::{stop_flag, stopped};
 use crate::progress::TrainProgress;
-use crate::{commands::eval, interrupt};
 
 /// Trains, and prints the final metrics.
-pub fn run(arguments: &TrainArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
-    let config = train_config(arguments)?;
-    if arguments.print_config {
+pub fn run(arguments: TrainArgs) -> Result<()> {
+    let TrainArgs { settings, out, resume, print_config } = arguments;
+    let (config, context) = settings.resolve()?;
+    if print_config {
         print!("{}", config.to_toml()?);
         return Ok(());
     }
-    let Some(out) = &arguments.out else {
-        // Not for clap to require: `kinsight plan` takes the same arguments and has no use for it.
-        let message = "the run folder is missing: --out RUN\n";
-        Cli::command().error(ErrorKind::MissingRequiredArgument, message).exit()
-    };
-    if config.data.path.as_os_str().is_empty() {
-        anyhow::bail!("no images given: --data DIR, or data.path in the configuration");
-    }
-    let device = arguments.compute.device.open()?;
-    let trainer = Trainer::new(config, &device)?;
-    let stop = interrupt::stop_flag()?;
+    require_images(&config)?;
+    // Clap asks for --out wherever the settings are not only printed.
+    let out = &out.context("the run folder is missing: --out RUN")?;
+    let trainer = Trainer::new(config, &context.device)?;
     let mut progress = TrainProgress::new("training");
-    let outcome = trainer.run(out, arguments.resume, &stop, &mut |event| progress.on(&event));
+    let outcome = trainer.run(out, resume, stop_flag()?, &mut |event| progress.on(&event));
     progress.finish();
     let outcome = outcome?;
-    if let Some(measured) = &outcome.measured {
-        println!("{} on {} unseen classes", trainer.config().method, outcome.facts.test.1);
-        eval::print_metrics(&measured.evaluation);
-        write_report(&trainer, out, &outcome, measured)?;
-        eprintln!(
-            "trained in {:.0} s; see {}, measure again with `kinsight eval --run {}`",
-            outcome.seconds,
-            out.join("report.html").display(),
-            out.display()
-        );
-    }
+    let (Some(measured), Some(training)) = (&outcome.measured, &outcome.training) else {
+        return stopped("a checkpoint is saved, and the same command with --resume goes on from it");
+    };
+    println!("{} on {}", trainer.config().method, RunStory(training).measured_on());
+    eval::print_metrics(&measured.evaluation);
+    write_report(&trainer, out, &outcome, measured, training)?;
+    eprintln!(
+        "trained in {:.0} s; see {}, measure again with `kinsight eval --run {}`",
+        outcome.seconds,
+        out.join("report.html").display(),
+        out.display()
+    );
     Ok(())
 }
 
-/// Writes the run's `report.html`, beside the bare backbone's figures.
-fn write_report(trainer: &Trainer, out: &Path, outcome: &Outcome, measured: &Measured) -> Result<()> {
+/// Writes the run's `report.html`, with the bare backbone's figures for comparison.
+fn write_report(
+    trainer: &Trainer,
+    out: &Path,
+    outcome: &Outcome,
+    measured: &Measured,
+    training: &TrainingFacts,
+) -> Result<()> {
     let folder = RunFolder::at(out);
     let zero_shot = trainer.measure_zero_shot()?;
     let config = trainer.config();
     let data = config.data.path.file_name().unwrap_or_default().to_string_lossy().to_string();
-    let (images, classes) = outcome.facts.train;
+    let story = RunStory(training);
     let report = RunReport {
         title: format!("{} on {data}", config.method),
         subtitle: format!(
-            "{} taught with {images} images of {classes} classes, measured on {} classes it never saw",
+            "{} taught with {}, measured on {}",
             trainer.backbone().name,
-            outcome.facts.test.1
+            story.trained_on(),
+            story.measured_on()
         ),
         config,
         zero_shot: &zero_shot,
@@ -72,6 +73,7 @@ fn write_report(trainer: &Trainer, out: &Path, outcome: &Outcome, measured: &Mea
             note: "",
             folder: &folder,
             facts: &outcome.facts,
+            training,
             measured,
             seconds: outcome.seconds,
         }],

@@ -173,7 +173,7 @@ fn settings_that_do_not_exist() {
     let fixture = Fixture::new();
     let message = fail(&mut fixture.train("run", &["--set", "optimizer.learning_rate=1"]));
     assert_says(&message, &["learning_rate", "hint:"]);
-    fs::write(fixture.path("bad.toml"), "epochs = 2\n[optimizer]\nlr = 1.0\n").unwrap();
+    fs::write(fixture.path("bad.toml"), "epochs = 2\n[optimiser]\nlr = 1.0\n").unwrap();
     let config = fixture.path("bad.toml");
     let message = fail(&mut fixture.train("run", &["--config", config.to_str().unwrap()]));
     assert_says(&message, &["bad.toml", "optimizer", "line 2"]);

@@ -21,6 +21,10 @@ fn a_comparison_is_made_and_goes_on_where_it_stopped() {
     let fixture = Fixture::new();
     let printed = succeed(&mut compare(&fixture, &["--seeds", "0"]));
     assert_says(&printed, &["| zero-shot |", "| linear |", "| vpt+bitfit |", "Differences in MAP@R"]);
+    assert_says(
+        &printed,
+        &["corrected for the 6 differences", "With one seed, how much training varies cannot be known"],
+    );
     let out = fixture.path("compare");
     let model = out.join("linear/seed-0/model.safetensors");
     let first = std::fs::metadata(&model).unwrap().modified().unwrap();
@@ -31,6 +35,19 @@ fn a_comparison_is_made_and_goes_on_where_it_stopped() {
     assert_eq!(rows.iter().map(|row| row["seeds"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 2, 2]);
     assert!(rows[1]["trainable"].as_u64() < rows[2]["trainable"].as_u64());
     assert!(rows[1]["images_per_second"]["mean"].as_f64().unwrap() > 0.0);
+    let differences = json["differences"].as_array().unwrap();
+    assert!(
+        differences.iter().all(|found| found["excludes_zero"].is_boolean() && found["interval"]["low"].is_number())
+    );
+    assert!(!json["notes"].to_string().contains("one seed"), "{}", json["notes"]);
+    // A folder of a version that kept no classes: the backbone is measured again, and the intervals are the same.
+    let zero_shot = out.join("zero_shot.json");
+    let text = std::fs::read_to_string(&zero_shot).unwrap();
+    let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
+    old["figures"]["queries"].as_object_mut().unwrap().remove("labels").unwrap();
+    std::fs::write(&zero_shot, old.to_string()).unwrap();
+    assert_eq!(succeed(&mut compare(&fixture, &["--seeds", "0,3", "--json"])), printed);
+    assert_eq!(std::fs::read_to_string(&zero_shot).unwrap(), text);
     for file in ["compare.md", "compare.csv", "compare.json", "compare.html"] {
         assert!(out.join(file).is_file(), "no {file}");
     }

@@ -90,9 +90,8 @@ fn check_compares_with_what_was_published() {
     assert_says(&succeed(kinsight().args(["data", "list"])), &["In-Shop", "Ebay_train.txt"]);
 }
 
-#[test]
-fn a_list_gives_roles_groups_and_boxes() {
-    let annotated = Annotated::new();
+/// A list in which the first four classes train, one image of six of the others queries, the last class is distractors.
+fn list_with_roles(annotated: &Annotated) -> std::path::PathBuf {
     let mut list = "path,label,split,is_query,is_gallery,x1,y1,x2,y2,group\n".to_string();
     for (number, (class, file)) in annotated.images.iter().enumerate() {
         let (place, which) = (annotated.class(class), number % 6);
@@ -108,10 +107,40 @@ fn a_list_gives_roles_groups_and_boxes() {
     }
     let path = annotated.fixture.path("list.csv");
     fs::write(&path, list).unwrap();
+    path
+}
+
+#[test]
+fn a_list_gives_roles_groups_and_boxes() {
+    let annotated = Annotated::new();
+    let path = list_with_roles(&annotated);
     let mut command = kinsight();
     command.args(["eval", "--json", "--backbone"]).arg(annotated.fixture.path("backbone.safetensors"));
     let found: Value = serde_json::from_str(&succeed(command.arg("--data").arg(&path))).unwrap();
     assert_eq!((&found["queries"], &found["gallery"]), (&Value::from(3), &Value::from(15 + 6)));
     assert_eq!(found["groups"]["north"]["queries"], 2);
     assert_eq!(found["groups"]["south"]["gallery"], 11);
+}
+
+#[test]
+fn what_each_query_scores_is_of_the_protocol_of_the_metrics() {
+    let annotated = Annotated::new();
+    let list = list_with_roles(&annotated);
+    succeed(&mut annotated.fixture.train("run", &["--data", list.to_str().unwrap()]));
+    let read = |file: &str| -> Value {
+        serde_json::from_slice(&fs::read(annotated.fixture.path("run").join(file)).unwrap()).unwrap()
+    };
+    let (metrics, queries) = (read("metrics.json"), read("queries.json"));
+    let scores = queries["scores"].as_array().unwrap();
+    assert_eq!((scores.len(), &metrics["queries"], &metrics["gallery"]), (3, &Value::from(3), &Value::from(21)));
+    // The first image of each of three classes, among the six of each class.
+    assert_eq!(queries["indices"], serde_json::json!([0, 6, 12]));
+    let mean = |key: &str| scores.iter().map(|score| score[key].as_f64().unwrap()).sum::<f64>() / scores.len() as f64;
+    for (key, metric) in [("recall_at_1", "recall@1"), ("map_at_r", "map@r")] {
+        assert!((mean(key) - metrics["metrics"][metric].as_f64().unwrap()).abs() < 1e-12, "{key}");
+    }
+    let info = kinsight_model::finetuned::read_info(&annotated.fixture.path("run/model.safetensors")).unwrap();
+    let test = info.training.unwrap().test;
+    assert_eq!((test.queries, test.gallery, test.distractors, test.groups, test.classes), (3, 21, 6, 2, 3));
+    assert!(!test.is_self_search() && test.are_unseen());
 }

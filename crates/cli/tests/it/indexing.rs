@@ -325,3 +325,32 @@ fn a_folder_that_cannot_be_written_to() {
     fs::write(fixture.path("taken/thesis.tex"), b"years of work").unwrap();
     assert_says(&fail(&mut index(&fixture, "taken")), &["is not empty", "hint:"]);
 }
+
+#[test]
+fn an_index_is_searched_in_the_precision_it_was_made_in() {
+    let fixture = Fixture::new();
+    succeed(index(&fixture, "index").args(["--precision", "bf16"]));
+    let image = fixture.some_image().display().to_string();
+    let best = |more: &[&str]| -> f64 {
+        let found: Value =
+            serde_json::from_str(&succeed(&mut search(&fixture, "index", &[&[&image, "--json"], more].concat())))
+                .unwrap();
+        found["hits"][0]["score"].as_f64().unwrap()
+    };
+    assert!((best(&[]) - 1.0).abs() < 1e-6, "{}", best(&[]));
+    let stats: Value =
+        serde_json::from_str(&succeed(&mut on_index(&fixture, &["index", "stats", "--json"], "index"))).unwrap();
+    let precision = &stats["fingerprint"]["precision"];
+    assert_eq!((precision, &stats["fingerprint"]["pooling"]), (&Value::from("bf16"), &Value::from("class")));
+    let mut serve = on_index(&fixture, &["serve", "--address", "127.0.0.1:0", "--precision", "f32"], "index");
+    for command in [&mut search(&fixture, "index", &[&image, "--precision", "f32"]), &mut serve] {
+        assert_says(&fail(command), &["precision f32, expected bf16", "hint:", "leave out --precision"]);
+    }
+    // An index of an older version says nothing of it.
+    let path = fixture.path("index/index.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let fingerprint = manifest["fingerprint"].as_object_mut().unwrap();
+    assert!(fingerprint.remove("precision").is_some() && fingerprint.remove("pooling").is_some());
+    fs::write(&path, manifest.to_string()).unwrap();
+    assert!(best(&[]) > 0.999 && best(&["--precision", "bf16"]) > 0.999_999);
+}

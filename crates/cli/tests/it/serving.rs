@@ -224,6 +224,134 @@ fn it_stops_when_asked_and_hostile_uploads_cost_bounded_memory() {
     assert!(server.process.wait().unwrap().success(), "a stop that was asked for is no failure");
 }
 
+/// A PNG of black pixels: all of its bytes are zero, so that a few bits stand for many and the checksums are known.
+#[cfg(target_os = "linux")]
+fn blank_png(side: u32) -> Vec<u8> {
+    fn crc(bytes: &[u8]) -> [u8; 4] {
+        let of = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |c, _| (c >> 1) ^ (0xedb8_8320 * (c & 1)));
+        (!bytes.iter().fold(!0u32, of)).to_be_bytes()
+    }
+    let chunk = |kind: &[u8; 4], data: &[u8]| {
+        let named = [kind, data].concat();
+        [&(data.len() as u32).to_be_bytes()[..], &named, &crc(&named)].concat()
+    };
+    // Deflate with fixed codes: a zero, then the longest match (258) again and again, the rest as zeros.
+    let total = (1 + 3 * side as usize) * side as usize;
+    let (mut data, mut buffer, mut filled) = (vec![0x78, 0x01], 0u32, 0);
+    let mut put = |bits: u32, count: u32| {
+        buffer |= bits << filled;
+        filled += count;
+        while filled >= 8 {
+            data.push(buffer as u8);
+            (buffer, filled) = (buffer >> 8, filled - 8);
+        }
+    };
+    let code = |value: u32, count: u32| value.reverse_bits() >> (32 - count);
+    put(0b011, 3);
+    put(code(0b0011_0000, 8), 8);
+    for _ in 0..(total - 1) / 258 {
+        put(code(0b1100_0101, 8), 8);
+        put(0, 5);
+    }
+    (0..(total - 1) % 258).for_each(|_| put(code(0b0011_0000, 8), 8));
+    put(0, 7 + 7);
+    data.extend(((total % 65521) as u16).to_be_bytes());
+    data.extend([0, 1]);
+    let header = [&side.to_be_bytes()[..], &side.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+    [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &header), &chunk(b"IDAT", &data), &chunk(b"IEND", &[])].concat()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn large_blank_images_cost_bounded_memory_and_others_are_answered() {
+    let fixture = Fixture::new();
+    indexed(&fixture);
+    let server = Server::of(&fixture, "index");
+    let good = std::fs::read(fixture.some_image()).unwrap();
+    assert_eq!(server.search(&good).0, 200);
+    // As many as a request may hold, as large as one may be: 50 million pixels each.
+    let blank = blank_png(7071);
+    let one = multipart(&blank);
+    let part = &one[..one.len() - b"--XX--\r\n".len()];
+    let body = [part.repeat(16), b"--XX--\r\n".to_vec()].concat();
+    assert!(body.len() < 20 << 20, "{} bytes", body.len());
+    let slowest = std::thread::scope(|scope| {
+        let (address, body) = (&server.address, &body);
+        let path = "/v1/collections/index/search";
+        let large = || ask(address, "POST", path, body, "multipart/form-data; boundary=XX");
+        let attacks: Vec<_> = (0..4).map(|_| scope.spawn(large)).collect();
+        std::thread::sleep(Duration::from_millis(500));
+        let mut slowest = Duration::ZERO;
+        while attacks.iter().any(|attack| !attack.is_finished()) {
+            let started = Instant::now();
+            assert_eq!(server.search(&good).0, 200, "another client is answered meanwhile");
+            slowest = slowest.max(started.elapsed());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        for attack in attacks {
+            // Answered, or told that it took too long on a slow machine.
+            let answer = attack.join().unwrap();
+            assert!(answer.as_ref().is_none_or(|(status, _)| [200, 503].contains(status)), "{answer:?}");
+        }
+        slowest
+    });
+    let peak = server.peak_memory_mb();
+    assert!(peak < 1000, "the server took {peak} MB");
+    assert!(slowest < Duration::from_secs(10), "another client waited {slowest:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_costly_filter_holds_up_neither_others_nor_the_stop() {
+    let fixture = Fixture::new();
+    indexed(&fixture);
+    let index = kinsight_index::Index::open(&fixture.path("index")).unwrap();
+    let dim = index.store().dim();
+    let mut vector = vec![0.0; dim];
+    vector[0] = 1.0;
+    let points: Vec<kinsight_index::Point> = (0..40_000)
+        .map(|i| {
+            let name = format!("folder {}/a rather long name of an image number {i}.jpg", i % 100);
+            let id = kinsight_index::PointId::of_path("elsewhere", &name);
+            let payload = kinsight_index::Payload::from([("path".into(), kinsight_index::Value::from(name))]);
+            kinsight_index::Point { id, vector: vector.clone(), payload }
+        })
+        .collect();
+    index.writer().unwrap().upsert(&points).unwrap();
+    drop(index);
+    let mut server = Server::of(&fixture, "index");
+    let good = std::fs::read(fixture.some_image()).unwrap();
+    let conditions: Vec<String> = (0..1000).map(|i| format!("path~*q{i}")).collect();
+    let filter = conditions.join("%20or%20");
+    std::thread::scope(|scope| {
+        let (address, path) = (&server.address, format!("/v1/collections/index/images?where={filter}"));
+        let costly: Vec<_> = (0..4)
+            .map(|_| {
+                let path = path.clone();
+                scope.spawn(move || ask(address, "GET", &path, b"", ""))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(100));
+        let started = Instant::now();
+        assert_eq!(server.search(&good).0, 200, "others are answered meanwhile");
+        assert!(started.elapsed() < Duration::from_secs(5), "a search waited {:?}", started.elapsed());
+        for costly in costly {
+            let (status, text) = costly.join().unwrap().expect("an answer");
+            assert!([400, 503].contains(&status) && text.contains("hint"), "{status}: {text}");
+        }
+        // Again, and nobody waits for it: the stop comes while it works.
+        for _ in 0..4 {
+            let path = path.clone();
+            scope.spawn(move || ask(address, "GET", &path, b"", ""));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        let started = Instant::now();
+        let stopped = Command::new("kill").args(["-TERM", &server.process.id().to_string()]).status().unwrap();
+        assert!(stopped.success() && server.process.wait().unwrap().success());
+        assert!(started.elapsed() < Duration::from_secs(20), "the stop took {:?}", started.elapsed());
+    });
+}
+
 #[test]
 fn what_cannot_be_served_is_said_before_anything_listens() {
     let fixture = Fixture::new();
@@ -281,4 +409,41 @@ fn two_pictures_are_explained() {
     assert_eq!(json["first"]["prompts"].as_array().unwrap().len(), 2);
     assert!(!json["proxies"].as_array().unwrap().is_empty());
     assert_says(&fail(&mut explain(&["--out", "why.docx"])), &["why.docx", ".html or .png"]);
+}
+
+/// Images of the classes that a run was trained on, with the class that `kinsight explain` finds them nearest to.
+fn named_proxies(fixture: &Fixture, run: &str) -> Vec<(String, String)> {
+    let info = kinsight_model::finetuned::read_info(&fixture.path(run).join("model.safetensors")).unwrap();
+    let mut found = Vec::new();
+    for class in info.training.unwrap().class_names {
+        let mut images: Vec<_> =
+            std::fs::read_dir(fixture.images().join(&class)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        images.sort();
+        for image in &images[..2] {
+            let mut command = kinsight();
+            command.arg("explain").args([image, image]).arg("--json").arg("--run").arg(fixture.path(run));
+            let json: serde_json::Value = serde_json::from_str(&succeed(&mut command)).unwrap();
+            let nearest = json["proxies"][0]["class"].as_str().unwrap_or_default().to_owned();
+            found.push((class.clone(), nearest));
+        }
+    }
+    found
+}
+
+#[test]
+fn proxies_have_the_names_of_their_classes() {
+    let fixture = Fixture::new();
+    let settings =
+        ["--method", "bitfit", "--epochs", "30", "--validation-share", "0.25", "--batch-size", "6", "--lr", "0.01"];
+    succeed(&mut fixture.train("carved", &settings));
+    let soft_triple =
+        [&settings[..], &["--set", "loss.kind=soft-triple", "--set", "loss.soft_triple.centers=3"]].concat();
+    succeed(&mut fixture.train("centers", &soft_triple));
+    for run in ["carved", "centers"] {
+        let found = named_proxies(&fixture, run);
+        assert_eq!(found.len(), 6, "three classes are left to train on");
+        let right = found.iter().filter(|(class, nearest)| nearest.starts_with(class.as_str())).count();
+        assert!(right >= 5, "{run}: {found:?}");
+    }
+    assert!(named_proxies(&fixture, "centers").iter().all(|(_, nearest)| nearest.contains(", center ")));
 }

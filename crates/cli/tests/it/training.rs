@@ -110,6 +110,9 @@ fn final_selected_and_best_on_test_are_kept_apart() {
     for file in ["README.md", "report.html"] {
         assert_says(&read(file), &["Selected on validation classes", "not to be quoted"]);
     }
+    let card = read("README.md");
+    assert_says(&card, &["of 30 epochs (stopped early, after", "the best on the validation classes, on"]);
+    assert!(!card.contains("Trained for 30 epochs") && !card.contains("measured after the last step"), "{card}");
 }
 
 #[test]
@@ -136,4 +139,53 @@ fn an_average_and_accumulated_gradients_change_what_is_learned() {
         log.lines().filter(|line| line.contains("step\"")).filter(|line| line.contains("\"loss\"")).count(),
         2 * 2
     );
+}
+
+#[test]
+fn a_run_says_what_it_was_trained_and_measured_on() {
+    let fixture = Fixture::new();
+    let info = |run: &str| read_info(&fixture.path(run).join("model.safetensors")).unwrap().training.unwrap();
+    // The best state on the validation classes is kept with its own proxies.
+    let best =
+        ["--validation-share", "0.25", "--batch-size", "6", "--keep", "best", "--epochs", "6", "--set", "eval_every=1"];
+    succeed(&mut fixture.train("best", &best));
+    let facts = info("best");
+    assert_eq!((facts.class_names.len(), facts.validation_classes, facts.test.classes), (3, 1, 4));
+    assert_eq!((facts.epochs, facts.epochs_asked, facts.centers_per_class), (6, 6, 1));
+    assert!(facts.test.are_unseen() && facts.test.is_self_search() && facts.data.is_absolute());
+    let read = |file: &str| std::fs::read(fixture.path("best").join(file)).unwrap();
+    let selection: serde_json::Value = serde_json::from_slice(&read("selection.json")).unwrap();
+    assert_eq!(selection["selected_on_validation"]["step"], facts.kept_step);
+    assert!(read("proxies.safetensors") == read("checkpoints/best_proxies.safetensors"));
+    // Early stopping ends before the epochs that were asked for.
+    let patient = [
+        "--validation-share",
+        "0.25",
+        "--batch-size",
+        "6",
+        "--early-stopping",
+        "1",
+        "--epochs",
+        "40",
+        "--set",
+        "eval_every=1",
+    ];
+    succeed(&mut fixture.train("stopped", &patient));
+    let facts = info("stopped");
+    assert!(facts.stopped_early() && facts.epochs < 40, "{facts:?}");
+    // A class on both sides is not one that training never saw.
+    let classes = || std::fs::read_dir(fixture.images()).unwrap().map(|entry| entry.unwrap().path());
+    for (class, part) in
+        classes().filter(|path| path.is_dir()).flat_map(|class| ["train", "test"].map(|part| (class.clone(), part)))
+    {
+        let target = fixture.path("overlap").join(part).join(class.file_name().unwrap());
+        std::fs::create_dir_all(&target).unwrap();
+        for image in std::fs::read_dir(&class).unwrap().map(|entry| entry.unwrap().path()) {
+            std::fs::hard_link(&image, target.join(image.file_name().unwrap())).unwrap();
+        }
+    }
+    let overlap = fixture.path("overlap").display().to_string();
+    succeed(&mut fixture.train("overlap-run", &["--data", &overlap, "--set", "data.allow_overlap=true"]));
+    let facts = info("overlap-run");
+    assert_eq!((facts.test.classes, facts.test.seen_classes, facts.test.are_unseen()), (8, 8, false));
 }

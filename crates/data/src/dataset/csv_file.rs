@@ -1,117 +1,110 @@
-//! Datasets from a CSV or Parquet file: `path`, `label`, and what else is known of each picture.
+//! Datasets from a CSV or Parquet file.
 //!
-//! | column | holds |
+//! | column | content |
 //! |---|---|
-//! | `path` | the picture, relative to the file |
-//! | `label` | its class, any text; empty for a distractor: in the gallery, but nobody's right answer |
+//! | `path` | the image, relative to the file |
+//! | `label` | its class, any text; empty for a distractor, which is in the gallery but relevant to no query |
 //! | `split` | `train` or `test` |
-//! | `is_query`, `is_gallery` | whether a test picture asks and whether it answers; both where the columns are missing |
-//! | `x1`, `y1`, `x2`, `y2` | the part of the picture that counts, in pixels; right and bottom edge excluded |
-//! | `group` | pictures are measured within their group as well |
+//! | `is_query`, `is_gallery` | whether a test image is a query, and whether it can be found; both by default |
+//! | `x1`, `y1`, `x2`, `y2` | the part of the image to use, in pixels; right and bottom edge excluded |
+//! | `group` | results are also reported for each group |
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
+use super::Dataset;
+use super::entry::{self, Entry};
 use super::protocol::{DISTRACTORS, Protocol, Role};
 use super::table::{self, Table};
-use super::{Dataset, Item};
+use crate::crop_box::CropBox;
 use crate::error::DataError;
-use crate::transform::CropBox;
 
-/// The side of a split that a row names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
-    Train,
-    Test,
-}
-
-/// One row that was understood.
+/// A valid row.
 struct Row {
-    path: PathBuf,
-    /// `None` for a distractor.
-    label: Option<String>,
-    side: Option<Side>,
-    role: Role,
-    crop: Option<CropBox>,
-    group: String,
+    entry: Entry,
+    trains: bool,
+    is_distractor: bool,
 }
 
-const OTHER_COLUMNS: [&str; 7] = ["is_query", "is_gallery", "x1", "y1", "x2", "y2", "group"];
+const OPTIONAL_COLUMNS: [&str; 7] = ["is_query", "is_gallery", "x1", "y1", "x2", "y2", "group"];
 
 impl Dataset {
-    /// A CSV (or Parquet) file with the columns `path` (relative to the file) and `label` (any text); boxes `x1,y1,x2,y2`
-    /// are minded, other columns ignored. Items keep the order of the rows, classes come in byte order of their labels;
-    /// rows without a label are left out.
+    /// A CSV or Parquet file with the columns `path` (relative to the file) and `label` (any text), optionally with boxes
+    /// `x1,y1,x2,y2`; other columns are ignored. Items are in the order of the rows, classes in byte order. Rows without a
+    /// label are skipped.
     ///
     /// # Errors
-    /// [`DataError::MissingColumns`]; [`DataError::CsvRow`] with the line for an empty field, a file that does not exist or
-    /// is listed twice; [`DataError::Csv`] for text that is no CSV; [`DataError::NoImages`] without rows.
+    /// [`DataError::MissingColumns`]; [`DataError::CsvRow`] with the line for an empty field, or a file that does not exist
+    /// or is listed twice; [`DataError::Csv`] or [`DataError::Malformed`] for a file that cannot be parsed;
+    /// [`DataError::NoImages`].
     pub fn from_csv(path: &Path) -> Result<Self, DataError> {
-        let mut rows = read(path, false)?;
-        rows.retain(|row| row.label.is_some());
-        if rows.is_empty() {
+        let entries = labeled(read(path, false)?);
+        if entries.is_empty() {
             return Err(DataError::NoImages { path: path.to_owned() });
         }
-        Ok(gather(path, &rows))
+        Ok(entry::dataset(folder_of(path), &entries))
     }
 }
 
-/// Train and test side of a CSV file, by its column `split`, and the protocol of the test side. Either may be empty.
+/// Training and test set of a CSV file, by its column `split`, and the protocol of the test set. Either may be empty.
 pub(super) fn read_sides(path: &Path) -> Result<(Dataset, Dataset, Protocol), DataError> {
-    let (mut train, test): (Vec<Row>, Vec<Row>) =
-        read(path, true)?.into_iter().partition(|row| row.side == Some(Side::Train));
-    train.retain(|row| row.label.is_some());
-    Ok((gather(path, &train), gather(path, &test), protocol(&test)))
+    let (train, test): (Vec<Row>, Vec<Row>) = read(path, true)?.into_iter().partition(|row| row.trains);
+    let test: Vec<Entry> = test.into_iter().map(|row| row.entry).collect();
+    let root = folder_of(path);
+    Ok((entry::dataset(root, &labeled(train)), entry::dataset(root, &test), entry::protocol(&test)))
+}
+
+fn labeled(rows: Vec<Row>) -> Vec<Entry> {
+    rows.into_iter().filter(|row| !row.is_distractor).map(|row| row.entry).collect()
 }
 
 fn read(path: &Path, with_split: bool) -> Result<Vec<Row>, DataError> {
-    let wanted: &[&str] = if with_split { &["path", "label", "split"] } else { &["path", "label"] };
-    let table = Table::read(path, wanted, &OTHER_COLUMNS)?;
-    let root = folder_of(path);
+    let required: &[&str] = if with_split { &["path", "label", "split"] } else { &["path", "label"] };
+    let table = Table::read(path, required, &OPTIONAL_COLUMNS)?;
     let mut rows = Vec::new();
     let mut seen = BTreeMap::new();
-    let roles_given = table.has("is_query") || table.has("is_gallery");
+    let has_roles = table.has("is_query") || table.has("is_gallery");
     for record in table.rows() {
-        let (line, field) = (record.place, |name: &str| record.get(name));
+        let (line, field) = (record.line, |name: &str| record.get(name));
         let refuse = |reason: String| DataError::CsvRow { path: path.to_owned(), line, reason };
-        for name in wanted {
-            // A picture without a label can only be one to get past.
-            let is_distractor = *name == "label" && table.has("is_gallery");
-            if field(name).is_empty() && !is_distractor {
+        for name in required {
+            // In a file with a gallery an image without a label is a distractor.
+            let may_be_empty = *name == "label" && table.has("is_gallery");
+            if field(name).is_empty() && !may_be_empty {
                 return Err(refuse(format!("the field {name:?} is empty")));
             }
         }
-        let image = root.join(field("path"));
+        let image = folder_of(path).join(field("path"));
         if !image.is_file() {
             return Err(refuse(format!("no such file: {}", image.display())));
         }
         let crop = crop_of(&record).map_err(refuse)?;
-        // A picture may come twice with different boxes: two things in one photo.
-        if let Some(first) = seen.insert((image.clone(), crop.map(|c| (c.left, c.top, c.width, c.height))), line) {
+        // The same file with another box is another image: two objects in one photograph.
+        if let Some(first) = seen.insert((image.clone(), crop), line) {
             return Err(refuse(format!("{} is listed twice, first in line {first}", field("path"))));
         }
-        let side = match with_split.then(|| field("split")) {
-            None => None,
-            Some("train") => Some(Side::Train),
-            Some("test") => Some(Side::Test),
-            Some(other) => return Err(refuse(format!("split is {other:?}, expected \"train\" or \"test\""))),
+        let trains = match field("split") {
+            "train" => with_split,
+            _ if !with_split => false,
+            "test" => false,
+            other => return Err(refuse(format!("split is {other:?}, expected \"train\" or \"test\""))),
         };
-        let label = Some(field("label").to_owned()).filter(|label| !label.is_empty());
         let flag = |name: &str| match field(name) {
-            "" if table.has(name) => Ok(false),
-            "" => Ok(true),
+            "" => Ok(!table.has(name)),
             "1" | "true" | "True" | "yes" => Ok(true),
             "0" | "false" | "False" | "no" => Ok(false),
             other => Err(refuse(format!("{name} is {other:?}, expected true or false"))),
         };
-        let mut role = Role { query: flag("is_query")?, gallery: flag("is_gallery")? };
-        if label.is_none() {
-            role = Role { query: false, gallery: true };
+        let (is_query, is_gallery) = (flag("is_query")?, flag("is_gallery")?);
+        let is_distractor = field("label").is_empty();
+        let role = Role { query: is_query && !is_distractor, gallery: is_gallery || is_distractor };
+        if has_roles && with_split && !trains && !role.query && !role.gallery {
+            return Err(refuse("a test image that is neither a query nor in the gallery".to_owned()));
         }
-        if roles_given && side == Some(Side::Test) && !role.query && !role.gallery {
-            return Err(refuse("a test picture that is neither query nor in the gallery".to_owned()));
-        }
-        rows.push(Row { path: image, label, side, role, crop, group: field("group").to_owned() });
+        let label = if is_distractor { DISTRACTORS } else { field("label") };
+        let entry =
+            Entry { path: image, class: (0, label.to_owned()), crop, role, group: Some(field("group").to_owned()) };
+        rows.push(Row { entry, trains, is_distractor });
     }
     if rows.is_empty() {
         return Err(DataError::NoImages { path: path.to_owned() });
@@ -119,7 +112,7 @@ fn read(path: &Path, with_split: bool) -> Result<Vec<Row>, DataError> {
     Ok(rows)
 }
 
-/// The box of a row; none where all four fields are empty.
+/// The box of a row; `None` where all four fields are empty.
 fn crop_of(row: &table::Row<'_>) -> Result<Option<CropBox>, String> {
     let texts = ["x1", "y1", "x2", "y2"].map(|name| (name, row.get(name)));
     if texts.iter().all(|(_, text)| text.is_empty()) {
@@ -137,32 +130,6 @@ fn crop_of(row: &table::Row<'_>) -> Result<Option<CropBox>, String> {
     Ok(Some(CropBox { top, left, height: bottom - top, width: right - left }))
 }
 
-fn protocol(rows: &[Row]) -> Protocol {
-    let mut protocol = Protocol::default();
-    if rows.iter().any(|row| !(row.role.query && row.role.gallery)) {
-        protocol.roles = rows.iter().map(|row| row.role).collect();
-    }
-    let names: BTreeSet<&str> = rows.iter().map(|row| row.group.as_str()).collect();
-    if names.len() > 1 {
-        let numbers: BTreeMap<&str, u32> = names.iter().copied().zip(0..).collect();
-        protocol.groups = rows.iter().map(|row| numbers[row.group.as_str()]).collect();
-        protocol.group_names = names.into_iter().map(str::to_owned).collect();
-    }
-    protocol
-}
-
-fn gather(csv: &Path, rows: &[Row]) -> Dataset {
-    fn label(row: &Row) -> &str {
-        row.label.as_deref().unwrap_or(DISTRACTORS)
-    }
-    let names: BTreeSet<&str> = rows.iter().map(label).collect();
-    let labels: BTreeMap<&str, u32> = names.iter().copied().zip(0..).collect();
-    let item = |row: &Row| Item { path: row.path.clone(), label: labels[label(row)], crop: row.crop };
-    let items = rows.iter().map(item).collect();
-    let class_names = names.into_iter().map(str::to_owned).collect();
-    Dataset { root: folder_of(csv), items, class_names }
-}
-
-fn folder_of(csv: &Path) -> PathBuf {
-    csv.parent().unwrap_or(Path::new("")).to_owned()
+fn folder_of(csv: &Path) -> &Path {
+    csv.parent().unwrap_or(Path::new(""))
 }

@@ -1,19 +1,19 @@
-//! Telling whether a dataset is the one a run was started on.
+//! Recognizing the dataset that a run was started on.
 
 use std::fs;
 
 use super::Dataset;
 
 impl Dataset {
-    /// A hash over each picture's path below the root, class name, box and size in bytes, in order: 64 hexadecimal digits.
+    /// A hash of each image's path below the root, class, box and file size, in order: 64 hexadecimal digits.
     ///
-    /// It changes when pictures are added, removed, renamed, relabeled or replaced by files of another size, and not when
-    /// the whole dataset moves. Contents are not read, so that a million pictures take seconds. A file that cannot be
-    /// looked at counts as one without a size.
+    /// It changes when images are added, removed, renamed, relabeled or replaced by files of another size, but not when
+    /// the whole dataset moves. Files are not read, so that a million images take seconds; a missing file hashes as one
+    /// without a size.
     pub fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         let mut field = |bytes: &[u8]| {
-            // The length first, so that no two lists of fields give the same stream.
+            // Length-prefixed, so that no two lists of fields hash the same stream.
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };

@@ -1,4 +1,4 @@
-//! Datasets from folders: one folder a class, its pictures anywhere below.
+//! Datasets from folders: one folder per class, with images at any depth.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,19 +7,18 @@ use std::path::{Path, PathBuf};
 use super::{Dataset, Item};
 use crate::error::DataError;
 
-/// Endings of picture files, compared without regard to case. Content is what decides how a file is decoded.
-pub const IMAGE_EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"];
+/// Extensions of image files, in any case. How a file is decoded depends on its content alone.
+const IMAGE_EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"];
 
 impl Dataset {
     /// A folder of class folders: `root/CLASS/IMAGE.jpg`, at any depth below the class folder.
     ///
-    /// Classes and files come in byte order of their names. Hidden entries (a leading dot) are ignored, symbolic links are
-    /// followed except back into a folder that is being read, files that do not end in one of [`IMAGE_EXTENSIONS`] are
-    /// ignored.
+    /// Classes and files are in byte order of their names. Hidden entries (with a leading dot) and files without an
+    /// extension of images are ignored; symbolic links are followed, except into a folder that is being read.
     ///
     /// # Errors
     /// [`DataError::NotFound`], [`DataError::Io`], [`DataError::NoClasses`] without class folders, [`DataError::NoImages`]
-    /// when none of them holds an image, [`DataError::EmptyClasses`] naming those that hold none.
+    /// if none of them holds an image, [`DataError::EmptyClasses`] if some hold none.
     pub fn from_folder(root: &Path) -> Result<Self, DataError> {
         let entries = Entries::read(root)?;
         if entries.folders.is_empty() {
@@ -48,8 +47,8 @@ impl Dataset {
     }
 }
 
-/// All picture files below `root` at any depth, in byte order of their paths. Links and hidden entries are treated as
-/// by [`Dataset::from_folder`].
+/// All image files below `root` at any depth, in byte order of their paths. Links and hidden entries are treated as in
+/// [`Dataset::from_folder`].
 ///
 /// # Errors
 /// [`DataError::NotFound`] or [`DataError::Io`], naming the folder.
@@ -57,11 +56,11 @@ pub fn image_files(root: &Path) -> Result<Vec<PathBuf>, DataError> {
     images_below(root, Vec::new())
 }
 
-/// The images below `folder` in byte order, outside the folders `open` (real paths), which are being read already.
+/// The images below `folder` in byte order, except inside the folders `open` (real paths), which are being read.
 fn images_below(folder: &Path, mut open: Vec<PathBuf>) -> Result<Vec<PathBuf>, DataError> {
     let mut found = Vec::new();
     collect(folder, &mut open, &mut found)?;
-    found.sort_by(|a, b| bytes(a).cmp(bytes(b)));
+    sort(&mut found);
     Ok(found)
 }
 
@@ -81,8 +80,9 @@ fn collect(folder: &Path, open: &mut Vec<PathBuf>, found: &mut Vec<PathBuf>) -> 
     Ok(())
 }
 
-/// What a folder holds, each list in byte order.
+/// What a folder contains.
 struct Entries {
+    /// In byte order.
     folders: Vec<PathBuf>,
     images: Vec<PathBuf>,
 }
@@ -96,23 +96,21 @@ impl Entries {
                 continue;
             }
             let path = entry.path();
-            let Ok(metadata) = fs::metadata(&path) else {
-                // A link to nowhere. One that is named like an image counts as an image that cannot be read.
-                if is_image_name(&path) {
-                    entries.images.push(path);
-                }
-                continue;
-            };
-            if metadata.is_dir() {
+            // A broken link has no metadata. If it is named like an image, it is an image that cannot be read.
+            let metadata = fs::metadata(&path).ok();
+            if metadata.as_ref().is_some_and(fs::Metadata::is_dir) {
                 entries.folders.push(path);
-            } else if metadata.is_file() && is_image_name(&path) {
+            } else if metadata.is_none_or(|metadata| metadata.is_file()) && is_image_name(&path) {
                 entries.images.push(path);
             }
         }
-        entries.folders.sort_by(|a, b| bytes(a).cmp(bytes(b)));
-        entries.images.sort_by(|a, b| bytes(a).cmp(bytes(b)));
+        sort(&mut entries.folders);
         Ok(entries)
     }
+}
+
+fn sort(paths: &mut [PathBuf]) {
+    paths.sort_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
 }
 
 fn real_path(folder: &Path) -> Result<PathBuf, DataError> {
@@ -120,20 +118,15 @@ fn real_path(folder: &Path) -> Result<PathBuf, DataError> {
 }
 
 fn is_image_name(path: &Path) -> bool {
-    path.extension()
-        .and_then(|ending| ending.to_str())
-        .is_some_and(|ending| IMAGE_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(ending)))
-}
-
-fn bytes(path: &Path) -> &[u8] {
-    path.as_os_str().as_encoded_bytes()
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    IMAGE_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(ending))
 }
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// The error of reading `path`: not there, or there and unreadable.
+/// The error for `path`: it does not exist, or it cannot be read.
 pub(super) fn read_error(path: &Path, source: std::io::Error) -> DataError {
     let path = path.to_owned();
     match source.kind() {

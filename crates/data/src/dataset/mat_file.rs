@@ -1,22 +1,22 @@
-//! MATLAB's MAT-file format, level 5, as far as annotations of data sets use it: numbers, text, cells and records.
+//! MATLAB's MAT-file format, level 5, as far as datasets' annotations use it: numbers, text, cells and records.
 //!
-//! Source: MathWorks, "MAT-File Format" (2018), chapter 1. Compressed elements are inflated up to a bound; what is not
-//! understood (sparse matrices, objects, big-endian files, version 7.3, which is HDF5) is an error with its name.
+//! Source: MathWorks, "MAT-File Format" (2018), chapter 1. Compressed elements are inflated up to a bound. Sparse matrices,
+//! objects, big-endian files and version 7.3 (which is HDF5) are refused by name.
 
 use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
-/// The most bytes that one compressed element may inflate to.
+/// Largest inflated size of a compressed element.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// The deepest nesting of cells and records.
+/// Deepest nesting of cells and records.
 const DEEPEST: usize = 8;
 
 /// A variable.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum MatValue {
-    /// Numbers of any type, column by column.
+    /// Numbers of any type, column-major.
     Numbers(Vec<f64>),
     /// Text.
     Text(String),
@@ -27,7 +27,7 @@ pub(super) enum MatValue {
 }
 
 impl MatValue {
-    /// Text, or `None`.
+    /// The text, if it is text.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -35,7 +35,7 @@ impl MatValue {
         }
     }
 
-    /// A single number, or `None`.
+    /// The number, if it is a single one.
     pub fn as_number(&self) -> Option<f64> {
         match self {
             Self::Numbers(numbers) => (numbers.len() == 1).then(|| numbers[0]),
@@ -44,10 +44,7 @@ impl MatValue {
     }
 }
 
-/// Reads all variables of a file.
-///
-/// # Errors
-/// What is wrong with it, in words.
+/// Reads all variables of a file; the error says what is wrong with it.
 pub(super) fn parse_mat_file(bytes: &[u8]) -> Result<Vec<(String, MatValue)>, String> {
     let header = bytes.get(..128).ok_or("not a MAT-file: under 128 bytes long")?;
     if header.starts_with(b"MATLAB 7.3") || bytes.starts_with(b"\x89HDF") {
@@ -86,24 +83,15 @@ fn variable(element: &Element<'_>) -> Result<Option<(String, MatValue)>, String>
     matrix(element.data, 0).map(Some)
 }
 
-/// Type numbers of data elements.
+/// Type numbers of data elements that are more than numbers.
 struct Kind;
 
 impl Kind {
     const INT8: u32 = 1;
     const UINT8: u32 = 2;
-    const INT16: u32 = 3;
-    const UINT16: u32 = 4;
-    const INT32: u32 = 5;
-    const UINT32: u32 = 6;
-    const SINGLE: u32 = 7;
-    const DOUBLE: u32 = 9;
-    const INT64: u32 = 12;
-    const UINT64: u32 = 13;
     const MATRIX: u32 = 14;
     const COMPRESSED: u32 = 15;
     const UTF8: u32 = 16;
-    const UTF16: u32 = 17;
 }
 
 /// A tag and its data.
@@ -113,13 +101,13 @@ struct Element<'a> {
 }
 
 impl<'a> Element<'a> {
-    /// Takes one element off `rest`.
+    /// Reads the element at the start of `rest` and advances past it.
     fn read(rest: &mut &'a [u8]) -> Result<Self, String> {
         let cut = || "the file ends within a variable".to_owned();
         let word =
             |bytes: &[u8], at: usize| -> Option<u32> { bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes) };
         let first = word(rest, 0).ok_or_else(cut)?;
-        // Up to four bytes of data share the eight bytes of the tag.
+        // Small elements: up to four bytes of data inside the eight-byte tag.
         if first >> 16 != 0 {
             let (kind, length) = (first & 0xffff, (first >> 16) as usize);
             let data = rest.get(4..4 + length.min(4)).ok_or_else(cut)?;
@@ -135,22 +123,18 @@ impl<'a> Element<'a> {
     }
 
     fn numbers(&self) -> Result<Vec<f64>, String> {
-        fn each<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-            data.as_chunks::<N>().0.iter().map(|&bytes| value(bytes)).collect()
+        macro_rules! by_type_number {
+            ($($number:literal => $type:ty),*) => {
+                match self.kind {
+                    9 => Ok(self.data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect()),
+                    $($number => {
+                        Ok(self.data.as_chunks().0.iter().map(|&bytes| <$type>::from_le_bytes(bytes) as f64).collect())
+                    })*
+                    other => Err(format!("numbers of unknown type {other}")),
+                }
+            };
         }
-        Ok(match self.kind {
-            Kind::INT8 => each(self.data, |b| f64::from(i8::from_le_bytes(b))),
-            Kind::UINT8 | Kind::UTF8 => each(self.data, |b| f64::from(u8::from_le_bytes(b))),
-            Kind::INT16 => each(self.data, |b| f64::from(i16::from_le_bytes(b))),
-            Kind::UINT16 | Kind::UTF16 => each(self.data, |b| f64::from(u16::from_le_bytes(b))),
-            Kind::INT32 => each(self.data, |b| f64::from(i32::from_le_bytes(b))),
-            Kind::UINT32 => each(self.data, |b| f64::from(u32::from_le_bytes(b))),
-            Kind::SINGLE => each(self.data, |b| f64::from(f32::from_le_bytes(b))),
-            Kind::DOUBLE => each(self.data, f64::from_le_bytes),
-            Kind::INT64 => each(self.data, |b| i64::from_le_bytes(b) as f64),
-            Kind::UINT64 => each(self.data, |b| u64::from_le_bytes(b) as f64),
-            other => return Err(format!("numbers of unknown type {other}")),
-        })
+        by_type_number!(1 => i8, 2 => u8, 3 => i16, 4 => u16, 5 => i32, 6 => u32, 7 => f32, 12 => i64, 13 => u64, 16 => u8, 17 => u16)
     }
 }
 
@@ -167,46 +151,25 @@ fn matrix(data: &[u8], depth: usize) -> Result<(String, MatValue), String> {
     let flags = Element::read(&mut rest)?.numbers()?;
     let class = flags.first().copied().unwrap_or_default() as u32 & 0xff;
     let dimensions = Element::read(&mut rest)?.numbers()?;
-    let count =
-        dimensions.iter().try_fold(1_usize, |count, &size| count.checked_mul(size as usize)).unwrap_or(usize::MAX);
+    let count = dimensions.iter().fold(1_usize, |count, &size| count.saturating_mul(size as usize));
     let name = String::from_utf8_lossy(Element::read(&mut rest)?.data).into_owned();
-    // Every value takes at least eight bytes, so a count beyond the data is a lie.
-    let plausible = |values: usize| {
-        if values > data.len() {
-            Err(format!("a variable claims {values} values in {} bytes", data.len()))
-        } else {
-            Ok(values)
-        }
-    };
+    let inner = |rest: &mut &[u8]| -> Result<MatValue, String> { Ok(matrix(Element::read(rest)?.data, depth + 1)?.1) };
+    // No memory is reserved for `count` values, so a false count ends with the data.
     let value = match class {
-        1 => {
-            let count = plausible(count)?;
-            let mut cells = Vec::with_capacity(count);
-            for _ in 0..count {
-                cells.push(matrix(Element::read(&mut rest)?.data, depth + 1)?.1);
-            }
-            MatValue::Cells(cells)
-        }
+        1 => MatValue::Cells((0..count).map(|_| inner(&mut rest)).collect::<Result<_, String>>()?),
         2 => {
             let width = Element::read(&mut rest)?.numbers()?.first().copied().unwrap_or_default() as usize;
             let names = Element::read(&mut rest)?.data;
-            if width == 0 {
-                return Err("a record whose field names have no length".to_owned());
+            if width == 0 || names.is_empty() {
+                return Err("a record without field names".to_owned());
             }
             let field = |bytes: &[u8]| {
                 let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
                 String::from_utf8_lossy(&bytes[..end]).into_owned()
             };
             let fields: Vec<String> = names.chunks(width).map(field).collect();
-            let count = plausible(count)?;
-            let mut records = Vec::with_capacity(count);
-            for _ in 0..count {
-                let mut record = Vec::with_capacity(fields.len());
-                for _ in 0..fields.len() {
-                    record.push(matrix(Element::read(&mut rest)?.data, depth + 1)?.1);
-                }
-                records.push(record);
-            }
+            let mut record = || fields.iter().map(|_| inner(&mut rest)).collect::<Result<_, String>>();
+            let records = (0..count).map(|_| record()).collect::<Result<_, String>>()?;
             MatValue::Records(fields, records)
         }
         4 => {
@@ -227,121 +190,52 @@ fn matrix(data: &[u8], depth: usize) -> Result<(String, MatValue), String> {
     Ok((name, value))
 }
 
-/// Writing what the tests read: records of text and numbers, compressed or plain.
-#[cfg(test)]
-pub(super) mod writer {
-    use super::{Kind, MatValue};
-    use std::io::Write;
-
-    fn element(kind: u32, data: &[u8]) -> Vec<u8> {
-        let mut bytes = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
-        bytes.extend(data);
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
-        bytes
-    }
-
-    fn small(kind: u32, data: &[u8]) -> Vec<u8> {
-        let mut bytes = (kind | (data.len() as u32) << 16).to_le_bytes().to_vec();
-        bytes.extend(data);
-        bytes.resize(8, 0);
-        bytes
-    }
-
-    fn matrix(name: &str, value: &MatValue) -> Vec<u8> {
-        let (class, count) = match value {
-            MatValue::Numbers(numbers) => (6, numbers.len()),
-            MatValue::Text(text) => (4, text.chars().count()),
-            MatValue::Cells(cells) => (1, cells.len()),
-            MatValue::Records(_, records) => (2, records.len()),
-        };
-        let mut data = element(Kind::UINT32, &[(class as u32).to_le_bytes(), [0; 4]].concat());
-        data.extend(element(Kind::INT32, &[1_i32.to_le_bytes(), (count as i32).to_le_bytes()].concat()));
-        data.extend(element(Kind::INT8, name.as_bytes()));
-        match value {
-            // MATLAB stores small whole numbers in a byte.
-            MatValue::Numbers(numbers)
-                if numbers.len() == 1 && (0..256).any(|whole| f64::from(whole) == numbers[0]) =>
-            {
-                data.extend(small(Kind::UINT8, &[numbers[0] as u8]));
-            }
-            MatValue::Numbers(numbers) => {
-                data.extend(element(Kind::DOUBLE, &numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>()));
-            }
-            MatValue::Text(text) => {
-                let units: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-                data.extend(element(Kind::UINT16, &units));
-            }
-            MatValue::Cells(cells) => cells.iter().for_each(|cell| data.extend(matrix("", cell))),
-            MatValue::Records(fields, records) => {
-                data.extend(small(Kind::INT32, &32_i32.to_le_bytes()));
-                let names: Vec<u8> = fields
-                    .iter()
-                    .flat_map(|field| {
-                        let mut name = field.clone().into_bytes();
-                        name.resize(32, 0);
-                        name
-                    })
-                    .collect();
-                data.extend(element(Kind::INT8, &names));
-                records.iter().flatten().for_each(|field| data.extend(matrix("", field)));
-            }
-        }
-        element(Kind::MATRIX, &data)
-    }
-
-    /// A whole file.
-    pub fn mat_file(variables: &[(&str, MatValue)], compressed: bool) -> Vec<u8> {
-        let mut file = b"MATLAB 5.0 MAT-file".to_vec();
-        file.resize(124, b' ');
-        file.extend([0, 1]);
-        file.extend(b"IM");
-        for (name, value) in variables {
-            let plain = matrix(name, value);
-            if compressed {
-                let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
-                encoder.write_all(&plain).unwrap();
-                let data = encoder.finish().unwrap();
-                file.extend(Kind::COMPRESSED.to_le_bytes());
-                file.extend((data.len() as u32).to_le_bytes());
-                file.extend(data);
-            } else {
-                file.extend(plain);
-            }
-        }
-        file
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::tests::test_file;
 
-    fn example() -> Vec<(&'static str, MatValue)> {
-        let text = |text: &str| MatValue::Text(text.to_owned());
-        let number = |value: f64| MatValue::Numbers(vec![value]);
-        let fields = ["fname", "class"].map(str::to_owned).to_vec();
-        let records = vec![vec![text("a.jpg"), number(7.0)], vec![text("b é.jpg"), number(196.5)]];
-        vec![
-            ("annotations", MatValue::Records(fields, records)),
-            ("class_names", MatValue::Cells(vec![text("AM General Hummer SUV 2000"), text("")])),
-            ("sizes", MatValue::Numbers(vec![1.0, -2.5, 1e9])),
-        ]
+    fn text(text: &str) -> MatValue {
+        MatValue::Text(text.to_owned())
     }
 
     #[test]
-    fn records_cells_text_and_numbers_plain_and_compressed() {
-        for compressed in [false, true] {
-            let found = parse_mat_file(&writer::mat_file(&example(), compressed)).unwrap();
-            for ((name, value), (found_name, found_value)) in example().iter().zip(&found) {
-                assert_eq!((*name, value), (found_name.as_str(), found_value));
-            }
+    fn values_that_scipy_wrote_plain_and_compressed() {
+        for name in ["values_plain", "values_compressed"] {
+            let found = parse_mat_file(&test_file(&format!("{name}.mat"))).unwrap();
+            let expected = [
+                ("numbers", MatValue::Numbers(vec![1.0, -2.5, 1e9])),
+                ("bytes", MatValue::Numbers(vec![0.0, 1.0, 2.0])),
+                ("text", text("b é.jpg")),
+                ("cells", MatValue::Cells(vec![text("a"), text("")])),
+            ];
+            assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)));
         }
+    }
+
+    /// MATLAB itself writes text in units of 16 bits, SciPy does not.
+    #[test]
+    fn text_of_16_bits() {
+        let element = |kind: u32, data: &[u8]| {
+            let mut bytes = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
+            bytes.extend(data);
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+            bytes
+        };
+        let units: Vec<u8> = "a é".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let parts = [
+            element(6, &[4, 0, 0, 0, 0, 0, 0, 0]),
+            element(5, &[1, 0, 0, 0, 3, 0, 0, 0]),
+            element(Kind::INT8, b"name"),
+            element(4, &units),
+        ];
+        assert_eq!(matrix(&parts.concat(), 0).unwrap(), ("name".to_owned(), text("a é")));
     }
 
     #[test]
     fn damaged_files_are_refused_and_never_panic() {
-        for compressed in [false, true] {
-            let whole = writer::mat_file(&example(), compressed);
+        for name in ["flat_plain", "flat_compressed"] {
+            let whole = test_file(&format!("{name}.mat"));
             assert!(parse_mat_file(&whole[..100]).unwrap_err().contains("under 128"));
             for cut in (128..whole.len()).step_by(7) {
                 let _ = parse_mat_file(&whole[..cut]);

@@ -1,7 +1,7 @@
-//! Parting a dataset into classes to train on and classes to measure on.
+//! Dividing a dataset into classes to train on and classes to test on.
 //!
-//! Retrieval is measured on classes never seen in training, so the two sides share no class; an overlap is an error
-//! unless the user asks for it.
+//! Retrieval is tested on classes not seen in training, so the two sides share no class; an overlap is an error unless the
+//! user allows it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,23 +21,23 @@ use crate::error::DataError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SplitRule {
-    /// The first half of the classes in byte order trains (rounded down), the rest tests: the convention of CUB, Cars and
-    /// most work since.
+    /// Train on the first half of the classes in byte order (rounded down), test on the others: the convention of CUB,
+    /// Cars and most work since.
     FirstHalf,
-    /// A half drawn at random trains (rounded down), the rest tests.
+    /// Train on a random half of the classes (rounded down), test on the others.
     RandomHalf {
-        /// Same seed, same halves.
+        /// The same seed draws the same halves.
         seed: u64,
     },
-    /// The subfolders `train` and `test`, each a folder of class folders.
+    /// The subfolders `train` and `test`, both folders of class folders.
     Folders,
     /// The column `split` of a CSV or Parquet file.
     Csv,
-    /// What the data set's publisher says.
+    /// The split of a published dataset.
     Official {
-        /// Which data set.
+        /// The dataset.
         layout: Layout,
-        /// Whether pictures are cropped to the annotated boxes.
+        /// Whether images are cropped to the annotated boxes.
         #[serde(default)]
         boxes: bool,
     },
@@ -46,17 +46,17 @@ pub enum SplitRule {
 /// The two sides of a dataset. Labels count from 0 on each side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// What is trained on.
+    /// The training set.
     pub train: Dataset,
-    /// What is measured on.
+    /// The test set.
     pub test: Dataset,
-    /// How the test side is measured.
+    /// How the test set is evaluated.
     pub protocol: Protocol,
 }
 
 impl SplitRule {
-    /// The rule a path suggests: a file ending in `.csv` or `.parquet` has its column, a known data set is divided as
-    /// its publisher does, subfolders `train` and `test` speak for themselves, and any other folder is divided in halves.
+    /// The rule for a path: the column of a `.csv` or `.parquet` file, the official split of a published dataset, the
+    /// subfolders `train` and `test`, and for any other folder the first half of its classes.
     pub fn detect(path: &Path) -> Self {
         let is_csv = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
         if (is_csv || is_parquet(path)) && !path.is_dir() {
@@ -70,7 +70,7 @@ impl SplitRule {
         }
     }
 
-    /// The rule in a user's words.
+    /// The rule in words, for messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::FirstHalf => "first half of the classes",
@@ -83,12 +83,11 @@ impl SplitRule {
 }
 
 impl Split {
-    /// Loads `path` and divides it by `rule`, or by [`SplitRule::detect`] when `None`.
-    ///
-    /// With `allow_overlap` a class may be on both sides.
+    /// Loads `path` and splits it by `rule`, or by [`SplitRule::detect`] if `None`. With `allow_overlap` a class may be on
+    /// both sides.
     ///
     /// # Errors
-    /// Those of [`Dataset::from_folder`] and [`Dataset::from_csv`]; [`DataError::Split`] when a side would be empty or the
+    /// Those of [`Dataset::from_folder`] and [`Dataset::from_csv`]; [`DataError::Split`] if a side would be empty or the
     /// rule does not fit the path; [`DataError::ClassOverlap`].
     pub fn load(path: &Path, rule: Option<SplitRule>, allow_overlap: bool) -> Result<Self, DataError> {
         if !path.exists() {
@@ -112,14 +111,14 @@ impl Split {
                 let (train, test, protocol) = csv_file::read_sides(path)?;
                 Self { train, test, protocol }
             }
-            SplitRule::Csv => return Err(refuse("it is no file")),
+            SplitRule::Csv => return Err(refuse("it is not a file")),
             SplitRule::Official { layout, boxes } => layout.read(path, boxes)?,
         };
         if split.train.is_empty() {
-            return Err(refuse("nothing is left to train on"));
+            return Err(refuse("there is nothing to train on"));
         }
         if split.test.is_empty() {
-            return Err(refuse("nothing is left to test on"));
+            return Err(refuse("there is nothing to test on"));
         }
         let shared = split.shared_classes();
         if !shared.is_empty() && !allow_overlap {
@@ -128,35 +127,29 @@ impl Split {
         Ok(split)
     }
 
-    /// Divides the classes of `dataset` in halves.
-    ///
-    /// # Errors
-    /// [`DataError::Split`] with fewer than two classes, or for a rule that is not about halves.
-    pub fn by_half(dataset: &Dataset, rule: SplitRule) -> Result<Self, DataError> {
+    /// Divides the classes of `dataset` into halves.
+    fn by_half(dataset: &Dataset, rule: SplitRule) -> Result<Self, DataError> {
         let refuse = |reason: String| DataError::Split { path: dataset.root.clone(), rule: rule.name(), reason };
         let mut classes: Vec<u32> = (0..dataset.num_classes() as u32).collect();
         if classes.len() < 2 {
-            return Err(refuse(format!("it has {} class", classes.len())));
+            return Err(refuse(format!("{} class cannot be divided", classes.len())));
         }
         match rule {
             SplitRule::FirstHalf => {}
             SplitRule::RandomHalf { seed } => classes.shuffle(&mut ChaCha8Rng::seed_from_u64(seed)),
             SplitRule::Folders | SplitRule::Csv | SplitRule::Official { .. } => {
-                return Err(refuse("the rule does not divide in halves".to_owned()));
+                return Err(refuse("the rule does not divide into halves".to_owned()));
             }
         }
-        let (train, test) = classes.split_at_mut(dataset.num_classes() / 2);
-        train.sort_unstable();
-        test.sort_unstable();
-        let protocol = Protocol::default();
-        Ok(Self { train: dataset.of_classes(train), test: dataset.of_classes(test), protocol })
+        let (train, test) = divided(dataset, classes, dataset.num_classes() / 2);
+        Ok(Self { train, test, protocol: Protocol::default() })
     }
 
-    /// Takes about `share` of the training classes (at least one) out of the training side, drawn with `seed`, and returns
-    /// them: a validation set on which a model can be selected without looking at the test classes.
+    /// Moves about `share` of the training classes (at least one), drawn with `seed`, into a validation set, so that a model
+    /// can be selected without the test classes.
     ///
     /// # Errors
-    /// [`DataError::Split`] if `share` is not between 0 and 1 or no class would be left to train on.
+    /// [`DataError::Split`] if `share` is not between 0 and 1 or would take every training class.
     pub fn carve_validation(&mut self, share: f64, seed: u64) -> Result<Dataset, DataError> {
         let refuse =
             |reason: String| DataError::Split { path: self.train.root.clone(), rule: "validation share", reason };
@@ -166,21 +159,18 @@ impl Split {
         let mut classes: Vec<u32> = (0..self.train.num_classes() as u32).collect();
         let taken = ((classes.len() as f64 * share).round() as usize).max(1);
         if taken >= classes.len() {
-            return Err(refuse(format!("of {} training classes none would be left", classes.len())));
+            return Err(refuse(format!("it would take all {} training classes", classes.len())));
         }
-        // Another stream than that of the halves, so that the two draws have nothing in common.
+        // Not the stream that draws the halves, so that the two draws are independent.
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(1);
         classes.shuffle(&mut rng);
-        let (validation, train) = classes.split_at_mut(taken);
-        validation.sort_unstable();
-        train.sort_unstable();
-        let validation = self.train.of_classes(validation);
-        self.train = self.train.of_classes(train);
+        let (validation, train) = divided(&self.train, classes, taken);
+        self.train = train;
         Ok(validation)
     }
 
-    /// Both sides as one dataset, classes joined by name.
+    /// Both sides as one dataset, with classes of the same name joined.
     pub fn merged(&self) -> Dataset {
         let names: BTreeSet<&String> = self.train.class_names.iter().chain(&self.test.class_names).collect();
         let class_names: Vec<String> = names.into_iter().cloned().collect();
@@ -193,17 +183,24 @@ impl Split {
             dataset.items.iter().map(|item| Item { label: new[item.label as usize], ..item.clone() }).collect()
         };
         let items = [&self.train, &self.test].into_iter().flat_map(relabeled).collect();
-        let root =
-            [&self.train, &self.test].into_iter().find(|side| !side.is_empty()).unwrap_or(&self.test).root.clone();
-        // Sides of their own folders have their parent in common.
-        let root = if self.train.root == self.test.root { root } else { root.parent().unwrap_or(&root).to_owned() };
-        Dataset { root, items, class_names }
+        let root = if self.train.is_empty() { &self.test.root } else { &self.train.root };
+        // Folders `train` and `test` have their parent in common.
+        let root = if self.train.root == self.test.root { root } else { root.parent().unwrap_or(root) };
+        Dataset { root: root.to_owned(), items, class_names }
     }
 
-    /// Names of the classes on both sides, in byte order.
+    /// Names of the classes that are on both sides, in byte order.
     pub fn shared_classes(&self) -> Vec<String> {
         let train: BTreeSet<&String> = self.train.class_names.iter().collect();
         let test: BTreeSet<&String> = self.test.class_names.iter().collect();
         train.intersection(&test).map(|&name| name.clone()).collect()
     }
+}
+
+/// The first `count` of `classes` and the others, each as a dataset with its classes in ascending order.
+fn divided(dataset: &Dataset, mut classes: Vec<u32>, count: usize) -> (Dataset, Dataset) {
+    let (first, others) = classes.split_at_mut(count);
+    first.sort_unstable();
+    others.sort_unstable();
+    (dataset.of_classes(first), dataset.of_classes(others))
 }

@@ -1,4 +1,4 @@
-//! Rows and named columns of text, from a CSV or a Parquet file.
+//! Rows with named columns of text, from a CSV or Parquet file.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,22 +12,21 @@ use crate::error::DataError;
 
 /// Some columns of a file.
 pub(super) struct Table {
-    /// The wanted columns that the file has.
     columns: Vec<String>,
-    /// Place of each row in the file (a line of a CSV), and its fields in the order of `columns`.
+    /// Line of each row, and its fields in the order of `columns`.
     rows: Vec<(u64, Vec<String>)>,
 }
 
 /// One row of a [`Table`].
 pub(super) struct Row<'a> {
-    /// Its place in the file: a line of a CSV, from 1.
-    pub place: u64,
+    /// Line in a CSV file, row in a Parquet file, from 1.
+    pub line: u64,
     columns: &'a [String],
     fields: &'a [String],
 }
 
 impl<'a> Row<'a> {
-    /// A field by its column; a missing column reads as empty.
+    /// A field by its column; empty if the column is missing.
     pub fn get(&self, column: &str) -> &'a str {
         let found = self.columns.iter().position(|name| name == column);
         found.and_then(|place| self.fields.get(place)).map_or("", String::as_str)
@@ -35,12 +34,20 @@ impl<'a> Row<'a> {
 }
 
 impl Table {
-    /// Reads those of the columns `wanted` that are there; the `needed` ones must be.
+    /// Reads the `required` columns, and those of the `optional` ones that the file has.
     ///
     /// # Errors
-    /// [`DataError::MissingColumns`], [`DataError::Csv`], [`DataError::Parquet`], [`DataError::NotFound`].
-    pub fn read(path: &Path, needed: &[&str], wanted: &[&str]) -> Result<Self, DataError> {
-        if is_parquet(path) { Self::read_parquet(path, needed, wanted) } else { Self::read_csv(path, needed, wanted) }
+    /// [`DataError::MissingColumns`], [`DataError::Csv`], [`DataError::Malformed`] for Parquet, [`DataError::NotFound`].
+    pub fn read(path: &Path, required: &[&str], optional: &[&str]) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(|source| read_error(path, source))?;
+        let places = |header: &[String]| places(path, header, required, optional);
+        if !is_parquet(path) {
+            return Self::read_csv(file, places, |source| DataError::Csv { path: path.to_owned(), source });
+        }
+        Self::read_parquet(file, places, |error| {
+            let reason = format!("not a readable Parquet file ({error})");
+            DataError::Malformed { path: path.to_owned(), reason }
+        })
     }
 
     /// Whether the file has a column.
@@ -50,51 +57,51 @@ impl Table {
 
     /// The rows, in order.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|(place, fields)| Row { place: *place, columns: &self.columns, fields })
+        self.rows.iter().map(|(line, fields)| Row { line: *line, columns: &self.columns, fields })
     }
 
-    fn read_csv(path: &Path, needed: &[&str], wanted: &[&str]) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|source| read_error(path, source))?;
+    fn read_csv(
+        file: File,
+        places: impl Fn(&[String]) -> Result<Vec<usize>, DataError>,
+        malformed: impl Fn(csv::Error) -> DataError,
+    ) -> Result<Self, DataError> {
         let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(file);
-        let malformed = |source| DataError::Csv { path: path.to_owned(), source };
-        let header: Vec<String> = reader.headers().map_err(malformed)?.iter().map(str::to_owned).collect();
-        let places = places(path, &header, needed, wanted)?;
+        let header: Vec<String> = reader.headers().map_err(&malformed)?.iter().map(str::to_owned).collect();
+        let places = places(&header)?;
         let mut rows = Vec::new();
         for record in reader.records() {
-            let record = record.map_err(malformed)?;
+            let record = record.map_err(&malformed)?;
             let line = record.position().map_or(0, csv::Position::line);
             rows.push((line, places.iter().map(|&place| record.get(place).unwrap_or_default().to_owned()).collect()));
         }
         Ok(Self { columns: places.iter().map(|&place| header[place].clone()).collect(), rows })
     }
 
-    fn read_parquet(path: &Path, needed: &[&str], wanted: &[&str]) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|source| read_error(path, source))?;
-        let malformed = |error: parquet::errors::ParquetError| DataError::Parquet {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        };
-        let reader = SerializedFileReader::new(file).map_err(malformed)?;
+    fn read_parquet(
+        file: File,
+        places: impl Fn(&[String]) -> Result<Vec<usize>, DataError>,
+        malformed: impl Fn(parquet::errors::ParquetError) -> DataError,
+    ) -> Result<Self, DataError> {
+        let reader = SerializedFileReader::new(file).map_err(&malformed)?;
         let schema = reader.metadata().file_metadata().schema();
         let header: Vec<String> = schema.get_fields().iter().map(|field| field.name().to_owned()).collect();
-        let places = places(path, &header, needed, wanted)?;
+        let places = places(&header)?;
         let columns: Vec<String> = places.iter().map(|&place| header[place].clone()).collect();
-        let fields = places.iter().map(|&place| schema.get_fields()[place].clone()).collect();
-        // Only the wanted columns are decoded: a file may hold embeddings as well.
+        // Only these columns are decoded: the file may hold embeddings as well.
         let projection = parquet::schema::types::Type::group_type_builder(schema.name())
-            .with_fields(fields)
+            .with_fields(places.iter().map(|&place| schema.get_fields()[place].clone()).collect())
             .build()
-            .map_err(malformed)?;
+            .map_err(&malformed)?;
         let mut rows = Vec::new();
-        for (row, record) in (1..).zip(reader.get_row_iter(Some(projection)).map_err(malformed)?) {
-            let record = record.map_err(malformed)?;
+        for (line, record) in (1..).zip(reader.get_row_iter(Some(projection)).map_err(&malformed)?) {
+            let record = record.map_err(&malformed)?;
             let mut fields = vec![String::new(); columns.len()];
             for (name, field) in record.get_column_iter() {
                 if let Some(place) = columns.iter().position(|column| column == name) {
                     fields[place] = text_of(field);
                 }
             }
-            rows.push((row, fields));
+            rows.push((line, fields));
         }
         Ok(Self { columns, rows })
     }
@@ -114,12 +121,12 @@ fn text_of(field: &Field) -> String {
     }
 }
 
-fn places(path: &Path, header: &[String], needed: &[&str], wanted: &[&str]) -> Result<Vec<usize>, DataError> {
-    let position = |name: &str| header.iter().position(|column| column == name);
+fn places(path: &Path, header: &[String], required: &[&str], optional: &[&str]) -> Result<Vec<usize>, DataError> {
+    let position = |name: &&str| header.iter().position(|column| column == name);
     let missing: Vec<String> =
-        needed.iter().filter(|name| position(name).is_none()).map(|&name| name.to_owned()).collect();
+        required.iter().filter(|name| position(name).is_none()).map(|&name| name.to_owned()).collect();
     if !missing.is_empty() {
         return Err(DataError::MissingColumns { path: path.to_owned(), missing, found: header.to_vec() });
     }
-    Ok(needed.iter().chain(wanted).filter_map(|name| position(name)).collect())
+    Ok(required.iter().chain(optional).filter_map(position).collect())
 }

@@ -1,4 +1,4 @@
-//! Reading folders and CSV files, and splitting them.
+//! Reading folders and lists, and splitting them.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::error::DataError;
 
-/// A folder with these files, each holding its own name (no picture is opened here).
+/// A folder of these files, each with its name as content (no image is opened).
 fn tree(files: &[&str]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for file in files {
@@ -16,15 +16,20 @@ fn tree(files: &[&str]) -> TempDir {
     dir
 }
 
-fn write(dir: &TempDir, file: &str, content: &str) -> PathBuf {
+pub(super) fn write(dir: &TempDir, file: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let path = dir.path().join(file);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, content).unwrap();
     path
 }
 
+/// A file that another program wrote (`tests/files/make.py`).
+pub(super) fn test_file(name: &str) -> Vec<u8> {
+    fs::read(format!("{}/tests/files/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
 /// Items as `(path below the root, class name)`.
-fn listing(dataset: &Dataset) -> Vec<(String, &str)> {
+pub(super) fn listing(dataset: &Dataset) -> Vec<(String, &str)> {
     let relative = |item: &Item| {
         let path = item.path.strip_prefix(&dataset.root).unwrap();
         path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
@@ -81,7 +86,7 @@ fn links_are_followed_but_not_in_circles() {
 }
 
 #[test]
-fn folders_that_are_no_datasets_say_what_is_missing() {
+fn folders_that_are_not_datasets_say_what_is_missing() {
     let flat = tree(&["1.jpg", "2.png"]);
     let error = Dataset::from_folder(flat.path()).unwrap_err();
     assert!(matches!(error, DataError::NoClasses { loose_images: 2, .. }), "{error}");
@@ -99,19 +104,15 @@ fn folders_that_are_no_datasets_say_what_is_missing() {
 }
 
 #[test]
-fn csv_takes_its_columns_by_name() {
-    let dir = tree(&["pictures/1.jpg", "pictures/2.jpg", "3.jpg"]);
-    let text = "\u{feff}price,label, path ,split\n1,zebra,pictures/1.jpg,train\n2,\"ant, red\",pictures/2.jpg,test\n\n3,zebra,3.jpg,train\n";
+fn csv_columns_are_found_by_name() {
+    let dir = tree(&["photos/1.jpg", "photos/2.jpg", "3.jpg"]);
+    let text = "\u{feff}price,label, path ,split\n1,zebra,photos/1.jpg,train\n2,\"ant, red\",photos/2.jpg,test\n\n3,zebra,3.jpg,train\n";
     let csv = write(&dir, "list.csv", text);
     let dataset = Dataset::from_csv(&csv).unwrap();
     assert_eq!(dataset.class_names, ["ant, red", "zebra"]);
     assert_eq!(
         listing(&dataset),
-        [
-            ("pictures/1.jpg".to_owned(), "zebra"),
-            ("pictures/2.jpg".to_owned(), "ant, red"),
-            ("3.jpg".to_owned(), "zebra"),
-        ]
+        [("photos/1.jpg".to_owned(), "zebra"), ("photos/2.jpg".to_owned(), "ant, red"), ("3.jpg".to_owned(), "zebra"),]
     );
     let split = Split::load(&csv, None, false).unwrap();
     assert_eq!(split.train.class_names, ["zebra"]);
@@ -120,7 +121,7 @@ fn csv_takes_its_columns_by_name() {
 }
 
 #[test]
-fn csv_mistakes_are_named_with_their_line() {
+fn csv_errors_name_the_line() {
     let dir = tree(&["1.jpg", "2.jpg"]);
     let message = |text: &str| {
         let csv = write(&dir, "list.csv", text);
@@ -134,7 +135,7 @@ fn csv_mistakes_are_named_with_their_line() {
     assert!(message("path,label,split\n1.jpg,a,train\n1.jpg,b,test\n").contains("listed twice, first in line 2"));
     assert!(message("path,label,split\n1.jpg,a\n").contains("not a readable CSV file"));
     assert!(message("path,label,split\n").contains("no images"));
-    assert!(message("path,label,split\n1.jpg,a,train\n").contains("nothing is left to test on"));
+    assert!(message("path,label,split\n1.jpg,a,train\n").contains("there is nothing to test on"));
 }
 
 #[test]
@@ -165,7 +166,7 @@ fn a_random_half_depends_on_the_seed_alone() {
 }
 
 #[test]
-fn train_and_test_folders_are_noticed() {
+fn train_and_test_folders_are_detected() {
     let dir = tree(&["train/a/1.jpg", "train/b/1.jpg", "test/c/1.jpg"]);
     assert_eq!(SplitRule::detect(dir.path()), SplitRule::Folders);
     let split = Split::load(dir.path(), None, false).unwrap();
@@ -177,7 +178,7 @@ fn a_class_on_both_sides_is_an_error_unless_allowed() {
     let dir = tree(&["train/a/1.jpg", "train/b/1.jpg", "test/b/2.jpg", "test/c/1.jpg"]);
     let error = Split::load(dir.path(), None, false).unwrap_err();
     assert!(matches!(&error, DataError::ClassOverlap { classes } if classes == &["b"]));
-    assert_eq!(error.to_string(), "1 classes are in both train and test: b");
+    assert_eq!(error.to_string(), "train and test share 1 of their classes: b");
     assert!(error.hint().is_some());
     assert_eq!(Split::load(dir.path(), None, true).unwrap().shared_classes(), ["b"]);
 }
@@ -186,9 +187,9 @@ fn a_class_on_both_sides_is_an_error_unless_allowed() {
 fn rules_that_do_not_fit_are_refused() {
     let dir = tree(&["a/1.jpg"]);
     let message = |rule| Split::load(dir.path(), Some(rule), false).unwrap_err().to_string();
-    assert!(message(SplitRule::FirstHalf).contains("it has 1 class"));
+    assert!(message(SplitRule::FirstHalf).contains("1 class cannot be divided"));
     assert!(message(SplitRule::Folders).contains("no subfolders train and test"));
-    assert!(message(SplitRule::Csv).contains("it is no file"));
+    assert!(message(SplitRule::Csv).contains("it is not a file"));
     assert!(matches!(Split::load(&dir.path().join("x.csv"), None, false), Err(DataError::NotFound { .. })));
 }
 
@@ -214,7 +215,7 @@ fn the_fingerprint_sees_changes_and_not_moves() {
 }
 
 #[test]
-fn classes_can_be_chosen_and_come_in_the_order_asked_for() {
+fn classes_are_selected_in_the_order_given() {
     let dir = tree(&FOUR_CLASSES);
     let dataset = Dataset::from_folder(dir.path()).unwrap();
     let chosen = dataset.of_classes(&[3, 0, 3, 99]);
@@ -251,12 +252,12 @@ fn roles_boxes_groups_and_distractors_come_from_columns() {
     assert_eq!(Dataset::from_csv(&dir.path().join("list.csv")).unwrap().len(), 4, "a distractor has no class");
     for (row, complaint) in [
         ("1.jpg,cat,test,maybe,1,,,,,", "is_query is \"maybe\""),
-        ("1.jpg,cat,test,0,0,,,,,", "neither query nor in the gallery"),
+        ("1.jpg,cat,test,0,0,,,,,", "neither a query nor in the gallery"),
         ("1.jpg,cat,test,1,1,5,5,5,9,", "is empty"),
         ("1.jpg,cat,test,1,1,5,,6,9,", "y1 is \"\""),
     ] {
         let header = ROLES.lines().next().unwrap();
-        let path = write(&dir, "bad.csv", &format!("{header}\n2.jpg,cat,train,,,,,,,\n{row}\n"));
+        let path = write(&dir, "bad.csv", format!("{header}\n2.jpg,cat,train,,,,,,,\n{row}\n"));
         let error = Split::load(&path, None, true).unwrap_err().to_string();
         assert!(error.contains("line 3") && error.contains(complaint), "{error}");
     }
@@ -264,30 +265,11 @@ fn roles_boxes_groups_and_distractors_come_from_columns() {
 
 #[test]
 fn a_parquet_file_reads_as_its_csv() {
-    use parquet::data_type::{ByteArray, ByteArrayType};
-    use parquet::file::writer::SerializedFileWriter;
     let dir = tree(&["1.jpg", "2.jpg", "3.jpg", "4.jpg"]);
-    let header: Vec<&str> = ROLES.lines().next().unwrap().split(',').collect();
-    let rows: Vec<Vec<&str>> = ROLES.lines().skip(1).map(|line| line.split(',').collect()).collect();
-    let columns: String = header.iter().map(|name| format!("optional binary {name} (UTF8); ")).collect();
-    let schema = parquet::schema::parser::parse_message_type(&format!("message list {{ {columns} }}")).unwrap();
-    let path = dir.path().join("list.parquet");
-    let file = fs::File::create(&path).unwrap();
-    let mut writer = SerializedFileWriter::new(file, schema.into(), Default::default()).unwrap();
-    let mut group = writer.next_row_group().unwrap();
-    for place in 0..header.len() {
-        let present: Vec<i16> = rows.iter().map(|row| i16::from(!row[place].is_empty())).collect();
-        let values: Vec<ByteArray> =
-            rows.iter().filter(|row| !row[place].is_empty()).map(|row| ByteArray::from(row[place])).collect();
-        let mut column = group.next_column().unwrap().unwrap();
-        column.typed::<ByteArrayType>().write_batch(&values, Some(&present), None).unwrap();
-        column.close().unwrap();
-    }
-    group.close().unwrap();
-    writer.close().unwrap();
+    let path = write(&dir, "list.parquet", test_file("list.parquet"));
     check_roles(&path);
     fs::write(&path, b"PAR1 but no more").unwrap();
-    assert!(matches!(Split::load(&path, None, false), Err(DataError::Parquet { .. })));
+    assert!(matches!(Split::load(&path, None, false), Err(DataError::Malformed { .. })));
 }
 
 #[test]
@@ -309,7 +291,7 @@ fn a_validation_set_shares_no_class_with_training_or_test() {
 }
 
 #[test]
-fn classes_are_chosen_by_name() {
+fn classes_are_selected_by_name() {
     let dir = tree(&FOUR_CLASSES);
     let dataset = Dataset::from_folder(dir.path()).unwrap();
     let chosen = dataset.items_of_classes(&["d".to_owned(), "b".to_owned()]).unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// A picture file that could not be decoded.
+/// An image file that could not be decoded.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot decode {}: {fault}", .path.display())]
 pub struct DecodeError {
@@ -74,6 +74,12 @@ pub enum DecodeFault {
         /// The decoder's complaint.
         reason: String,
     },
+    /// A JPEG that passes over its pixels again and again.
+    #[error("the JPEG has more than {most} scans")]
+    TooManyScans {
+        /// Most scans accepted.
+        most: usize,
+    },
     /// The box that is asked for lies beside the picture.
     #[error("its box lies outside of its {width} x {height} pixels")]
     BoxOutside {
@@ -96,6 +102,7 @@ impl DecodeFault {
         Some(match self {
             Self::Empty | Self::Truncated { .. } => "the file was probably not copied or downloaded completely",
             Self::UnknownFormat | Self::Unsupported { .. } => "convert it to JPEG or PNG",
+            Self::TooManyScans { .. } => "save it again with any image program",
             Self::TooManyPixels { .. } | Self::FileTooLarge { .. } => {
                 "scale the picture down, or raise the pixel limit"
             }

@@ -1,7 +1,7 @@
-//! From the bytes of a picture file to [`RgbImage`].
+//! From the bytes of an image file to [`RgbImage`].
 //!
-//! Files come from users, cameras and the web, so nothing about them is trusted: the format is told from the content
-//! and not from the name, the declared size is checked before any pixel memory is asked for, and a file that ends
+//! Files come from users, cameras and the web, so nothing about them is trusted: the format is detected from the content
+//! and not the name, the declared size is checked before any pixel memory is allocated, and a file that ends
 //! early is an error even where a lenient viewer would fill the rest with gray. The camera's EXIF orientation is
 //! applied. Alpha is dropped, palettes are looked up, 16-bit samples keep their high byte, gray is repeated.
 //!
@@ -54,6 +54,24 @@ impl DecodeLimits {
     }
 }
 
+/// What decoding a picture will take, as its header declares it; nothing is decoded to find out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecodeCost {
+    /// Declared width in pixels.
+    pub width: u32,
+    /// Declared height in pixels.
+    pub height: u32,
+    /// Upper bound of the bytes held at once while it is decoded.
+    pub peak_bytes: u64,
+}
+
+impl DecodeCost {
+    /// Bytes of the decoded [`RgbImage`].
+    pub fn image_bytes(self) -> u64 {
+        u64::from(self.width) * u64::from(self.height) * 3
+    }
+}
+
 /// Reads and decodes a picture file.
 ///
 /// # Errors
@@ -69,16 +87,32 @@ pub fn decode_file(path: &Path, limits: DecodeLimits) -> Result<RgbImage, Decode
 /// # Errors
 /// [`DecodeFault`]: empty, of no known format, larger than `limits`, truncated or corrupt.
 pub fn decode_bytes(bytes: &[u8], limits: DecodeLimits) -> Result<RgbImage, DecodeFault> {
+    guarded(bytes, |format| match format {
+        ImageFormat::Jpeg => jpeg::decode(bytes, limits),
+        _ => raster::decode(bytes, format, limits),
+    })
+}
+
+/// What [`decode_bytes`] would take, from the header alone: lets a server weigh a picture before it pays for it.
+///
+/// # Errors
+/// [`DecodeFault`] where the header already shows that decoding fails.
+pub fn decode_cost(bytes: &[u8], limits: DecodeLimits) -> Result<DecodeCost, DecodeFault> {
+    guarded(bytes, |format| match format {
+        ImageFormat::Jpeg => jpeg::cost(bytes, limits),
+        _ => raster::cost(bytes, format, limits),
+    })
+}
+
+/// Hands `bytes` to a decoder of their format. Decoders are other people's code reading hostile bytes; a defect in one must
+/// cost an image, not the program.
+fn guarded<T>(bytes: &[u8], read: impl Fn(ImageFormat) -> Result<T, DecodeFault>) -> Result<T, DecodeFault> {
     if bytes.is_empty() {
         return Err(DecodeFault::Empty);
     }
     let format = image::guess_format(bytes).map_err(|_| DecodeFault::UnknownFormat)?;
-    // Decoders are other people's code reading hostile bytes; a defect in one must cost a picture, not the program.
-    catch_unwind(AssertUnwindSafe(|| match format {
-        ImageFormat::Jpeg => jpeg::decode(bytes, limits),
-        _ => raster::decode(bytes, format, limits),
-    }))
-    .unwrap_or(Err(DecodeFault::DecoderFailed { format: format_name(format) }))
+    catch_unwind(AssertUnwindSafe(|| read(format)))
+        .unwrap_or(Err(DecodeFault::DecoderFailed { format: format_name(format) }))
 }
 
 /// Reads a picture file, unless it is larger than any honest file of a picture within `limits`.

@@ -7,33 +7,21 @@ use std::io::Cursor;
 
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, tiff::TiffDecoder, webp::WebPDecoder};
 use image::error::ImageError;
+use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageFormat, Limits};
 
 use super::error::DecodeFault;
-use super::{DecodeLimits, format_name, orientation};
+use super::{DecodeCost, DecodeLimits, format_name, orientation};
 use crate::rgb_image::RgbImage;
 
 pub(super) fn decode(bytes: &[u8], format: ImageFormat, limits: DecodeLimits) -> Result<RgbImage, DecodeFault> {
-    let input = Cursor::new(bytes);
     let fault = |error| fault(error, format);
-    match format {
-        ImageFormat::Png => read(PngDecoder::new(input).map_err(fault)?, format, limits),
-        ImageFormat::WebP => read(WebPDecoder::new(input).map_err(fault)?, format, limits),
-        ImageFormat::Bmp => read(BmpDecoder::new(input).map_err(fault)?, format, limits),
-        ImageFormat::Tiff => read(TiffDecoder::new(input).map_err(fault)?, format, limits),
-        // The decoder reads the first frame of an animation.
-        ImageFormat::Gif => read(GifDecoder::new(input).map_err(fault)?, format, limits),
-        other => Err(DecodeFault::Unsupported { what: format!("the format {other:?}") }),
-    }
-}
-
-fn read(mut decoder: impl ImageDecoder, format: ImageFormat, limits: DecodeLimits) -> Result<RgbImage, DecodeFault> {
+    let mut decoder = open(bytes, format, limits)?;
     let (width, height) = decoder.dimensions();
-    limits.check(width, height)?;
     let mut memory = Limits::no_limits();
     memory.max_alloc = Some(limits.max_file_bytes());
-    decoder.set_limits(memory).map_err(|error| fault(error, format))?;
-    let turn = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+    decoder.set_limits(memory).map_err(fault)?;
+    let turn = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let color = decoder.color_type();
     let total_bytes = usize::try_from(decoder.total_bytes()).map_err(|_| DecodeFault::TooManyPixels {
         width,
@@ -41,8 +29,47 @@ fn read(mut decoder: impl ImageDecoder, format: ImageFormat, limits: DecodeLimit
         max_pixels: limits.max_pixels,
     })?;
     let mut samples = vec![0; total_bytes];
-    decoder.read_image(&mut samples).map_err(|error| fault(error, format))?;
+    decoder.read_image(&mut samples).map_err(fault)?;
     orientation::upright(width, height, to_rgb8(samples, color)?, turn)
+}
+
+pub(super) fn cost(bytes: &[u8], format: ImageFormat, limits: DecodeLimits) -> Result<DecodeCost, DecodeFault> {
+    let mut decoder = open(bytes, format, limits)?;
+    let (width, height) = decoder.dimensions();
+    let rgb = u64::from(width) * u64::from(height) * 3;
+    let samples = decoder.total_bytes();
+    // What the decoders keep next to their output: planes and a canvas (WebP), a frame (GIF), the samples once more (TIFF).
+    let own = match format {
+        ImageFormat::WebP => rgb / 3 * 8,
+        ImageFormat::Gif => rgb / 3 * 4,
+        ImageFormat::Tiff => samples,
+        _ => 0,
+    };
+    let converted = if decoder.color_type() == ColorType::Rgb8 { 0 } else { rgb };
+    let turned = if decoder.orientation().is_ok_and(|turn| turn != Orientation::NoTransforms) { 2 * rgb } else { 0 };
+    Ok(DecodeCost { width, height, peak_bytes: (samples + own.max(converted)).max(turned) })
+}
+
+/// A decoder that has read its header, for an image within the limits.
+fn open<'a>(
+    bytes: &'a [u8],
+    format: ImageFormat,
+    limits: DecodeLimits,
+) -> Result<Box<dyn ImageDecoder + 'a>, DecodeFault> {
+    let input = Cursor::new(bytes);
+    let decoder: Result<Box<dyn ImageDecoder + 'a>, ImageError> = match format {
+        ImageFormat::Png => PngDecoder::new(input).map(|decoder| Box::new(decoder) as _),
+        ImageFormat::WebP => WebPDecoder::new(input).map(|decoder| Box::new(decoder) as _),
+        ImageFormat::Bmp => BmpDecoder::new(input).map(|decoder| Box::new(decoder) as _),
+        ImageFormat::Tiff => TiffDecoder::new(input).map(|decoder| Box::new(decoder) as _),
+        // The decoder reads the first frame of an animation.
+        ImageFormat::Gif => GifDecoder::new(input).map(|decoder| Box::new(decoder) as _),
+        other => return Err(DecodeFault::Unsupported { what: format!("the format {other:?}") }),
+    };
+    let decoder = decoder.map_err(|error| fault(error, format))?;
+    let (width, height) = decoder.dimensions();
+    limits.check(width, height)?;
+    Ok(decoder)
 }
 
 /// Native-endian samples of `color` as 8-bit RGB.

@@ -141,6 +141,49 @@ fn jpeg_of_every_make() {
     check("YCCK", jpeg(&inks, size, ColorType::CmykAsYcck, |_| {}));
 }
 
+/// The progressive file `jpeg` with its last scan repeated until there are `scans` more.
+fn with_scans(jpeg: &[u8], scans: usize) -> Vec<u8> {
+    let last = jpeg.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
+    let (head, scan) = (&jpeg[..last], &jpeg[last..jpeg.len() - 2]);
+    [head, &scan.repeat(scans + 1), &[0xff, 0xd9]].concat()
+}
+
+#[test]
+fn a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded() {
+    let picture = texture(64, 64);
+    let usual = jpeg(&picture, (64, 64), ColorType::Rgb, |encoder| encoder.set_progressive(true));
+    assert!(decode(&usual).is_ok());
+    // Chroma sampled more finely than luma: for the decoder that has no limit itself.
+    let mut unusual = usual.clone();
+    let frame = unusual.windows(2).position(|pair| pair == [0xff, 0xc2]).unwrap();
+    unusual[frame + 14] = 0x21;
+    for bytes in [&usual, &unusual] {
+        let bomb = with_scans(bytes, 5000);
+        for found in [decode(&bomb).err(), decode_cost(&bomb, DecodeLimits::default()).err()] {
+            assert!(matches!(found, Some(DecodeFault::TooManyScans { most: 100 })), "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn the_cost_is_declared_by_the_header_and_covers_the_picture() {
+    let picture = texture(60, 40);
+    let limits = DecodeLimits::default();
+    for format in ALL_FORMATS {
+        let bytes = encode(picture.clone(), format);
+        let cost = decode_cost(&bytes, limits).unwrap();
+        assert_eq!((cost.width, cost.height, cost.image_bytes()), (60, 40, 7200), "{format:?}");
+        assert!((7200..=60 * 40 * 20).contains(&cost.peak_bytes), "{format:?}: {cost:?}");
+    }
+    let plain = jpeg(&picture, (60, 40), ColorType::Rgb, |_| {});
+    let progressive = jpeg(&picture, (60, 40), ColorType::Rgb, |encoder| encoder.set_progressive(true));
+    let peak = |bytes: &[u8]| decode_cost(bytes, limits).unwrap().peak_bytes;
+    assert_eq!((peak(&plain), peak(&progressive)), (60 * 40 * 3, 60 * 40 * 9));
+    assert_eq!(peak(&with_orientation(&plain, 6)), 60 * 40 * 6, "turning takes a second picture");
+    let deep = DynamicImage::ImageRgba16(image::ImageBuffer::new(60, 40));
+    assert_eq!(peak(&encode(deep, ImageFormat::Png)), 60 * 40 * 11);
+}
+
 #[test]
 fn bytes_after_the_end_of_a_jpeg_are_ignored() {
     let mut bytes = encode(quarters(16, 16), ImageFormat::Jpeg);

@@ -1,19 +1,18 @@
-//! Files with the same bytes, and pictures that look the same.
+//! Files with equal bytes, and images that look the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inspection;
 use super::sketch::Sketch;
 
-/// When two pictures count as the same.
+/// When two images count as copies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DuplicateConfig {
-    /// Pictures whose perceptual hashes differ in at most this many of 63 bits are compared. Default 10; up to 15 all
-    /// such pairs are looked at.
+    /// Images are compared if their perceptual hashes differ in at most this many of 63 bits. Default 10; up to 15 the
+    /// search finds every such pair.
     pub max_hash_distance: u32,
-    /// Compared pictures whose small gray versions correlate at least this much are the same. Default 0.97: resized,
-    /// recompressed and brightened copies of photographs stay above 0.98, different photographs of one object rarely
-    /// reach 0.95.
+    /// Compared images are copies if their gray versions correlate at least this much. Default 0.97: resized, recompressed
+    /// and brightened copies of photographs stay above 0.98, different photographs of one object rarely reach 0.95.
     pub min_correlation: f64,
 }
 
@@ -23,21 +22,21 @@ impl Default for DuplicateConfig {
     }
 }
 
-/// Two pictures that look the same.
+/// Two images that look the same.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NearPair {
     /// The earlier of the two.
     pub first: usize,
     /// The later of the two.
     pub second: usize,
-    /// Correlation of their small gray versions.
+    /// Correlation of their gray versions.
     pub correlation: f64,
     /// Whether one is the mirror image of the other.
     pub mirrored: bool,
 }
 
-/// Groups of files with the same bytes, each group and the list in ascending order. Files that could not be opened
-/// have no bytes.
+/// Groups of files with equal bytes; each group and the list are in ascending order. Empty and unreadable files are in no
+/// group.
 pub fn equal_files(inspections: &[Inspection]) -> Vec<Vec<usize>> {
     let mut groups: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
     for (index, inspection) in inspections.iter().enumerate().filter(|(_, inspection)| inspection.bytes > 0) {
@@ -48,9 +47,9 @@ pub fn equal_files(inspections: &[Inspection]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Pairs of pictures that look the same, without the files that are the same; ascending.
+/// Pairs of images that look the same but are not equal files, in ascending order.
 ///
-/// Candidates are pairs with similar perceptual hashes and `further` pairs of the caller, such as neighbors among
+/// Candidates are pairs with similar perceptual hashes and the caller's `further` pairs, such as neighbors among
 /// embeddings, which also find mirrored copies.
 pub fn near_duplicates(
     inspections: &[Inspection],
@@ -59,32 +58,32 @@ pub fn near_duplicates(
 ) -> Vec<NearPair> {
     let mut candidates = similar_hashes(inspections, config.max_hash_distance);
     candidates.extend(further.into_iter().filter(|(a, b)| a != b).map(|(a, b)| (a.min(b), a.max(b))));
-    let sketch = |index: usize| inspections.get(index)?.picture.as_ref().ok().map(|picture| &picture.sketch);
+    let sketch = |index: usize| inspections.get(index)?.image.as_ref().ok().map(|image| &image.sketch);
     let judge = |(first, second): (usize, usize)| {
         let same_file = inspections.get(first)?.hash == inspections.get(second)?.hash;
-        let (correlation, mirrored) = is_same_picture(sketch(first)?, sketch(second)?, config)?;
+        let (correlation, mirrored) = compare(sketch(first)?, sketch(second)?, config)?;
         (!same_file).then_some(NearPair { first, second, correlation, mirrored })
     };
     candidates.into_iter().filter_map(judge).collect()
 }
 
-/// The correlation of two pictures that are the same, and whether as mirror images; `None` if they are not.
-pub fn is_same_picture(a: &Sketch, b: &Sketch, config: &DuplicateConfig) -> Option<(f64, bool)> {
+/// The correlation of two copies, and whether one is mirrored; `None` if they are no copies.
+pub(super) fn compare(a: &Sketch, b: &Sketch, config: &DuplicateConfig) -> Option<(f64, bool)> {
     let plain = a.correlation(b);
     let mirrored = a.mirrored_correlation(b);
     let best = plain.max(mirrored);
     (best >= config.min_correlation).then_some((best, mirrored > plain))
 }
 
-/// All pairs of pictures whose hashes differ in at most `distance` bits.
+/// All pairs of images whose hashes differ in at most `distance` bits, for distances up to 15.
 ///
-/// Two hashes that differ in at most 15 bits agree in all but one bit of some byte, or in a whole byte: of eight bytes
-/// with 15 differing bits one has at most one. So pictures are looked up by each byte and its one-bit neighbors.
+/// If two hashes of eight bytes differ in at most 15 bits, some byte differs in at most one: so images are looked up by
+/// each byte and its one-bit neighbors.
 pub(super) fn similar_hashes(inspections: &[Inspection], distance: u32) -> BTreeSet<(usize, usize)> {
     let hashes: Vec<(usize, &Sketch)> = inspections
         .iter()
         .enumerate()
-        .filter_map(|(index, inspection)| Some((index, &inspection.picture.as_ref().ok()?.sketch)))
+        .filter_map(|(index, inspection)| Some((index, &inspection.image.as_ref().ok()?.sketch)))
         .collect();
     let mut pairs = BTreeSet::new();
     for byte in 0..8 {

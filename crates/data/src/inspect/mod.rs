@@ -1,9 +1,8 @@
-//! What is in the files of a data set, apart from what a model makes of it: can each be read, how large is it, and
-//! which show the same picture.
+//! What the files of a dataset hold, without a model: is each readable, how large is it, which are copies of each other.
 //!
-//! A file is read once; what remains of it is a few hundred bytes ([`Inspection`]), so that a data set of any size fits
-//! into memory. Same bytes are told by hash, same pictures in other files by a [`Sketch`]: small, gray, and compared
-//! without regard to brightness and contrast. It does not change or delete anything.
+//! Each file is read once and summarized in about a kilobyte ([`Inspection`]), so that any dataset fits into memory. Equal
+//! files are found by their hash, copies in other sizes or formats by a [`Sketch`]: small, gray, and compared regardless of
+//! brightness and contrast. Nothing is changed or deleted.
 
 mod duplicates;
 mod sketch;
@@ -13,30 +12,31 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::dataset::Item;
-use crate::decode::{DecodeFault, DecodeLimits, decode_bytes, read_bounded};
+use crate::decode::{DecodeLimits, decode_bytes, read_bounded};
+use crate::rgb_image::RgbImage;
 
-pub use duplicates::{DuplicateConfig, NearPair, equal_files, is_same_picture, near_duplicates};
+pub use duplicates::{DuplicateConfig, NearPair, equal_files, near_duplicates};
 pub use sketch::Sketch;
 
-/// What remains of a file that was looked at.
+/// Summary of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inspection {
     /// Size of the file.
     pub bytes: u64,
     /// BLAKE3 hash of the file.
     pub hash: [u8; 32],
-    /// The picture in it, or why there is none.
-    pub picture: Result<InspectedPicture, String>,
+    /// The image in it, or why it cannot be decoded.
+    pub image: Result<InspectedImage, String>,
 }
 
-/// What remains of a picture.
+/// Summary of an image.
 #[derive(Debug, Clone, PartialEq)]
-pub struct InspectedPicture {
-    /// After the camera's orientation is applied.
+pub struct InspectedImage {
+    /// Width after the camera's orientation is applied.
     pub width_px: u32,
-    /// After the camera's orientation is applied.
+    /// Height after the camera's orientation is applied.
     pub height_px: u32,
-    /// What it looks like.
+    /// Its appearance, for finding copies.
     pub sketch: Sketch,
 }
 
@@ -45,27 +45,30 @@ impl Inspection {
     pub fn of_file(path: &Path, limits: DecodeLimits) -> Self {
         match read_bounded(path, limits) {
             Ok(bytes) => Self::of_bytes(&bytes, limits),
-            Err(fault) => Self { bytes: 0, hash: [0; 32], picture: Err(fault.to_string()) },
+            Err(fault) => Self { bytes: 0, hash: [0; 32], image: Err(fault.to_string()) },
         }
     }
 
     fn of_bytes(bytes: &[u8], limits: DecodeLimits) -> Self {
-        let picture = decode_bytes(bytes, limits).map_err(|fault: DecodeFault| fault.to_string());
-        let picture = picture.map(|picture| InspectedPicture {
-            width_px: picture.width(),
-            height_px: picture.height(),
-            sketch: Sketch::of(&picture),
-        });
-        Self { bytes: bytes.len() as u64, hash: *blake3::hash(bytes).as_bytes(), picture }
+        let summary = |image: RgbImage| InspectedImage {
+            width_px: image.width(),
+            height_px: image.height(),
+            sketch: Sketch::of(&image),
+        };
+        let image = decode_bytes(bytes, limits).map(summary).map_err(|fault| fault.to_string());
+        Self { bytes: bytes.len() as u64, hash: *blake3::hash(bytes).as_bytes(), image }
     }
 }
 
-/// Looks at every file, on all threads; `progress` hears of each that is done.
+/// Inspects every file, on all threads; `progress` is called after each.
 pub fn inspect(items: &[Item], limits: DecodeLimits, progress: impl Fn() + Sync) -> Vec<Inspection> {
-    let look = |item: &Item| {
+    let one = |item: &Item| {
         let inspection = Inspection::of_file(&item.path, limits);
         progress();
         inspection
     };
-    items.par_iter().map(look).collect()
+    items.par_iter().map(one).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,14 @@
-//! A picture reduced to what survives resizing, recompression and a change of light.
-
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+//! A summary of an image that survives resizing, recompression and a change of brightness or contrast.
 
 use crate::rgb_image::RgbImage;
+use crate::transform::resized;
 
-/// Side of the small gray picture, in pixels.
+/// Side of the small gray version, in pixels.
 const SIDE: usize = 32;
-/// Frequencies of each direction that enter the hash.
+/// Frequencies per direction in the hash.
 const FREQUENCIES: usize = 8;
 
-/// A perceptual hash, to find pictures that may be the same, and a small gray picture, to decide.
+/// A perceptual hash, to find images that may be copies, and a small gray version, to decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sketch {
     hash: u64,
@@ -18,22 +16,21 @@ pub struct Sketch {
 }
 
 impl Sketch {
-    /// Sketches `picture`, whatever its shape: both sides are brought to 32 pixels.
-    pub fn of(picture: &RgbImage) -> Self {
-        let gray = small_gray(picture);
+    /// The sketch of an image of any shape: both sides are resized to 32 pixels.
+    pub fn of(image: &RgbImage) -> Self {
+        let gray = small_gray(image);
         Self { hash: hash(&gray), gray: gray.into() }
     }
 
-    /// How many of the 63 bits of the perceptual hashes differ: about 0 for the same picture, about 31 for unrelated
-    /// ones.
+    /// How many of the hashes' 63 bits differ: about 0 for copies, about 31 for unrelated images.
     ///
-    /// The hash has one bit for each of the lowest 8 x 8 frequencies of the small gray picture but the brightness: whether its cosine
-    /// coefficient is above the median of all (pHash, Zauner 2010).
-    pub fn hash_distance(&self, other: &Self) -> u32 {
+    /// pHash (Zauner 2010): one bit for each of the lowest 8 x 8 frequencies of the gray version except the mean, set if
+    /// its cosine coefficient is above the median.
+    pub(super) fn hash_distance(&self, other: &Self) -> u32 {
         (self.hash ^ other.hash).count_ones()
     }
 
-    /// A sketch of nothing but a hash, to test the look-up with.
+    /// A sketch with a hash only, to test the lookup.
     #[cfg(test)]
     pub(super) fn of_hash(hash: u64) -> Self {
         Self { hash, gray: Box::default() }
@@ -43,14 +40,14 @@ impl Sketch {
         self.hash
     }
 
-    /// Correlation of the small gray pictures over their pixels, in [-1, 1]; brightness and contrast do not matter.
-    /// A picture of a single gray has nothing to correlate: 1 with another such picture, 0 with any other.
-    pub fn correlation(&self, other: &Self) -> f64 {
+    /// Correlation of the gray versions over their pixels, in [-1, 1], so that brightness and contrast do not matter. For
+    /// a uniform image it is undefined: 1 with another uniform image, 0 with any other.
+    pub(super) fn correlation(&self, other: &Self) -> f64 {
         correlate(&self.gray, other.gray.iter())
     }
 
-    /// The same with one of the two pictures mirrored left to right.
-    pub fn mirrored_correlation(&self, other: &Self) -> f64 {
+    /// The same with `other` mirrored left to right.
+    pub(super) fn mirrored_correlation(&self, other: &Self) -> f64 {
         correlate(&self.gray, other.gray.chunks_exact(SIDE).flat_map(|row| row.iter().rev()))
     }
 }
@@ -74,29 +71,25 @@ fn correlate<'a>(a: &[u8], b: impl Iterator<Item = &'a u8> + Clone) -> f64 {
     }
 }
 
-fn small_gray(picture: &RgbImage) -> Vec<u8> {
+fn small_gray(image: &RgbImage) -> Vec<u8> {
     let gray = |rgb: &[u8]| {
         // Weights of Rec. 601, in 1/1024.
         ((306 * u32::from(rgb[0]) + 601 * u32::from(rgb[1]) + 117 * u32::from(rgb[2])) >> 10) as u8
     };
-    let mut small = Image::new(SIDE as u32, SIDE as u32, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    let resized = ImageRef::new(picture.width(), picture.height(), picture.pixels(), PixelType::U8x3)
-        .ok()
-        .is_some_and(|source| Resizer::new().resize(&source, &mut small, &options).is_ok());
-    if resized { small.buffer().chunks_exact(3).map(gray).collect() } else { vec![0; SIDE * SIDE] }
+    resized(image, (SIDE as u32, SIDE as u32), false)
+        .map_or_else(|| vec![0; SIDE * SIDE], |small| small.pixels().chunks_exact(3).map(gray).collect())
 }
 
 fn hash(gray: &[u8]) -> u64 {
     let coefficients = low_frequencies(gray);
-    // The first coefficient is the brightness.
+    // The first coefficient is the mean.
     let mut sorted = coefficients[1..].to_vec();
     sorted.sort_by(f64::total_cmp);
     let median = sorted[sorted.len() / 2];
     coefficients.iter().skip(1).fold(0, |bits, value| bits << 1 | u64::from(*value > median))
 }
 
-/// The lowest coefficients of the two-dimensional cosine transform (DCT-II), row-major.
+/// The lowest coefficients of the two-dimensional DCT-II, row-major.
 fn low_frequencies(gray: &[u8]) -> Vec<f64> {
     let cosine = |frequency: usize, place: usize| {
         (std::f64::consts::PI * frequency as f64 * (place as f64 + 0.5) / SIDE as f64).cos()

@@ -11,28 +11,28 @@ use super::worker::{self, Loaded};
 use crate::error::DataError;
 use crate::transform::Scratch;
 
-/// Preprocessed pictures and their labels.
+/// Preprocessed images and their labels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// Number of the batch in its plan, from 0.
+    /// Position of the batch in its plan, from 0.
     pub number: usize,
     /// Normalized pixels, `[B, 3, side_px, side_px]`, row-major.
     pub images: Vec<f32>,
-    /// Class of each picture, `[B]`.
+    /// Class of each image, `[B]`.
     pub labels: Vec<u32>,
-    /// Position of each picture in the dataset, `[B]`; a stand-in's own position.
+    /// Position of each image in the dataset, `[B]`; that of the replacement for an unreadable one.
     pub indices: Vec<usize>,
-    /// Height and width of the pictures.
+    /// Height and width of the images.
     pub side_px: u32,
 }
 
 impl Batch {
-    /// Number of pictures, B. Skipped ones do not count; it can be 0.
+    /// Number of images, B; skipped ones do not count.
     pub fn len(&self) -> usize {
         self.indices.len()
     }
 
-    /// Whether every picture was skipped.
+    /// Whether every image was skipped.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
     }
@@ -43,14 +43,14 @@ impl Batch {
     }
 }
 
-/// The batches of a plan, in order; made by [`Loader::batches`](super::Loader::batches). After an error it ends.
+/// The batches of a plan, in order, from [`Loader::batches`](super::Loader::batches). It ends after an error.
 ///
 /// # Errors
-/// [`DataError::TooManyUnreadable`], [`DataError::NoReadableImage`] and, should a thread die, [`DataError::WorkerLost`].
+/// [`DataError::TooManyUnreadable`], [`DataError::NoReadableImage`] and, if a thread dies, [`DataError::WorkerLost`].
 #[derive(Debug)]
 pub struct Batches {
     shared: Arc<Shared>,
-    /// One queue a worker; batch `n` (counted from the first of this plan) comes through queue `n mod workers`.
+    /// One queue per worker; batch `n`, counted from the first loaded, comes through queue `n mod workers`.
     queues: Vec<Receiver<Loaded>>,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
@@ -89,22 +89,21 @@ impl Batches {
         Ok(batches)
     }
 
-    /// Takes the next batch from its worker and settles its unreadable pictures.
+    /// Takes the next batch from its worker and counts its unreadable images.
     fn receive(&self) -> Result<Batch, DataError> {
         let queue = &self.queues[(self.next - self.first) % self.queues.len()];
         let loaded = queue.recv().map_err(|_| DataError::WorkerLost { batch: self.next })?;
         let mut ledger = self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.enter(loaded.faults);
-        ledger.check(&self.shared.dataset)?;
+        ledger.add(loaded.faults, &self.shared.dataset, self.shared.max_unreadable)?;
         loaded.batch
     }
 
     fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // A worker that waits for room in its queue is woken by the queue's end.
+        // Closing a queue wakes a worker that waits for room in it.
         self.queues.clear();
         for thread in self.threads.drain(..) {
-            // A thread that panicked was reported as a lost worker; there is nothing to add here.
+            // A panic was reported as a lost worker already.
             let _ = thread.join();
         }
     }
@@ -127,7 +126,7 @@ impl Iterator for Batches {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        // An error may end it early.
+        // An error ends it early.
         (0, Some(self.end - self.next))
     }
 }
@@ -138,7 +137,7 @@ impl Drop for Batches {
     }
 }
 
-/// Makes a worker's own batches one after the other until they are done or nobody wants them.
+/// Loads a worker's batches in turn until they are done or the consumer is gone.
 fn work(shared: &Shared, plan: &Plan, own: impl Iterator<Item = usize>, stop: &AtomicBool, queue: &SyncSender<Loaded>) {
     let mut scratch = Scratch::new();
     for number in own {

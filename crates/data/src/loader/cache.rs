@@ -1,8 +1,8 @@
-//! Decoded pictures kept between epochs.
+//! A cache of decoded images across epochs.
 //!
-//! The cache fills until its bound and then stays as it is. Epochs visit every picture once in a new order, and under
-//! such a load an evicting cache throws pictures out shortly before they are needed; one that keeps what it has saves
-//! its share of the decoding in each epoch.
+//! It fills up to its bound and never evicts. Each epoch visits every image once in a new order, and under such a load an
+//! LRU cache evicts images shortly before they are needed, while fixed contents save their share of each epoch's
+//! decoding.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,13 +17,13 @@ pub(super) struct ImageCache {
 }
 
 impl ImageCache {
-    /// A cache for `len` pictures of at most `max_bytes` in all.
+    /// A cache for a dataset of `len` images, of at most `max_bytes`.
     pub(super) fn new(len: usize, max_bytes: u64) -> Self {
         let len = if max_bytes == 0 { 0 } else { len };
         Self { slots: (0..len).map(|_| OnceLock::new()).collect(), used_bytes: AtomicU64::new(0), max_bytes }
     }
 
-    /// Picture `index`, from the cache or by `decode`; kept if there is room.
+    /// Image `index` from the cache or from `decode`; cached if there is room.
     pub(super) fn get_or_decode<E>(
         &self,
         index: usize,
@@ -38,13 +38,13 @@ impl ImageCache {
             && self.reserve(image.pixels().len() as u64)
             && slot.set(Arc::clone(&image)).is_err()
         {
-            // Another thread was first with the same picture.
+            // Another thread has cached the same image meanwhile.
             self.used_bytes.fetch_sub(image.pixels().len() as u64, Ordering::Relaxed);
         }
         Ok(image)
     }
 
-    /// Pictures kept, and their bytes.
+    /// Number and bytes of the cached images.
     pub(super) fn kept(&self) -> (usize, u64) {
         let kept = self.slots.iter().filter(|slot| slot.get().is_some()).count();
         (kept, self.used_bytes.load(Ordering::Relaxed))
@@ -60,25 +60,25 @@ impl ImageCache {
 mod tests {
     use super::*;
 
-    fn picture(side: u32) -> Result<RgbImage, ()> {
+    fn image(side: u32) -> Result<RgbImage, ()> {
         RgbImage::new(side, side, vec![7; (side * side * 3) as usize]).map_err(|_| ())
     }
 
     #[test]
-    fn keeps_what_fits_and_decodes_the_rest_again() {
+    fn caches_what_fits_and_decodes_the_rest_again() {
         let cache = ImageCache::new(3, 100);
-        assert!(cache.get_or_decode(0, || picture(4)).is_ok());
-        assert!(cache.get_or_decode(1, || picture(5)).is_ok());
-        assert!(cache.get_or_decode(2, || picture(4)).is_ok());
+        assert!(cache.get_or_decode(0, || image(4)).is_ok());
+        assert!(cache.get_or_decode(1, || image(5)).is_ok());
+        assert!(cache.get_or_decode(2, || image(4)).is_ok());
         assert!(cache.get_or_decode(0, || Err(())).is_ok(), "48 bytes fit");
         assert!(cache.get_or_decode(1, || Err(())).is_err(), "75 more do not");
         assert!(cache.get_or_decode(2, || Err(())).is_ok(), "48 more do");
     }
 
     #[test]
-    fn a_bound_of_zero_keeps_nothing() {
+    fn a_bound_of_zero_caches_nothing() {
         let cache = ImageCache::new(1, 0);
-        assert!(cache.get_or_decode(0, || picture(1)).is_ok());
+        assert!(cache.get_or_decode(0, || image(1)).is_ok());
         assert!(cache.get_or_decode(0, || Err(())).is_err());
     }
 }

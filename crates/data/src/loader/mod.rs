@@ -1,12 +1,11 @@
-//! Batches of preprocessed pictures, made ahead of time on worker threads.
+//! Batches of preprocessed images, prefetched on worker threads.
 //!
-//! A [`Loader`] belongs to a dataset for as long as it is used and keeps what outlives an epoch: the cache of decoded
-//! pictures and the report of unreadable ones. [`Loader::batches`] starts threads for one [`Plan`] and yields its
-//! batches in order.
+//! A [`Loader`] lives as long as its dataset is in use and holds what outlives an epoch: the cache of decoded images and
+//! the report of unreadable ones. [`Loader::batches`] starts threads for one [`Plan`] and yields its batches in order.
 //!
-//! The result is a function of dataset, settings and plan alone. Batch `n` is made by worker `n mod workers` and waits in
-//! that worker's own queue, and the random numbers of a picture come from its place in the plan; so the number of
-//! workers, their speed, the cache and the batch a run is resumed at change nothing.
+//! The batches depend on dataset, settings and plan alone. Worker `n mod workers` loads batch `n` into its own queue, and
+//! an image's random numbers follow from its place in the plan; so neither the number of workers, nor their speed, nor the
+//! cache, nor the batch at which a run is resumed changes anything.
 
 mod batches;
 mod cache;
@@ -29,37 +28,37 @@ use crate::error::DataError;
 use crate::preprocess::Preprocess;
 use crate::transform::{EvalTransform, TrainTransform};
 
-/// What to do about a picture that cannot be decoded.
+/// What to do about an image that cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreadable {
-    /// Put the next readable picture of the same class in its place, so that batches keep their make-up: for training.
+    /// Replace it by the next readable image of its class, so that batches keep their composition: for training.
     Replace,
-    /// Leave its row out: for evaluation, where a stand-in would be counted twice.
+    /// Omit its row: for evaluation, where a replacement would count twice.
     Skip,
 }
 
-/// Settings of a [`Loader`]. None but `unreadable` and `min_crop_area` changes what a batch holds.
+/// Settings of a [`Loader`]. Only `unreadable` and `min_crop_area` affect what a batch contains.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoaderOptions {
-    /// Threads that decode; 0 means one for each core.
+    /// Decoding threads; 0 for one per core.
     pub workers: usize,
-    /// Finished batches that may wait, over all workers; at least one for each. Memory is bounded by
-    /// `prefetch_batches` plus one batch in the making for each worker.
+    /// Finished batches that may wait, over all workers, at least one each. Memory is bounded by these plus one batch in
+    /// progress per worker.
     pub prefetch_batches: usize,
-    /// What to do about unreadable pictures.
+    /// What to do about unreadable images.
     pub unreadable: Unreadable,
-    /// The share of the dataset that may be unreadable, from 0 to 1, before loading stops with an error.
+    /// Share of the dataset, from 0 to 1, beyond which unreadable images stop loading with an error.
     pub max_unreadable_fraction: f64,
-    /// Decoded pictures are kept from one use to the next as long as they fit into this many bytes; 0 keeps none.
+    /// Size of the cache of decoded images, in bytes; 0 for none.
     pub cache_bytes: u64,
-    /// The smallest share of a picture that a training crop shows; torchvision's default is 0.08.
+    /// Smallest share of an image that a training crop covers; torchvision's default is 0.08.
     pub min_crop_area: f64,
-    /// What a decoder may spend on one picture.
+    /// Bounds on decoding one image.
     pub limits: DecodeLimits,
 }
 
 impl LoaderOptions {
-    /// Settings for training: unreadable pictures are replaced.
+    /// Settings for training: unreadable images are replaced.
     pub fn train() -> Self {
         Self {
             workers: 0,
@@ -72,13 +71,13 @@ impl LoaderOptions {
         }
     }
 
-    /// Settings for evaluation: unreadable pictures are left out.
+    /// Settings for evaluation: unreadable images are skipped.
     pub fn eval() -> Self {
         Self { unreadable: Unreadable::Skip, ..Self::train() }
     }
 }
 
-/// Makes batches of a dataset.
+/// Loads batches of a dataset.
 ///
 /// # Example
 /// ```no_run
@@ -103,7 +102,7 @@ pub struct Loader {
     shared: Arc<Shared>,
 }
 
-/// What the loader, its iterators and their threads have in common.
+/// Shared by the loader, its iterators and their threads.
 #[derive(Debug)]
 struct Shared {
     dataset: Arc<Dataset>,
@@ -112,65 +111,57 @@ struct Shared {
     train: TrainTransform,
     eval: EvalTransform,
     cache: ImageCache,
+    /// How many images may be unreadable.
+    max_unreadable: usize,
     ledger: Mutex<Ledger>,
 }
 
 impl Loader {
-    /// A loader of `dataset`. Starts no threads yet.
+    /// A loader of `dataset`; it starts no threads yet.
     ///
     /// # Errors
-    /// [`DataError::Preprocess`] for settings out of range.
+    /// [`DataError::Setting`] for settings out of range.
     pub fn new(dataset: Arc<Dataset>, preprocess: Preprocess, options: LoaderOptions) -> Result<Self, DataError> {
         if !(0.0..=1.0).contains(&options.max_unreadable_fraction) {
-            return Err(DataError::LoaderOption {
+            return Err(DataError::Setting {
+                part: "loader",
                 field: "max_unreadable_fraction",
                 expected: "0 to 1",
                 found: options.max_unreadable_fraction.to_string(),
             });
         }
-        let allowed = (options.max_unreadable_fraction * dataset.len() as f64).floor() as usize;
         Ok(Self {
             shared: Arc::new(Shared {
                 items_by_class: dataset.items_by_class(),
-                train: TrainTransform::new(preprocess)?.with_min_area(options.min_crop_area)?,
+                train: TrainTransform::new(preprocess, options.min_crop_area)?,
                 eval: EvalTransform::new(preprocess)?,
                 cache: ImageCache::new(dataset.len(), options.cache_bytes),
-                ledger: Mutex::new(Ledger::new(dataset.len(), allowed)),
+                max_unreadable: (options.max_unreadable_fraction * dataset.len() as f64).floor() as usize,
+                ledger: Mutex::default(),
                 dataset,
                 options,
             }),
         })
     }
 
-    /// The dataset.
-    pub fn dataset(&self) -> &Arc<Dataset> {
-        &self.shared.dataset
-    }
-
-    /// The preprocessing.
-    pub fn preprocess(&self) -> &Preprocess {
-        self.shared.eval.preprocess()
-    }
-
     /// Starts the threads for `plan` and yields its batches in order. Dropping the iterator stops them.
     ///
     /// # Errors
-    /// [`DataError::IndexOutOfRange`] for an item the dataset does not have, [`DataError::Spawn`] without threads. The
-    /// iterator's own errors are listed at [`Batches`].
+    /// [`DataError::IndexOutOfRange`] for an index beyond the dataset, [`DataError::Spawn`] if a thread cannot be started.
+    /// [`Batches`] lists the iterator's errors.
     pub fn batches(&self, plan: Plan) -> Result<Batches, DataError> {
         plan.check(self.shared.dataset.len())?;
         Batches::start(Arc::clone(&self.shared), plan)
     }
 
-    /// How many decoded pictures are kept, and their bytes.
+    /// Number and bytes of the images in the cache.
     pub fn cached(&self) -> (usize, u64) {
         self.shared.cache.kept()
     }
 
-    /// The unreadable files met so far, each once, in the order of the plans.
+    /// The unreadable files so far, each once, in the order of the plans.
     pub fn unreadable(&self) -> UnreadableReport {
-        let ledger = self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.report(&self.shared.dataset)
+        self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner).report.clone()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What to load: which pictures form which batch, and where the randomness of each picture comes from.
+//! What to load: which images form which batch, and where each image's randomness comes from.
 
 use std::ops::Range;
 
@@ -7,17 +7,17 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::error::DataError;
 
-/// Which transform the pictures get.
+/// Which transform the images get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Augment {
-    /// A random crop and flip, drawn from these two numbers and the picture's place in the plan.
+    /// A random crop and flip, determined by these two numbers and the image's place in the plan.
     Train {
         /// The run's seed.
         seed: u64,
         /// The epoch, from 0.
         epoch: u64,
     },
-    /// The central crop.
+    /// The center crop.
     Eval,
 }
 
@@ -30,38 +30,38 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Batches of dataset positions, in the order they shall come.
+    /// Batches of positions in the dataset, in order.
     pub fn new(batches: impl IntoIterator<Item = Vec<usize>>, augment: Augment) -> Self {
         Self { batches: batches.into_iter().collect(), augment, first_batch: 0 }
     }
 
-    /// All `len` pictures of a dataset in order with the central crop, `batch_size` (at least 1) at a time; the last
-    /// batch may be smaller.
+    /// All `len` images of a dataset in order with the center crop, in batches of `batch_size` (at least 1); the last one
+    /// may be smaller.
     pub fn eval(len: usize, batch_size: usize) -> Self {
         let batch_size = batch_size.max(1);
         let batch = |start| (start..len.min(start + batch_size)).collect();
         Self::new((0..len).step_by(batch_size).map(batch), Augment::Eval)
     }
 
-    /// The same epoch from its batch `first_batch` on: the batches that come are those that would have come.
+    /// The rest of the same epoch, from batch `first_batch` on, to resume it.
     pub fn starting_at(mut self, first_batch: usize) -> Self {
         self.first_batch = first_batch;
         self
     }
 
-    /// The numbers of the batches that come.
+    /// Positions of the batches to load.
     pub(super) fn numbers(&self) -> Range<usize> {
         self.first_batch.min(self.batches.len())..self.batches.len()
     }
 
-    /// The pictures of batch `number`; none beyond the end.
+    /// The images of batch `number`; none beyond the end.
     pub(super) fn batch(&self, number: usize) -> &[usize] {
         self.batches.get(number).map_or(&[], Vec::as_slice)
     }
 
-    /// The generator for the picture at `position` of batch `number`; `None` without augmentation.
+    /// The generator for the image at `position` of batch `number`; `None` without augmentation.
     ///
-    /// The four numbers together are the cipher's key, so every picture has a stream of its own.
+    /// The four numbers together are the cipher's key, so that no two images share a stream.
     pub(super) fn rng(&self, number: usize, position: usize) -> Option<ChaCha8Rng> {
         let Augment::Train { seed, epoch } = self.augment else { return None };
         let mut key = [0; 32];

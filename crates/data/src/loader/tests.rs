@@ -1,4 +1,4 @@
-//! What the loader promises: order, determinism, the handling of unreadable files, and a clean end.
+//! The loader's promises: order, determinism, the treatment of unreadable files, and a clean end.
 
 use std::fs;
 use std::path::Path;
@@ -10,19 +10,19 @@ use crate::dataset::Item;
 
 const SIDE: u32 = 12;
 
-/// `per_class` different pictures in each of `classes` classes, of various sizes and formats.
-fn pictures(classes: usize, per_class: usize) -> (TempDir, Arc<Dataset>) {
+/// `per_class` different images in each of `classes` classes, of various sizes and formats.
+fn images(classes: usize, per_class: usize) -> (TempDir, Arc<Dataset>) {
     let dir = tempfile::tempdir().unwrap();
     for class in 0..classes {
         fs::create_dir(dir.path().join(format!("class{class}"))).unwrap();
         for number in 0..per_class {
             let seed = (class * per_class + number) as u32;
             let size = (15 + seed % 7, 14 + seed % 5);
-            let picture = image::RgbImage::from_fn(size.0, size.1, |x, y| {
+            let image = image::RgbImage::from_fn(size.0, size.1, |x, y| {
                 image::Rgb([(seed * 37 + x * 9) as u8, (seed * 11 + y * 13) as u8, (x * y + seed) as u8])
             });
             let ending = if seed.is_multiple_of(3) { "jpg" } else { "png" };
-            picture.save(dir.path().join(format!("class{class}/{number}.{ending}"))).unwrap();
+            image.save(dir.path().join(format!("class{class}/{number}.{ending}"))).unwrap();
         }
     }
     let dataset = Arc::new(Dataset::from_folder(dir.path()).unwrap());
@@ -48,15 +48,17 @@ fn scattered(len: usize, augment: Augment) -> Plan {
 }
 
 fn spoil(item: &Item) {
-    fs::write(&item.path, b"not a picture").unwrap();
+    fs::write(&item.path, b"not an image").unwrap();
 }
 
 const TRAIN: Augment = Augment::Train { seed: 5, epoch: 2 };
 
 #[test]
 fn batches_come_in_order_with_labels_and_shape() {
-    let (_dir, dataset) = pictures(3, 3);
-    let batches = all(&loader(&dataset, LoaderOptions::eval()), Plan::eval(9, 4));
+    let (_dir, dataset) = images(3, 3);
+    let loader = loader(&dataset, LoaderOptions::eval());
+    assert!(all(&loader, Plan::eval(0, 4)).is_empty());
+    let batches = all(&loader, Plan::eval(9, 4));
     assert_eq!(batches.iter().map(Batch::len).collect::<Vec<_>>(), [4, 4, 1]);
     assert_eq!(batches.iter().flat_map(|b| b.indices.clone()).collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
     assert_eq!(batches.iter().flat_map(|b| b.labels.clone()).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 1, 2, 2, 2]);
@@ -68,7 +70,7 @@ fn batches_come_in_order_with_labels_and_shape() {
 
 #[test]
 fn rows_are_what_the_transform_gives() {
-    let (_dir, dataset) = pictures(1, 3);
+    let (_dir, dataset) = images(1, 3);
     let batches = all(&loader(&dataset, LoaderOptions::eval()), Plan::eval(3, 3));
     let transform = EvalTransform::new(preprocess()).unwrap();
     let mut expected = vec![0.0; preprocess().output_len()];
@@ -81,7 +83,7 @@ fn rows_are_what_the_transform_gives() {
 
 #[test]
 fn the_number_of_workers_and_the_cache_change_nothing() {
-    let (_dir, dataset) = pictures(3, 4);
+    let (_dir, dataset) = images(3, 4);
     let run = |workers, prefetch_batches, cache_bytes, augment| {
         let options = LoaderOptions { workers, prefetch_batches, cache_bytes, ..LoaderOptions::train() };
         all(&loader(&dataset, options), scattered(12, augment))
@@ -96,7 +98,7 @@ fn the_number_of_workers_and_the_cache_change_nothing() {
 
 #[test]
 fn a_resumed_epoch_equals_the_unbroken_one() {
-    let (_dir, dataset) = pictures(3, 4);
+    let (_dir, dataset) = images(3, 4);
     let options = LoaderOptions { workers: 3, ..LoaderOptions::train() };
     let loader = loader(&dataset, options);
     let unbroken = all(&loader, scattered(12, TRAIN));
@@ -108,7 +110,7 @@ fn a_resumed_epoch_equals_the_unbroken_one() {
 
 #[test]
 fn seed_epoch_and_place_all_change_the_crop() {
-    let (_dir, dataset) = pictures(1, 2);
+    let (_dir, dataset) = images(1, 2);
     let loader = loader(&dataset, LoaderOptions::train());
     let plan = |augment| Plan::new([vec![0, 0], vec![0, 0]], augment);
     let mut seen: Vec<Vec<f32>> = Vec::new();
@@ -123,9 +125,9 @@ fn seed_epoch_and_place_all_change_the_crop() {
 }
 
 #[test]
-fn training_puts_the_next_of_the_class_in_place_of_an_unreadable_picture() {
-    let (_dir, dataset) = pictures(2, 4);
-    // Of class 0 (items 0 to 3) the last two are spoilt: item 2 is replaced past item 3 by item 0.
+fn training_replaces_an_unreadable_image_by_the_next_of_its_class() {
+    let (_dir, dataset) = images(2, 4);
+    // Items 2 and 3 of class 0 (items 0 to 3) are unreadable: item 2 is replaced by item 0, past item 3.
     spoil(&dataset.items[2]);
     fs::write(&dataset.items[3].path, b"").unwrap();
     let options = LoaderOptions { max_unreadable_fraction: 0.5, workers: 2, ..LoaderOptions::train() };
@@ -136,7 +138,7 @@ fn training_puts_the_next_of_the_class_in_place_of_an_unreadable_picture() {
     assert_eq!(batches[0].labels, [0, 1]);
     let report = loader.unreadable();
     let paths: Vec<&Path> = report.files.iter().map(|(path, _)| path.as_path()).collect();
-    assert_eq!(paths, [&dataset.items[2].path, &dataset.items[3].path], "each once, in the order met");
+    assert_eq!(paths, [&dataset.items[2].path, &dataset.items[3].path], "each once, in order");
     assert_eq!(report.files[0].1, "not an image of a known format");
     assert_eq!(report.files[1].1, "the file is empty (0 bytes)");
     // A second epoch reports nothing new.
@@ -145,8 +147,8 @@ fn training_puts_the_next_of_the_class_in_place_of_an_unreadable_picture() {
 }
 
 #[test]
-fn evaluation_leaves_the_row_of_an_unreadable_picture_out() {
-    let (_dir, dataset) = pictures(2, 3);
+fn evaluation_omits_the_row_of_an_unreadable_image() {
+    let (_dir, dataset) = images(2, 3);
     spoil(&dataset.items[1]);
     let options = LoaderOptions { max_unreadable_fraction: 0.2, ..LoaderOptions::eval() };
     let whole = all(&loader(&dataset, options), Plan::eval(6, 4));
@@ -158,14 +160,14 @@ fn evaluation_leaves_the_row_of_an_unreadable_picture_out() {
 }
 
 #[test]
-fn more_unreadable_than_allowed_is_an_error_at_the_same_batch_for_any_number_of_workers() {
-    let (_dir, dataset) = pictures(4, 30);
+fn too_many_unreadable_is_an_error_at_the_same_batch_for_any_number_of_workers() {
+    let (_dir, dataset) = images(4, 30);
     spoil(&dataset.items[40]);
     let run = |workers| {
         let options = LoaderOptions { workers, ..LoaderOptions::eval() };
         loader(&dataset, options).batches(Plan::eval(120, 10)).unwrap().collect::<Vec<_>>()
     };
-    assert!(run(2).iter().all(Result::is_ok), "1 of 120 is within one per cent");
+    assert!(run(2).iter().all(Result::is_ok), "1 of 120 is within 1 %");
     spoil(&dataset.items[77]);
     for workers in [1, 2, 5] {
         let results = run(workers);
@@ -180,8 +182,8 @@ fn more_unreadable_than_allowed_is_an_error_at_the_same_batch_for_any_number_of_
 }
 
 #[test]
-fn a_class_without_a_readable_picture_is_an_error() {
-    let (_dir, dataset) = pictures(2, 2);
+fn a_class_without_a_readable_image_is_an_error() {
+    let (_dir, dataset) = images(2, 2);
     spoil(&dataset.items[2]);
     spoil(&dataset.items[3]);
     let options = LoaderOptions { max_unreadable_fraction: 1.0, ..LoaderOptions::train() };
@@ -193,7 +195,7 @@ fn a_class_without_a_readable_picture_is_an_error() {
 
 #[test]
 fn impossible_plans_and_options_are_refused() {
-    let (_dir, dataset) = pictures(1, 2);
+    let (_dir, dataset) = images(1, 2);
     let error = loader(&dataset, LoaderOptions::eval()).batches(Plan::new([vec![0], vec![2]], TRAIN)).unwrap_err();
     assert!(matches!(error, DataError::IndexOutOfRange { batch: 1, index: 2, len: 2 }));
     let options = LoaderOptions { max_unreadable_fraction: 1.5, ..LoaderOptions::eval() };
@@ -202,7 +204,7 @@ fn impossible_plans_and_options_are_refused() {
 
 #[test]
 fn dropping_the_iterator_early_stops_its_threads() {
-    let (_dir, dataset) = pictures(2, 4);
+    let (_dir, dataset) = images(2, 4);
     let loader = loader(&dataset, LoaderOptions { workers: 3, prefetch_batches: 1, ..LoaderOptions::train() });
     let plan = Plan::new((0..500).map(|i| vec![i % 8]), TRAIN);
     let mut batches = loader.batches(plan).unwrap();
@@ -210,11 +212,4 @@ fn dropping_the_iterator_early_stops_its_threads() {
     // Joins the threads, which hold the only other references.
     drop(batches);
     assert_eq!(Arc::strong_count(&loader.shared), 1);
-}
-
-#[test]
-fn an_empty_plan_has_no_batches() {
-    let (_dir, dataset) = pictures(1, 2);
-    let loader = loader(&dataset, LoaderOptions { workers: 1, ..LoaderOptions::eval() });
-    assert!(all(&loader, Plan::eval(0, 8)).is_empty());
 }

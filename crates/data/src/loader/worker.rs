@@ -1,4 +1,4 @@
-//! The making of one batch, on whichever thread.
+//! Loading one batch, on a worker thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,13 +11,13 @@ use crate::error::DataError;
 use crate::rgb_image::RgbImage;
 use crate::transform::Scratch;
 
-/// What a worker hands over: the batch, and the unreadable pictures met on the way to it.
+/// A batch, and the unreadable images found while loading it.
 pub(super) struct Loaded {
     pub batch: Result<Batch, DataError>,
     pub faults: Vec<Fault>,
 }
 
-/// Makes batch `number` of `plan`; `None` when `stop` was raised meanwhile.
+/// Loads batch `number` of `plan`; `None` if `stop` was raised meanwhile.
 pub(super) fn load(
     shared: &Shared,
     plan: &Plan,
@@ -30,7 +30,6 @@ pub(super) fn load(
     let mut faults = Vec::new();
     let mut batch = Batch {
         number,
-        // Zeroed memory comes from the system untouched, which is cheaper than growing a buffer.
         images: vec![0.0; wanted.len() * row_len],
         labels: Vec::with_capacity(wanted.len()),
         indices: Vec::with_capacity(wanted.len()),
@@ -49,8 +48,8 @@ pub(super) fn load(
         let out = &mut batch.images[row..row + row_len];
         let written = match plan.rng(number, position) {
             Some(mut rng) => {
-                let cut = shared.train.draw(image.width(), image.height(), &mut rng);
-                shared.train.apply(&image, cut, scratch, out)
+                let drawn = shared.train.draw(image.width(), image.height(), &mut rng);
+                shared.train.apply(&image, drawn, scratch, out)
             }
             None => shared.eval.apply(&image, scratch, out),
         };
@@ -64,7 +63,7 @@ pub(super) fn load(
     Some(Loaded { batch: Ok(batch), faults })
 }
 
-/// Picture `index`, or what takes its place: the next readable one of its class, or nothing (`None`).
+/// Image `index` with its position, or if it is unreadable the next readable one of its class, or `None` to skip it.
 fn readable(
     shared: &Shared,
     index: usize,
@@ -74,13 +73,13 @@ fn readable(
         let item = &shared.dataset.items[index];
         let decoded = shared.cache.get_or_decode(index, || {
             let image = decode_file(&item.path, shared.options.limits)?;
-            match item.crop {
-                Some(crop) => image.cut(crop).ok_or_else(|| DecodeError {
-                    path: item.path.clone(),
-                    fault: DecodeFault::BoxOutside { width: image.width(), height: image.height() },
-                }),
-                None => Ok(image),
-            }
+            let Some(crop) = item.crop else { return Ok(image) };
+            let (width, height) = (image.width(), image.height());
+            let part = crop.clamped(width, height).and_then(|crop| image.crop(crop).ok());
+            part.ok_or_else(|| DecodeError {
+                path: item.path.clone(),
+                fault: DecodeFault::BoxOutside { width, height },
+            })
         });
         decoded.map_err(|error| faults.push(Fault { index, reason: error.fault.to_string() })).ok()
     };

@@ -1,6 +1,8 @@
 //! The deterministic transform of evaluation and search: resize the shorter side, crop the center, normalize.
 
-use super::normalize::{Normalize, Placement};
+use std::ops::Range;
+
+use super::normalize::Normalize;
 use super::resample::{Scratch, Window};
 use crate::error::DataError;
 use crate::preprocess::Preprocess;
@@ -8,31 +10,31 @@ use crate::rgb_image::RgbImage;
 
 /// torchvision's `Resize(resize_size)`, `CenterCrop(input_size)`, scale to \[0, 1\], `Normalize(mean, std)`.
 ///
-/// A resized side shorter than the crop is padded with black on both sides, as torchvision does.
+/// A resized image smaller than the crop is padded with black, as in torchvision.
 #[derive(Debug, Clone)]
 pub struct EvalTransform {
     preprocess: Preprocess,
     normalize: Normalize,
 }
 
-/// One axis of the transform: which part of the source lands where in the output.
+/// One axis of the transform: which part of the source goes where in the output.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Axis {
     /// Start of the visible part in source pixels.
     source_start: f64,
     /// Length of the visible part in source pixels.
     source_length: f64,
-    /// First output pixel that shows the picture.
+    /// First output pixel of the image.
     pad: u32,
-    /// Output pixels that show the picture.
+    /// Output pixels of the image.
     visible: u32,
 }
 
 impl EvalTransform {
-    /// A transform by these settings.
+    /// A transform with these settings.
     ///
     /// # Errors
-    /// [`DataError::Preprocess`] for settings out of range.
+    /// [`DataError::Setting`] for settings out of range.
     pub fn new(preprocess: Preprocess) -> Result<Self, DataError> {
         preprocess.validate()?;
         Ok(Self { preprocess, normalize: Normalize::new(&preprocess) })
@@ -59,18 +61,11 @@ impl EvalTransform {
         let window =
             Window { left: x.source_start, top: y.source_start, width: x.source_length, height: y.source_length };
         let resized = scratch.resize_window(image, window, (x.visible, y.visible), self.preprocess.interpolation)?;
-        let at = Placement {
-            left: x.pad as usize,
-            top: y.pad as usize,
-            width: x.visible as usize,
-            height: y.visible as usize,
-            flip: false,
-        };
-        self.normalize.write(resized, at, out);
+        self.normalize.write(resized, x.filled(), y.filled(), false, out);
         Ok(())
     }
 
-    /// The picture that transformed values show: what the network sees of an image.
+    /// The image that transformed values stand for: what the network sees. For explanations.
     ///
     /// # Shapes
     /// `values` is `[3, input_size_px, input_size_px]`, row-major, as [`Self::apply`] writes them.
@@ -90,25 +85,29 @@ impl EvalTransform {
 }
 
 impl Axis {
-    /// `source` pixels are resized to `resized`, of which the central `crop` are kept.
+    /// `source` pixels resized to `resized`, of which the central `crop` remain.
     fn new(source: u32, resized: u64, crop: u32) -> Self {
         let source = f64::from(source);
         if resized <= u64::from(crop) {
             let visible = resized as u32;
             return Self { source_start: 0.0, source_length: source, pad: (crop - visible) / 2, visible };
         }
-        // Python's round, to the even neighbor at a half.
+        // torchvision uses Python's round: halves go to the even neighbor.
         let start = ((resized - u64::from(crop)) as f64 / 2.0).round_ties_even();
         let to_source = |position: f64| position * source / resized as f64;
         let source_start = to_source(start);
         let source_length = to_source(f64::from(crop)).min(source - source_start);
         Self { source_start, source_length, pad: 0, visible: crop }
     }
+
+    /// The output pixels of the image.
+    fn filled(self) -> Range<usize> {
+        self.pad as usize..(self.pad + self.visible) as usize
+    }
 }
 
-/// torchvision's size rule: the shorter side becomes `size`, the longer one is truncated to whole pixels.
-///
-/// The longer side of a very thin picture can pass 32 bits.
+/// torchvision's size rule: the shorter side becomes `size`, the longer one is truncated to whole pixels. The longer side
+/// of a very thin image can exceed 32 bits.
 fn resized_size(width: u32, height: u32, size: u32) -> (u64, u64) {
     let long = |long: u32, short: u32| u64::from(size) * u64::from(long) / u64::from(short);
     if width <= height { (u64::from(size), long(height, width)) } else { (long(width, height), u64::from(size)) }
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_is_what_was_given() {
+    fn seen_inverts_apply() {
         let mut preprocess = Preprocess::reference(Preprocess::IMAGENET_MEAN, Preprocess::IMAGENET_STD);
         (preprocess.input_size_px, preprocess.resize_size_px) = (24, 24);
         let transform = EvalTransform::new(preprocess).unwrap();
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_picture_is_padded_with_black() {
+    fn a_small_image_is_padded_with_black() {
         let preprocess =
             Preprocess { mean: [0.0; 3], std: [1.0; 3], input_size_px: 7, resize_size_px: 4, ..Preprocess::default() };
         let white = RgbImage::new(4, 4, vec![255; 48]).unwrap();
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn thin_pictures_cost_no_more_than_the_crop() {
+    fn thin_images_cost_no_more_than_the_crop() {
         let transform = EvalTransform::new(Preprocess::default()).unwrap();
         let mut out = vec![0.0; transform.preprocess().output_len()];
         for (width, height) in [(1, 1), (1, 60_000), (60_000, 1), (3, 2)] {

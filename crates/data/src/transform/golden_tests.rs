@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
+use super::train::CropAndFlip;
 use super::*;
+use crate::crop_box::CropBox;
 use crate::decode::{DecodeLimits, decode_file};
 use crate::preprocess::{Interpolation, Preprocess};
 
@@ -18,7 +20,7 @@ fn golden_dir() -> PathBuf {
         .join("preprocess")
 }
 
-/// The recorded case's settings: the crop is the tensor's side, the resize the first number of the description.
+/// The settings of a recorded case: the crop size is the tensor's side, the resize size the description's first number.
 fn preprocess(meta: &Value, side: usize, interpolation: Interpolation) -> Preprocess {
     let three = |key: &str| {
         let numbers: Vec<f32> = serde_json::from_value(meta[key].clone()).unwrap();
@@ -59,9 +61,9 @@ fn golden_preprocess_agrees_with_torchvision() {
         let settings = preprocess(&meta, tensor.shape()[1], interpolation);
         let mut found = vec![0.0; expected.len()];
         if kind.starts_with("resized_crop") {
-            let cut = CropAndFlip { crop: crop_box(&meta, name), flip: false };
-            let transform = TrainTransform::new(settings).unwrap();
-            transform.apply(&image, cut, &mut scratch, &mut found).unwrap();
+            let drawn = CropAndFlip { crop: crop_box(&meta, name), flip: false };
+            let transform = TrainTransform::new(settings, 0.08).unwrap();
+            transform.apply(&image, drawn, &mut scratch, &mut found).unwrap();
         } else {
             EvalTransform::new(settings).unwrap().apply(&image, &mut scratch, &mut found).unwrap();
         }

@@ -1,30 +1,18 @@
-//! The step both transforms share: PIL's antialiased resize of a box of a picture.
+//! Pillow's antialiased resize of a part of an image, shared by all transforms.
 //!
-//! `fast_image_resize` computes Pillow's filter weights with SIMD; it runs the vertical pass first and rounds between
-//! the passes with other fixed-point scales, so single samples may differ from Pillow's by one.
+//! `fast_image_resize` computes Pillow's filter weights with SIMD. It runs the vertical pass first and rounds between the
+//! passes in other fixed-point scales, so single samples may differ from Pillow's by one.
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ImageView, ResizeAlg, ResizeOptions, Resizer};
 
+use crate::crop_box::CropBox;
 use crate::error::DataError;
 use crate::preprocess::Interpolation;
 use crate::rgb_image::RgbImage;
 
-/// A box of whole pixels inside a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CropBox {
-    /// First row.
-    pub top: u32,
-    /// First column.
-    pub left: u32,
-    /// Rows.
-    pub height: u32,
-    /// Columns.
-    pub width: u32,
-}
-
-/// A box inside a picture that need not start or end on whole pixels.
+/// A part of an image that need not start or end on whole pixels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     pub left: f64,
@@ -33,7 +21,7 @@ pub(super) struct Window {
     pub height: f64,
 }
 
-/// Buffers a thread keeps from one picture to the next.
+/// Buffers that a thread reuses from image to image.
 #[derive(Debug, Default)]
 pub struct Scratch {
     resizer: Resizer,
@@ -41,80 +29,71 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Empty buffers; they grow with the first picture.
+    /// Empty buffers; they grow with the first image.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Cuts `crop` out of `image` and resizes the cut to a square of `side` pixels. As in torchvision's `resized_crop`,
-    /// pixels outside the cut have no influence.
+    /// Crops `image` and resizes the crop to a square of `side` pixels. As in torchvision's `resized_crop`, pixels
+    /// outside the crop have no influence.
     ///
     /// Returns `[side, side, 3]`.
-    pub(super) fn resize_cut(
+    pub(super) fn resize_crop(
         &mut self,
         image: &RgbImage,
         crop: CropBox,
         side: u32,
         interpolation: Interpolation,
     ) -> Result<&[u8], DataError> {
-        let outside = || DataError::CropOutside {
-            left: crop.left,
-            top: crop.top,
-            crop_width: crop.width,
-            crop_height: crop.height,
-            width: image.width(),
-            height: image.height(),
-        };
+        let outside = || DataError::CropOutside { crop, width: image.width(), height: image.height() };
         if crop.width == 0 || crop.height == 0 {
             return Err(outside());
         }
         let whole = view(image)?;
-        let cut =
+        let part =
             TypedCroppedImage::from_ref(&whole, crop.left, crop.top, crop.width, crop.height).map_err(|_| outside())?;
-        self.resize(&cut, side, side, &ResizeOptions::new().resize_alg(filter(interpolation)), outside)
+        self.resize(&part, (side, side), &options(interpolation)).ok_or_else(outside)
     }
 
-    /// Resizes the part of `image` under `window` to `width` x `height`. Pixels beyond the window's edge take part in the
-    /// filter, so the result is a cut of the whole picture resized at this scale.
+    /// Resizes the part of `image` under `window` to `size`, width first. The filter reaches beyond the window's edge, so
+    /// the result is what a crop of the whole resized image would be.
     ///
     /// Returns `[height, width, 3]`.
     pub(super) fn resize_window(
         &mut self,
         image: &RgbImage,
         window: Window,
-        (width, height): (u32, u32),
+        size: (u32, u32),
         interpolation: Interpolation,
     ) -> Result<&[u8], DataError> {
-        let outside = || DataError::CropOutside {
-            left: window.left as u32,
-            top: window.top as u32,
-            crop_width: window.width as u32,
-            crop_height: window.height as u32,
-            width: image.width(),
-            height: image.height(),
-        };
-        let options = ResizeOptions::new().resize_alg(filter(interpolation)).crop(
-            window.left,
-            window.top,
-            window.width,
-            window.height,
-        );
-        self.resize(&view(image)?, width, height, &options, outside)
+        let Window { left, top, width, height } = window;
+        self.resize(&view(image)?, size, &options(interpolation).crop(left, top, width, height)).ok_or_else(|| {
+            let crop = CropBox { top: top as u32, left: left as u32, height: height as u32, width: width as u32 };
+            DataError::CropOutside { crop, width: image.width(), height: image.height() }
+        })
     }
 
     fn resize(
         &mut self,
         source: &impl ImageView<Pixel = U8x3>,
-        width: u32,
-        height: u32,
+        (width, height): (u32, u32),
         options: &ResizeOptions,
-        outside: impl Fn() -> DataError,
-    ) -> Result<&[u8], DataError> {
+    ) -> Option<&[u8]> {
         self.resized.resize(width as usize * height as usize * 3, 0);
-        let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut self.resized).map_err(|_| outside())?;
-        self.resizer.resize_typed(source, &mut target, options).map_err(|_| outside())?;
-        Ok(&self.resized)
+        let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut self.resized).ok()?;
+        self.resizer.resize_typed(source, &mut target, options).ok()?;
+        Some(&self.resized)
     }
+}
+
+/// `image` at another size (width first), for people and comparisons rather than for models: bilinear, and either
+/// stretched or, with `fill`, the largest central part of the target's shape.
+pub(crate) fn resized(image: &RgbImage, size: (u32, u32), fill: bool) -> Option<RgbImage> {
+    let mut scratch = Scratch::new();
+    let options = options(Interpolation::Bilinear);
+    let options = if fill { options.fit_into_destination(Some((0.5, 0.5))) } else { options };
+    scratch.resize(&view(image).ok()?, size, &options)?;
+    RgbImage::new(size.0, size.1, scratch.resized).ok()
 }
 
 fn view(image: &RgbImage) -> Result<TypedImageRef<'_, U8x3>, DataError> {
@@ -125,9 +104,9 @@ fn view(image: &RgbImage) -> Result<TypedImageRef<'_, U8x3>, DataError> {
     })
 }
 
-fn filter(interpolation: Interpolation) -> ResizeAlg {
-    ResizeAlg::Convolution(match interpolation {
+fn options(interpolation: Interpolation) -> ResizeOptions {
+    ResizeOptions::new().resize_alg(ResizeAlg::Convolution(match interpolation {
         Interpolation::Bilinear => FilterType::Bilinear,
         Interpolation::Bicubic => FilterType::CatmullRom,
-    })
+    }))
 }

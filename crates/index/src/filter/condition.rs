@@ -10,7 +10,7 @@ pub enum Condition {
     /// The field compared with a value.
     Compare(Comparison, Literal),
     /// The text matches a pattern of `*` and `?`, blind to case.
-    Like(Literal),
+    Like(Pattern),
     /// The field equals one of these.
     In(Vec<Literal>),
     /// The payload has no such field.
@@ -55,6 +55,57 @@ impl Literal {
     /// The number it reads as.
     pub fn number(&self) -> Option<f64> {
         self.number
+    }
+}
+
+/// A text in which `*` stands for any characters and `?` for one, compared without regard to case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pattern {
+    text: String,
+    /// Lower-cased once, not for each value that it is compared with.
+    characters: Vec<char>,
+}
+
+impl Pattern {
+    /// The pattern written as `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let characters = text.chars().flat_map(char::to_lowercase).collect();
+        Self { text, characters }
+    }
+
+    /// As written, without quotes.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether all of `text` fits it.
+    ///
+    /// Greedy with one place to fall back to, so the time is at most the product of the lengths, whatever the pattern.
+    pub fn matches(&self, text: &str) -> bool {
+        let mut rest = text.chars().flat_map(char::to_lowercase);
+        let (mut place, mut fall_back) = (0, None);
+        loop {
+            let mut after = rest.clone();
+            let Some(character) = after.next() else {
+                return self.characters[place..].iter().all(|&character| character == '*');
+            };
+            match self.characters.get(place) {
+                Some('*') => {
+                    place += 1;
+                    fall_back = Some((place, rest.clone()));
+                }
+                Some(&expected) if expected == '?' || expected == character => {
+                    place += 1;
+                    rest = after;
+                }
+                _ => {
+                    let Some((after_star, from)) = &mut fall_back else { return false };
+                    from.next();
+                    (place, rest) = (*after_star, from.clone());
+                }
+            }
+        }
     }
 }
 

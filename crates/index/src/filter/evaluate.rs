@@ -22,7 +22,10 @@ impl Condition {
         match self {
             Self::Missing => false,
             Self::In(values) => values.iter().any(|value| equal(field, value)),
-            Self::Like(pattern) => matches_pattern(&field.text().to_lowercase(), &pattern.text().to_lowercase()),
+            Self::Like(pattern) => match field {
+                Value::Text(text) => pattern.matches(text),
+                Value::Number(_) => pattern.matches(&field.text()),
+            },
             Self::Compare(Comparison::Equal, value) => equal(field, value),
             Self::Compare(comparison, value) => {
                 let order = match (field, value.number()) {
@@ -48,32 +51,4 @@ fn equal(field: &Value, value: &Literal) -> bool {
         (Value::Number(_), None) => false,
         (Value::Text(field), _) => field == value.text(),
     }
-}
-
-/// Whether all of `text` fits `pattern`, `*` being any characters and `?` one.
-///
-/// Greedy with one place to fall back to, so the time is at most the product of the lengths, whatever the pattern.
-fn matches_pattern(text: &str, pattern: &str) -> bool {
-    let (text, pattern): (Vec<char>, Vec<char>) = (text.chars().collect(), pattern.chars().collect());
-    let (mut t, mut p) = (0, 0);
-    let mut fall_back: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                fall_back = Some((p, t));
-                p += 1;
-            }
-            Some(&character) if character == '?' || character == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => {
-                let Some((star, from)) = fall_back else { return false };
-                fall_back = Some((star, from + 1));
-                p = star + 1;
-                t = from + 1;
-            }
-        }
-    }
-    pattern[p..].iter().all(|&character| character == '*')
 }

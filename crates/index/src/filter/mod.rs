@@ -1,4 +1,4 @@
-//! The filter language: which of the indexed images a search may answer with.
+//! The filter language: which of the indexed images a search may return.
 //!
 //! It exists so that a command line, a URL and a web page can all say the same thing in one line of text. It is a language
 //! of conditions alone: no arithmetic, no functions, no joins.
@@ -35,7 +35,7 @@ mod parser;
 use std::fmt;
 use std::str::FromStr;
 
-pub use condition::{Comparison, Condition, Literal};
+pub use condition::{Comparison, Condition, Literal, Pattern};
 pub use error::FilterError;
 
 /// Longest text that is parsed, in bytes.
@@ -103,6 +103,21 @@ impl Filter {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// Values that it looks at among `rows` rows: the number of its conditions times the rows. An equality counts a hundredth,
+    /// because it is looked up.
+    pub fn cost(&self, rows: usize) -> u64 {
+        let rows = rows as u64;
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().map(|part| part.cost(rows as usize)).sum(),
+            Self::Not(inner) => inner.cost(rows as usize),
+            Self::Field { condition, .. } => match condition {
+                Condition::Compare(Comparison::Equal, _) => rows.div_ceil(100),
+                Condition::In(values) => values.len() as u64 * rows.div_ceil(100),
+                Condition::Compare(..) | Condition::Like(_) | Condition::Missing => rows,
+            },
+        }
     }
 
     fn collect_fields<'a>(&'a self, names: &mut Vec<&'a str>) {

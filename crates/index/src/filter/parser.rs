@@ -1,7 +1,7 @@
 //! Tokens to a filter, by recursive descent along the grammar in the module's documentation.
 
 use super::lexer::{KEYWORDS, Kind, Token, tokens};
-use super::{Comparison, Condition, Filter, FilterError, Literal, MAX_FILTER_DEPTH};
+use super::{Comparison, Condition, Filter, FilterError, Literal, MAX_FILTER_DEPTH, Pattern};
 
 pub(super) fn parse(text: &str) -> Result<Filter, FilterError> {
     let mut parser = Parser { text, tokens: tokens(text)?, next: 0 };
@@ -95,8 +95,8 @@ impl Parser<'_> {
             "<=" => field(Condition::Compare(Comparison::LessOrEqual, value)),
             ">" => field(Condition::Compare(Comparison::Greater, value)),
             ">=" => field(Condition::Compare(Comparison::GreaterOrEqual, value)),
-            "~" => field(Condition::Like(value)),
-            _ => negated(Condition::Like(value)),
+            "~" => field(Condition::Like(Pattern::new(value.text()))),
+            _ => negated(Condition::Like(Pattern::new(value.text()))),
         })
     }
 

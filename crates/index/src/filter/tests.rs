@@ -107,7 +107,7 @@ fn filters() -> impl Strategy<Value = Filter> {
     ];
     let condition = prop_oneof![
         (comparison, literal.clone()).prop_map(|(comparison, value)| Condition::Compare(comparison, value)),
-        literal.clone().prop_map(Condition::Like),
+        literal.clone().prop_map(|value| Condition::Like(Pattern::new(value.text()))),
         prop::collection::vec(literal, 1..3).prop_map(Condition::In),
         Just(Condition::Missing),
     ];

@@ -5,9 +5,9 @@ use std::path::{Component, Path, PathBuf};
 use kinsight_data::DataError;
 use kinsight_data::dataset::image_files;
 
-use crate::error::{IndexError, Result, io_error};
+use crate::error::{IndexError, Result};
 use crate::payload::{Payload, Value, fields};
-use crate::point::PointId;
+use kinsight_files::FileError;
 
 /// Images below one root.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +25,6 @@ pub struct Listing {
 pub struct ListedImage {
     /// The file.
     pub file: PathBuf,
-    /// Its id.
-    pub id: PointId,
     /// Root, path, label and columns; what only the file itself tells is missing.
     pub known: Payload,
 }
@@ -50,7 +48,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Single image files; those that are folders stand for all images in them. Nothing else counts as gone.
+    /// Single image files; folders are expanded recursively. Images that are not listed stay in the index.
     ///
     /// `root` is the folder that paths start from; files outside it get their own folder as root.
     ///
@@ -84,10 +82,14 @@ impl ListedImage {
     fn new(root: &Path, file: PathBuf, mut known: Payload) -> Self {
         let relative = relative_path(root, &file);
         let root = root.to_string_lossy().into_owned();
-        let id = PointId::of_path(&root, &relative);
         known.insert(fields::ROOT.to_owned(), Value::from(root));
         known.insert(fields::PATH.to_owned(), Value::from(relative));
-        Self { file, id, known }
+        Self { file, known }
+    }
+
+    /// Its path below the root.
+    pub(super) fn path(&self) -> String {
+        self.known.get(fields::PATH).map(Value::text).unwrap_or_default()
     }
 
     fn label_by_folder(&mut self, by_side: bool) {
@@ -142,6 +144,13 @@ fn of_csv(path: &Path) -> Result<Listing> {
         if relative.is_empty() || !file.is_file() {
             return Err(row_error(line, format!("no such file: {}", file.display())));
         }
+        // What is served and counted as gone is what lies below the root.
+        let Some(file) = below(&root, &file) else {
+            let (file, root) = (file.display(), root.display());
+            let reason =
+                format!("{file} is not in {root}, the folder of the CSV; put the CSV into a folder above all images");
+            return Err(row_error(line, reason));
+        };
         let cells = header.iter().zip(&record).enumerate().filter(|&(column, _)| column != path_column);
         let known = cells
             .filter(|(_, (_, cell))| !cell.is_empty())
@@ -151,7 +160,7 @@ fn of_csv(path: &Path) -> Result<Listing> {
             })
             .collect();
         let item = ListedImage::new(&root, file, known);
-        if let Some(first) = seen.insert(item.id, line) {
+        if let Some(first) = seen.insert(item.path(), line) {
             return Err(row_error(line, format!("{relative} is listed twice, first in line {first}")));
         }
         items.push(item);
@@ -162,8 +171,18 @@ fn of_csv(path: &Path) -> Result<Listing> {
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::fs::canonicalize(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => DataError::NotFound { path: path.to_owned() }.into(),
-        _ => io_error("read", path)(source),
+        _ => FileError::at("read", path)(source).into(),
     })
+}
+
+/// `file` without `..` and with its folder's links followed, if it is in `root`.
+fn below(root: &Path, file: &Path) -> Option<PathBuf> {
+    let plain = !file.components().any(|part| part == Component::ParentDir);
+    let file = match plain && file.starts_with(root) {
+        true => file.to_owned(),
+        false => file.parent()?.canonicalize().ok()?.join(file.file_name()?),
+    };
+    file.starts_with(root).then_some(file)
 }
 
 /// `file` below `root` with `/` between its parts, on every system.

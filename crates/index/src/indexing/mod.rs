@@ -11,19 +11,18 @@ pub(crate) mod prepare;
 
 use std::path::PathBuf;
 
-use kinsight_data::EvalTransform;
+use kinsight_data::{EvalTransform, ImageEmbedder};
 use rayon::prelude::*;
 
 pub use listing::{ListedImage, Listing};
 pub use prepare::{content_hash, pixel_hash};
 
 use self::plan::{Plan, Task};
-use crate::embedder::ImageEmbedder;
 use crate::error::{IndexError, Result};
-use crate::folder::IndexWriter;
 use crate::payload::{Payload, fields};
 use crate::point::{Point, PointId};
-use crate::store::VectorStore;
+use crate::store::{LocalStore, VectorStore};
+use crate::writer::IndexWriter;
 
 /// What a run of indexing did.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -79,7 +78,8 @@ impl IndexWriter<'_> {
     /// `on_event` may stop the run by returning false; what is done by then stays.
     ///
     /// # Errors
-    /// [`IndexError::OtherModel`], or a failure of the model or the disk.
+    /// [`IndexError::OtherModel`]; [`IndexError::Moved`] if these are the images of a folder that was indexed and is no longer
+    /// there; a failure of the model or the disk.
     pub fn sync(
         &self,
         listing: &Listing,
@@ -89,7 +89,11 @@ impl IndexWriter<'_> {
     ) -> Result<SyncReport> {
         self.index().require_model(embedder.fingerprint())?;
         let transform = EvalTransform::new(embedder.preprocess())?;
-        let plan = Plan::new(self.index().store(), listing)?;
+        let store = self.index().local();
+        let id_of = store.ids_of(&listing.root)?;
+        let ids: Vec<PointId> = listing.items.iter().map(|item| id_of(&item.path())).collect();
+        refuse_moved(store, listing)?;
+        let plan = Plan::new(store, listing, &ids)?;
         let mut report = SyncReport { unchanged: plan.unchanged, ..SyncReport::default() };
         let mut go_on = on_event(SyncEvent::Planned { pending: plan.tasks.len(), listed: listing.items.len() });
         let mut done = 0;
@@ -116,7 +120,7 @@ impl IndexWriter<'_> {
         report: &mut SyncReport,
         on_event: &mut dyn FnMut(SyncEvent<'_>) -> bool,
     ) -> Result<()> {
-        let store = self.index().store();
+        let store = self.index().local();
         let outcomes = tasks.par_iter().map(|task| outcome(task, plan, store, transform));
         let outcomes = outcomes.collect::<Result<Vec<Outcome>>>()?;
         let mut points = Vec::with_capacity(tasks.len());
@@ -126,12 +130,12 @@ impl IndexWriter<'_> {
             match outcome {
                 Outcome::Keep { of, facts } => {
                     let payload = plan::merged(&task.image.known, &facts, &of.payload);
-                    if of.id == task.image.id {
+                    if of.id == task.id {
                         report.updated += 1
                     } else {
                         report.copied += 1
                     }
-                    points.push(Point { id: task.image.id, vector: of.vector, payload });
+                    points.push(Point { id: task.id, vector: of.vector, payload });
                 }
                 Outcome::Embed { facts, pixels: prepared } => {
                     pixels.extend(prepared);
@@ -140,7 +144,7 @@ impl IndexWriter<'_> {
                 Outcome::Unreadable(reason) => {
                     on_event(SyncEvent::Unreadable(&task.image.file, &reason));
                     report.unreadable.push((task.image.file.clone(), reason));
-                    stale.extend(task.known.then_some(task.image.id));
+                    stale.extend(task.known.then_some(task.id));
                 }
             }
         }
@@ -152,10 +156,10 @@ impl IndexWriter<'_> {
                 report.added += 1
             }
             let payload = plan::merged(&task.image.known, &facts, &Payload::new());
-            points.push(Point { id: task.image.id, vector, payload });
+            points.push(Point { id: task.id, vector, payload });
         }
         // In the order of the listing, whatever was embedded and what was not.
-        let place = |id: PointId| tasks.iter().position(|task| task.image.id == id);
+        let place = |id: PointId| tasks.iter().position(|task| task.id == id);
         points.sort_by_key(|point| place(point.id));
         self.upsert(&points)?;
         if !stale.is_empty() {
@@ -179,10 +183,26 @@ enum Outcome {
     Unreadable(String),
 }
 
-fn outcome(task: &Task<'_>, plan: &Plan<'_>, store: &dyn VectorStore, transform: &EvalTransform) -> Result<Outcome> {
-    let indexed = |id| Ok::<_, IndexError>(store.get(&[id])?.into_iter().flatten().next());
+/// Refuses to add all images of a moved folder a second time.
+fn refuse_moved(store: &LocalStore, listing: &Listing) -> Result<()> {
+    let roots = store.roots()?;
+    if roots.at(&listing.root.to_string_lossy()).is_some() {
+        return Ok(());
+    }
+    for root in roots.rows.iter().filter(|root| !root.is_uploads && !std::path::Path::new(&root.folder).is_dir()) {
+        let ids: Vec<PointId> = listing.items.iter().map(|item| root.id_of(&item.path())).collect();
+        let images = store.get(&ids)?.into_iter().flatten().count();
+        if images > 0 && images * 2 >= ids.len() {
+            let (old, new) = (root.folder.clone().into(), listing.root.clone());
+            return Err(IndexError::Moved { old, new, images });
+        }
+    }
+    Ok(())
+}
+
+fn outcome(task: &Task<'_>, plan: &Plan<'_>, store: &LocalStore, transform: &EvalTransform) -> Result<Outcome> {
     if task.same_file
-        && let Some(of) = indexed(task.image.id)?
+        && let Some(of) = store.sound(task.id)?
     {
         return Ok(Outcome::Keep { of, facts: Payload::new() });
     }
@@ -192,7 +212,7 @@ fn outcome(task: &Task<'_>, plan: &Plan<'_>, store: &dyn VectorStore, transform:
     };
     if let Some(hash) = read.content_hash()
         && let Some(of) = plan.with_content(hash)
-        && let Some(of) = indexed(of)?
+        && let Some(of) = store.sound(of)?
         // An earlier batch may have replaced that image since the plan was made.
         && of.payload.get(fields::CONTENT_HASH) == Some(hash)
     {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::listing::{ListedImage, Listing};
 use super::prepare::stat;
+use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::payload::{Payload, Value, fields};
 use crate::point::PointId;
@@ -23,6 +24,7 @@ pub(super) struct Plan<'a> {
 /// One image to look at.
 pub(super) struct Task<'a> {
     pub image: &'a ListedImage,
+    pub id: PointId,
     /// Whether it is in the index.
     pub known: bool,
     /// Whether the file has the size and time it was indexed with, so that only label or columns changed.
@@ -30,12 +32,13 @@ pub(super) struct Task<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub fn new(store: &dyn VectorStore, listing: &'a Listing) -> Result<Self> {
+    /// `ids` are those of the listing's items.
+    pub fn new(store: &dyn VectorStore, listing: &'a Listing, ids: &[PointId]) -> Result<Self> {
         let root = listing.root.to_string_lossy();
         let (mut indexed, mut contents) = (HashMap::new(), BTreeMap::new());
         let mut cursor = Some(Cursor::default());
         while let Some(start) = cursor {
-            let (points, next) = store.scroll(start, 1024, None)?;
+            let (points, next) = store.scroll(start, 1024, None, &Cancel::new())?;
             for point in points {
                 if let Some(hash) = point.payload.get(fields::CONTENT_HASH) {
                     contents.entry(hash.text()).or_insert(point.id);
@@ -46,7 +49,7 @@ impl<'a> Plan<'a> {
             }
             cursor = next;
         }
-        let listed: HashSet<PointId> = listing.items.iter().map(|item| item.id).collect();
+        let listed: HashSet<PointId> = ids.iter().copied().collect();
         let mut gone: Vec<PointId> = if listing.complete {
             indexed.keys().copied().filter(|id| !listed.contains(id)).collect()
         } else {
@@ -54,15 +57,15 @@ impl<'a> Plan<'a> {
         };
         gone.sort_unstable();
         let mut plan = Self { tasks: Vec::new(), unchanged: 0, gone, contents };
-        for image in &listing.items {
-            let known = indexed.get(&image.id);
+        for (image, &id) in listing.items.iter().zip(ids) {
+            let known = indexed.get(&id);
             // A file that cannot be looked at is read, and the reading tells why.
             let file = stat(&image.file).unwrap_or_default();
             let same_file = known.is_some_and(|known| known.file == file_digest(&file));
             if same_file && known.is_some_and(|known| known.known == known_digest(&image.known)) {
                 plan.unchanged += 1;
             } else {
-                plan.tasks.push(Task { image, known: known.is_some(), same_file });
+                plan.tasks.push(Task { image, id, known: known.is_some(), same_file });
             }
         }
         Ok(plan)

@@ -22,7 +22,7 @@ use crate::store::Hit;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KReciprocal {
-    /// Answers that are put in a new order.
+    /// Hits that are put in a new order.
     pub candidates: usize,
     /// Neighbors looked at, k1.
     pub k1: usize,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_in_the_querys_own_group_passes_a_nearer_one_of_another_group() {
+    fn a_hit_in_the_querys_own_group_passes_a_nearer_one_of_another_group() {
         // The query and its group lie at 0 to 8 degrees; one member at 12 is farther than the edge of the other group
         // at -10, whose own neighbors all lie away from the query.
         let group = [2.0, 4.0, 6.0, 8.0, 12.0];

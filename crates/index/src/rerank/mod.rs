@@ -1,4 +1,4 @@
-//! Better orders of what a search has found, from how the answers resemble each other.
+//! Better orders of what a search has found, from how the hits resemble each other.
 
 mod alpha_query_expansion;
 mod k_reciprocal;
@@ -11,21 +11,21 @@ pub use k_reciprocal::{KReciprocal, k_reciprocal_distances};
 use crate::error::Result;
 use crate::store::{Hit, VectorQuery, VectorStore};
 
-/// How the answers of a search are put in a better order.
+/// How the hits of a search are put in a better order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rerank {
     /// As found.
     #[default]
     None,
-    /// Search again with the mean of query and best answers.
+    /// Search again with the mean of the query and the best hits.
     AlphaQe(AlphaQueryExpansion),
-    /// By how much of their neighborhoods query and answer share.
+    /// By how much of their neighborhoods query and hit share.
     KReciprocal(KReciprocal),
 }
 
 impl Rerank {
-    /// Searches with one query vector; the answers in the better order. Scores stay cosine similarities with the query that
+    /// Searches with one query vector; the hits in the better order. Scores stay cosine similarities with the query that
     /// was searched with: of the expanded query for `AlphaQe`, of the original one for `KReciprocal`, whose order is then
     /// not that of the scores.
     ///

@@ -1,23 +1,26 @@
-//! The one seam between Kinsight and whatever keeps its vectors.
+//! The interface that every vector store implements, and the one that there is.
 //!
-//! Everything above this trait (indexing, search, migration, calibration, the server) asks nothing else of a store, so that
-//! another one can stand here: a Qdrant cluster has each of these operations. Ids are 128 bits (a UUID's size), payloads are
-//! flat maps of numbers and texts, and filters are trees of conditions on them, because that is what such stores take.
+//! Everything above this trait (indexing, search, migration, calibration, the server) asks nothing else of a store. It reads
+//! only: what writes is an [`IndexWriter`](crate::IndexWriter), which holds the index's lock. Ids are 128 bits (a UUID's
+//! size), payloads are flat maps of numbers and texts, and filters are trees of conditions on them.
 
 mod local;
 
 use serde::{Deserialize, Serialize};
 
-pub use local::{GraphSettings, LocalStore};
+pub use local::{GraphSettings, uploads_root};
+pub(crate) use local::{LocalStore, StoreWriter, new_identity};
 
+use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::filter::Filter;
-use crate::payload::Payload;
+use crate::payload::{Payload, Value};
 use crate::point::{Point, PointId};
 
-/// Keeps points durably and searches them.
+/// Reads and searches points.
 ///
-/// Methods take `&self`: a store is shared by the threads of a server. Reads see whole writes or nothing of them.
+/// Methods take `&self`: a store is shared by the threads of a server. Each call sees the store as of one moment: whole writes
+/// or nothing of them, also those of other processes.
 pub trait VectorStore: Send + Sync {
     /// Width of a vector.
     fn dim(&self) -> usize;
@@ -36,18 +39,11 @@ pub trait VectorStore: Send + Sync {
         Ok(self.len()? == 0)
     }
 
-    /// Puts points in, in place of those with the same ids. All of them are on the disk when it returns, and none if it
-    /// fails.
+    /// A number that is greater after every committed write of any process.
     ///
     /// # Errors
-    /// A vector of another width or not of length one, an id given twice, or a failure to write.
-    fn upsert(&self, points: &[Point]) -> Result<()>;
-
-    /// Takes points out; returns how many there were.
-    ///
-    /// # Errors
-    /// A failure to write; then none is taken out.
-    fn remove(&self, ids: &[PointId]) -> Result<usize>;
+    /// If the store cannot be read.
+    fn revision(&self) -> Result<u64>;
 
     /// The points with these ids, `None` where there is none.
     ///
@@ -59,20 +55,27 @@ pub trait VectorStore: Send + Sync {
     /// nothing is written; and where to go on.
     ///
     /// # Errors
-    /// If the store cannot be read.
-    fn scroll(&self, start: Cursor, limit: usize, filter: Option<&Filter>) -> Result<(Vec<Point>, Option<Cursor>)>;
+    /// [`IndexError::Cancelled`](crate::IndexError::Cancelled),
+    /// [`IndexError::FilterTooCostly`](crate::IndexError::FilterTooCostly), or a store that cannot be read.
+    fn scroll(
+        &self,
+        start: Cursor,
+        limit: usize,
+        filter: Option<&Filter>,
+        cancel: &Cancel,
+    ) -> Result<(Vec<Point>, Option<Cursor>)>;
 
     /// The nearest points of each query vector, best first.
     ///
     /// # Errors
-    /// A vector of another width or not of length one, or a store that cannot be read.
+    /// A vector of another width or not of length one; as [`scroll`](Self::scroll).
     fn search(&self, query: &VectorQuery) -> Result<Vec<Vec<Hit>>>;
 
-    /// Prepares for fast search what has been written since it was last called, where that is worth it.
+    /// Up to `limit` values of a field with their numbers of points, the most frequent first.
     ///
     /// # Errors
-    /// A failure to write.
-    fn optimize(&self, progress: &dyn Fn(usize, usize)) -> Result<()>;
+    /// If the store cannot be read.
+    fn facets(&self, field: &str, limit: usize) -> Result<Vec<(Value, u64)>>;
 
     /// Facts about the store.
     ///
@@ -80,7 +83,7 @@ pub trait VectorStore: Send + Sync {
     /// If the store cannot be read.
     fn stats(&self) -> Result<StoreStats>;
 
-    /// Reads everything and returns what is damaged, a line each.
+    /// Reads every file and returns what is damaged, a line for each damage.
     ///
     /// # Errors
     /// If the store cannot even be read.
@@ -94,24 +97,34 @@ pub struct Cursor(pub u64);
 /// What to search for.
 #[derive(Clone, Debug)]
 pub struct VectorQuery {
-    /// Query vectors of length one, `[m, dim]` row-major; each gets its own answers.
+    /// Query vectors of length one, `[m, dim]` row-major; each gets its own hits.
     pub vectors: Vec<f32>,
-    /// How many answers each gets.
+    /// How many hits each gets.
     pub k: usize,
-    /// What an answer must satisfy.
+    /// What a hit must satisfy.
     pub filter: Option<Filter>,
-    /// Ids that are no answers.
+    /// Ids that are left out.
     pub exclude: Vec<PointId>,
     /// How to search.
     pub method: SearchMethod,
-    /// Whether answers carry their vectors.
+    /// Whether hits carry their vectors.
     pub with_vectors: bool,
+    /// Stops the search.
+    pub cancel: Cancel,
 }
 
 impl VectorQuery {
     /// The `k` nearest of one vector or several, nothing left out.
     pub fn new(vectors: Vec<f32>, k: usize) -> Self {
-        Self { vectors, k, filter: None, exclude: Vec::new(), method: SearchMethod::Auto, with_vectors: false }
+        Self {
+            vectors,
+            k,
+            filter: None,
+            exclude: Vec::new(),
+            method: SearchMethod::Auto,
+            with_vectors: false,
+            cancel: Cancel::new(),
+        }
     }
 }
 
@@ -124,14 +137,14 @@ pub enum SearchMethod {
     Auto,
     /// Every vector is compared.
     Exact,
-    /// By the graph, where there is one; `expansion` is the ef of HNSW's search (0: the graph's own).
+    /// By the graph, where there is one.
     Graph {
-        /// Candidates kept while walking.
-        expansion: usize,
+        /// Candidates kept while searching; 0: as many as the graph's recall was measured with.
+        ef: usize,
     },
 }
 
-/// One answer.
+/// One result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
     /// Which point.
@@ -149,8 +162,8 @@ pub struct Hit {
 pub struct StoreStats {
     /// Points.
     pub points: usize,
-    /// Places taken by removed or replaced points.
-    pub dead_rows: usize,
+    /// Rows taken by removed or replaced points.
+    pub tombstones: usize,
     /// Bytes on the disk.
     pub bytes: u64,
     /// The graph, if there is one.
@@ -162,14 +175,19 @@ pub struct StoreStats {
 pub struct GraphStats {
     /// Rows it covers; later ones are searched exactly.
     pub rows: usize,
-    /// Edges a node (M of HNSW).
+    /// Edges of a node (M of HNSW).
     pub connectivity: usize,
     /// Candidates while building (efConstruction).
-    pub expansion_add: usize,
+    #[serde(alias = "expansion_add")]
+    pub ef_construction: usize,
     /// Candidates while searching (ef) that gave the recall below.
-    pub expansion_search: usize,
-    /// Share of the exact ten nearest that it finds, for rows that it did not hold yet.
+    #[serde(alias = "expansion_search")]
+    pub ef: usize,
+    /// Share of the exact ten nearest that it finds, for rows that it did not hold yet and a share of those that it did.
     pub recall_at_10: f64,
     /// How many queries that was measured with.
     pub recall_queries: usize,
+    /// Rows among those it covers that were removed or replaced when that was measured.
+    #[serde(default)]
+    pub tombstones: usize,
 }

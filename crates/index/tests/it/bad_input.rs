@@ -39,8 +39,8 @@ fn other_versions_and_damaged_manifests() {
         std::fs::write(&file, text).unwrap();
         error(Index::open(&fixture.path("index")))
     };
-    let newer = open_with(&text.replacen("\"format\": 1", "\"format\": 7, \"more\": 1", 1));
-    assert!(matches!(newer, IndexError::FormatVersion { found: 7, expected: 1, .. }), "{newer}");
+    let newer = open_with(&text.replacen("\"format\": 2", "\"format\": 7, \"more\": 1", 1));
+    assert!(matches!(newer, IndexError::FormatVersion { found: 7, expected: 2, .. }), "{newer}");
     for damaged in ["", "{}", "[1]", &text[..text.len() / 2], &text.replacen("\"generation\"", "\"generation_\"", 1)] {
         let error = open_with(damaged);
         assert!(matches!(error, IndexError::Corrupt { .. }), "{error}");
@@ -80,7 +80,8 @@ fn only_one_writer() {
     let index = fixture.create("index", &Colors::new("colors"));
     let writer = index.writer().unwrap();
     let again = Index::open(&fixture.path("index")).unwrap();
-    assert!(matches!(again.writer().map(|_| ()), Err(IndexError::Busy { .. })));
+    let Err(IndexError::Busy { holder, .. }) = again.writer().map(|_| ()) else { panic!("two writers") };
+    assert!(holder.contains(&format!("process {}", std::process::id())), "{holder}");
     drop(writer);
     assert!(again.writer().is_ok());
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use kinsight_data::{Preprocess, RgbImage};
 use kinsight_index::{
-    Cursor, Fingerprint, GraphSettings, ImageEmbedder, Index, Listing, ModelSource, Payload, Point, PointId,
+    Cancel, Cursor, Fingerprint, GraphSettings, ImageEmbedder, Index, Listing, ModelSource, Payload, Point, PointId,
     SyncReport, Value,
 };
 
@@ -26,6 +26,8 @@ impl Colors {
             preprocess: "{}".to_owned(),
             embedding: DIM,
             library: Fingerprint::LIBRARY.to_owned(),
+            precision: None,
+            pooling: None,
         };
         Self { fingerprint, embedded: Cell::new(0) }
     }
@@ -51,6 +53,46 @@ impl ImageEmbedder for Colors {
             rows.extend(row.iter().map(|value| value / length));
         }
         Ok(rows)
+    }
+}
+
+/// An index without images, for vectors of width `dim`.
+pub fn bare(path: &Path, dim: usize, graph: GraphSettings) -> Index {
+    let fingerprint = Fingerprint { embedding: dim, ..Colors::new("bare").fingerprint };
+    Index::create(path, fingerprint, source(), graph).unwrap()
+}
+
+pub fn upsert(index: &Index, points: &[Point]) {
+    index.writer().unwrap().upsert(points).unwrap();
+}
+
+pub fn optimize(index: &Index) {
+    index.writer().unwrap().optimize(&|_, _| ()).unwrap();
+}
+
+/// What `check` finds.
+pub fn damage(index: &Index) -> Vec<String> {
+    index.store().check(&|_, _| ()).unwrap()
+}
+
+/// The file in the first generation whose name ends so.
+pub fn stored_file(index: &Path, ending: &str) -> PathBuf {
+    let files = std::fs::read_dir(index.join("generations/1")).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<PathBuf> = files.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
+    assert_eq!(found.len(), 1, "{ending}: {found:?}");
+    found.remove(0)
+}
+
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
@@ -127,7 +169,7 @@ pub fn sync(index: &Index, images: &Path, model: &Colors) -> SyncReport {
 
 /// Everything in an index, in its order.
 pub fn contents(index: &Index) -> Vec<Point> {
-    let (points, next) = index.store().scroll(Cursor::default(), usize::MAX >> 1, None).unwrap();
+    let (points, next) = index.store().scroll(Cursor::default(), usize::MAX >> 1, None, &Cancel::new()).unwrap();
     assert!(next.is_none());
     points
 }

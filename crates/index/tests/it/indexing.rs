@@ -82,7 +82,11 @@ fn a_csv_brings_its_columns_and_their_changes() {
     let report = sync(&index, &table, &model);
     assert_eq!((report.updated, report.unchanged, model.embedded.get()), (1, 2, 3), "{report:?}");
     let filter = "price > 10.5".parse().unwrap();
-    let found = index.store().scroll(kinsight_index::Cursor::default(), 9, Some(&filter)).unwrap().0;
+    let found = index
+        .store()
+        .scroll(kinsight_index::Cursor::default(), 9, Some(&filter), &kinsight_index::Cancel::new())
+        .unwrap()
+        .0;
     assert_eq!(found.len(), 1);
 
     std::fs::write(&table, "path,width\nclass0/0.png,3\n").unwrap();

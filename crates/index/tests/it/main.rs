@@ -3,8 +3,14 @@
 
 mod bad_input;
 mod calibration;
+mod crashes;
 mod fixture;
 mod graph;
 mod indexing;
+mod limits;
 mod migration;
+mod moving;
+mod replaced;
+mod snapshots;
 mod store;
+mod trust;

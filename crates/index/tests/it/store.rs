@@ -1,19 +1,18 @@
 //! The local store: writes, reads, filters, searches.
 
 use kinsight_index::{
-    Cursor, Filter, GraphSettings, IndexError, LocalStore, Payload, Point, PointId, SearchMethod, Value, VectorQuery,
-    VectorStore,
+    Cancel, Cursor, Filter, GraphSettings, Index, IndexError, Payload, Point, PointId, SearchMethod, Value, VectorQuery,
 };
 use proptest::prelude::*;
 
-use crate::fixture::point;
+use crate::fixture::{bare, damage, point, stored_file, upsert};
 
-fn store(folder: &tempfile::TempDir) -> LocalStore {
-    LocalStore::create(folder.path(), 3, GraphSettings::default()).unwrap()
+fn store(folder: &tempfile::TempDir) -> Index {
+    bare(folder.path(), 3, GraphSettings::default())
 }
 
-fn names(store: &LocalStore, query: &VectorQuery) -> Vec<String> {
-    let hits = store.search(query).unwrap().remove(0);
+fn names(index: &Index, query: &VectorQuery) -> Vec<String> {
+    let hits = index.store().search(query).unwrap().remove(0);
     hits.iter().map(|hit| hit.payload["path"].text()).collect()
 }
 
@@ -22,34 +21,34 @@ fn points_are_found_replaced_and_removed() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
     let query = VectorQuery::new(vec![1.0, 0.0, 0.0], 3);
-    assert!(store.search(&query).unwrap()[0].is_empty());
-    store.upsert(&[point("a", &[1.0, 0.1, 0.0]), point("b", &[0.5, 0.5, 0.0]), point("c", &[0.0, 1.0, 0.0])]).unwrap();
+    assert!(store.store().search(&query).unwrap()[0].is_empty());
+    upsert(&store, &[point("a", &[1.0, 0.1, 0.0]), point("b", &[0.5, 0.5, 0.0]), point("c", &[0.0, 1.0, 0.0])]);
     assert_eq!(names(&store, &query), ["a", "b", "c"]);
-    store.upsert(&[point("a", &[0.0, 0.0, 1.0]), point("d", &[1.0, 0.0, 0.0])]).unwrap();
+    upsert(&store, &[point("a", &[0.0, 0.0, 1.0]), point("d", &[1.0, 0.0, 0.0])]);
     assert_eq!(names(&store, &query), ["d", "b", "c"]);
     let id = |name: &str| PointId::of_path("test", name);
-    assert_eq!(store.remove(&[id("d"), id("nobody")]).unwrap(), 1);
+    assert_eq!(store.writer().unwrap().remove(&[id("d"), id("nobody")]).unwrap(), 1);
     assert_eq!(names(&store, &query), ["b", "c", "a"]);
     assert_eq!(names(&store, &VectorQuery { exclude: vec![id("b")], ..query }), ["c", "a"]);
-    let found = store.get(&[id("b"), id("d")]).unwrap();
+    let found = store.store().get(&[id("b"), id("d")]).unwrap();
     assert_eq!(found[0].as_ref().unwrap().payload["path"], Value::from("b"));
     assert!(found[1].is_none());
-    assert_eq!(store.len().unwrap(), 3);
-    assert_eq!(store.stats().unwrap().dead_rows, 2);
-    assert!(store.check(&|_, _| ()).unwrap().is_empty());
+    assert_eq!(store.store().len().unwrap(), 3);
+    assert_eq!(store.store().stats().unwrap().tombstones, 2);
+    assert!(damage(&store).is_empty());
 }
 
 #[test]
 fn two_openings_see_each_others_writes() {
     let folder = tempfile::tempdir().unwrap();
     let first = store(&folder);
-    let second = LocalStore::open(folder.path(), GraphSettings::default()).unwrap();
+    let second = Index::open(folder.path()).unwrap();
     for i in 0..20 {
-        first.upsert(&[point(&format!("p{i}"), &[1.0, i as f32, 0.0])]).unwrap();
-        assert_eq!(second.len().unwrap(), i + 1);
+        upsert(&first, &[point(&format!("p{i}"), &[1.0, i as f32, 0.0])]);
+        assert_eq!(second.store().len().unwrap(), i + 1);
     }
-    second.remove(&[PointId::of_path("test", "p3")]).unwrap();
-    assert_eq!(first.len().unwrap(), 19);
+    second.writer().unwrap().remove(&[PointId::of_path("test", "p3")]).unwrap();
+    assert_eq!(first.store().len().unwrap(), 19);
     assert!(!names(&first, &VectorQuery::new(vec![1.0, 0.0, 0.0], 30)).contains(&"p3".to_owned()));
 }
 
@@ -58,29 +57,35 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
     let long = Point { vector: vec![2.0, 0.0, 0.0], ..point("long", &[1.0, 0.0, 0.0]) };
-    assert!(matches!(store.upsert(&[point("a", &[1.0, 0.0, 0.0]), long]), Err(IndexError::Setting { .. })));
-    assert!(matches!(store.upsert(&[point("wide", &[1.0; 4])]), Err(IndexError::Width { found: 4, expected: 3, .. })));
-    assert!(store.search(&VectorQuery::new(vec![1.0; 4], 1)).is_err());
-    assert!(store.search(&VectorQuery::new(vec![1.0, 0.0, 0.0], 0)).is_err());
-    assert_eq!(store.len().unwrap(), 0);
+    assert!(matches!(
+        store.writer().unwrap().upsert(&[point("a", &[1.0, 0.0, 0.0]), long]),
+        Err(IndexError::Setting { .. })
+    ));
+    assert!(matches!(
+        store.writer().unwrap().upsert(&[point("wide", &[1.0; 4])]),
+        Err(IndexError::Width { found: 4, expected: 3, .. })
+    ));
+    assert!(store.store().search(&VectorQuery::new(vec![1.0; 4], 1)).is_err());
+    assert!(store.store().search(&VectorQuery::new(vec![1.0, 0.0, 0.0], 0)).is_err());
+    assert_eq!(store.store().len().unwrap(), 0);
 }
 
 #[test]
 fn a_flipped_bit_is_found_by_the_check() {
     let folder = tempfile::tempdir().unwrap();
-    let rows = folder.path().join("vectors.bin");
-    store(&folder).upsert(&[point("a", &[1.0, 0.0, 0.0]), point("b", &[0.0, 1.0, 0.0])]).unwrap();
+    upsert(&store(&folder), &[point("a", &[1.0, 0.0, 0.0]), point("b", &[0.0, 1.0, 0.0])]);
+    let rows = stored_file(folder.path(), "vectors.bin");
     let mut bytes = std::fs::read(&rows).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 0x10;
     std::fs::write(&rows, &bytes).unwrap();
-    let damaged = LocalStore::open(folder.path(), GraphSettings::default()).unwrap();
-    let problems = damaged.check(&|_, _| ()).unwrap();
+    let damaged = Index::open(folder.path()).unwrap();
+    let problems = damage(&damaged);
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].contains("checksum"));
     drop(damaged);
     std::fs::write(&rows, &bytes[..70]).unwrap();
-    let Err(error) = LocalStore::open(folder.path(), GraphSettings::default()) else { panic!("cut off") };
+    let Err(error) = Index::open(folder.path()) else { panic!("cut off") };
     assert!(error.to_string().contains("cut off"), "{error}");
 }
 
@@ -89,13 +94,13 @@ fn scrolling_visits_every_point_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
     let points: Vec<Point> = (0..50).map(|i| point(&format!("{i:02}"), &[1.0, i as f32, 0.5])).collect();
-    store.upsert(&points).unwrap();
-    store.remove(&[points[7].id, points[49].id]).unwrap();
+    upsert(&store, &points);
+    store.writer().unwrap().remove(&[points[7].id, points[49].id]).unwrap();
     let filter: Filter = "path ~ '*3'".parse().unwrap();
     for (filter, expected) in [(None, 48), (Some(&filter), 5)] {
         let (mut seen, mut cursor) = (Vec::new(), Some(Cursor::default()));
         while let Some(start) = cursor {
-            let (points, next) = store.scroll(start, 4, filter).unwrap();
+            let (points, next) = store.store().scroll(start, 4, filter, &Cancel::new()).unwrap();
             assert!(points.len() <= 4);
             seen.extend(points.into_iter().map(|point| point.payload["path"].text()));
             cursor = next;
@@ -145,12 +150,12 @@ proptest! {
             .enumerate()
             .map(|(i, payload)| Point { payload, ..point(&i.to_string(), &[1.0, i as f32, 0.0]) })
             .collect();
-        store.upsert(&points).unwrap();
-        store.remove(&[points[0].id]).unwrap();
+        upsert(&store, &points);
+        store.writer().unwrap().remove(&[points[0].id]).unwrap();
         for text in texts {
             let filter: Filter = text.parse().map_err(|error| TestCaseError::fail(format!("{error}")))?;
             let query = VectorQuery { filter: Some(filter.clone()), ..VectorQuery::new(vec![1.0, 0.0, 0.0], 50) };
-            let mut found: Vec<PointId> = store.search(&query).unwrap()[0].iter().map(|hit| hit.id).collect();
+            let mut found: Vec<PointId> = store.store().search(&query).unwrap()[0].iter().map(|hit| hit.id).collect();
             let mut expected: Vec<PointId> =
                 points[1..].iter().filter(|point| filter.matches(&point.payload)).map(|point| point.id).collect();
             found.sort();
@@ -164,7 +169,7 @@ proptest! {
 fn a_method_that_needs_a_graph_is_exact_without_one() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
-    store.upsert(&[point("a", &[1.0, 0.0, 0.0]), point("b", &[0.0, 1.0, 0.0])]).unwrap();
-    let method = SearchMethod::Graph { expansion: 64 };
+    upsert(&store, &[point("a", &[1.0, 0.0, 0.0]), point("b", &[0.0, 1.0, 0.0])]);
+    let method = SearchMethod::Graph { ef: 64 };
     assert_eq!(names(&store, &VectorQuery { method, ..VectorQuery::new(vec![0.0, 1.0, 0.0], 1) }), ["b"]);
 }

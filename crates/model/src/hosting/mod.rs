@@ -12,6 +12,7 @@ mod frozen;
 mod values;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinsight_data::Preprocess;
@@ -31,7 +32,7 @@ use crate::vit::{Pooling, VisionTransformer};
 /// A backbone whose frozen tensors any number of [`HostedEncoder`]s share.
 #[derive(Debug)]
 pub struct SharedBackbone {
-    backbone: Backbone,
+    backbone: Arc<Backbone>,
     bare: VisionTransformer,
     /// The tensors of `bare`.
     frozen: FrozenTensors,
@@ -64,7 +65,8 @@ impl SharedBackbone {
     ///
     /// # Errors
     /// [`ModelError::Weights`] lists every tensor that does not fit.
-    pub fn load(backbone: Backbone, compute: Compute, device: &Device) -> Result<Self, ModelError> {
+    pub fn load(backbone: impl Into<Arc<Backbone>>, compute: Compute, device: &Device) -> Result<Self, ModelError> {
+        let backbone = backbone.into();
         let bare = backbone.load(device)?;
         let packed = if fused_runs(compute, device) { values::pack(&bare, compute.precision) } else { None };
         Ok(Self { frozen: FrozenTensors::of(&bare), bare, packed, backbone, compute, device: device.clone() })

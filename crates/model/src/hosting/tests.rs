@@ -49,6 +49,7 @@ fn write_tuning(path: &std::path::Path, backbone: &Backbone, tuning: &Tuning, se
         backbone_fingerprint: backbone.fingerprint.clone(),
         tuning: tuning.clone(),
         preprocess: backbone.preprocess,
+        training: None,
     };
     save_fine_tuning(path, &encoder, &info).unwrap();
 }

@@ -21,7 +21,7 @@ pub fn ami(contingency: &Contingency) -> f64 {
     }
     let expected = expected_mutual_information(contingency);
     let (found, best) = (contingency.mutual_information() - expected, contingency.mean_entropy() - expected);
-    // Both vanish where every item is a class or a cluster of its own; the sign must not decide the result there.
+    // Both vanish where every item is its own class or cluster; the sign must not decide the result there.
     found / if best < 0.0 { best.min(-f64::EPSILON) } else { best.max(f64::EPSILON) }
 }
 

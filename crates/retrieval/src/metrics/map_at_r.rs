@@ -18,9 +18,9 @@ pub fn map_at_r(ranking: &Ranking<'_>) -> f64 {
 /// ```text
 /// 1/(R+1) * sum_{i=1..R+1} P(i)
 /// ```
-/// Differs from [`map_at_r`]: R is taken from the size of the class, the query included, though the query is no answer. One
-/// more answer is looked at, and not even a perfect ranking reaches 1 but only R/(R+1). Kept to compare with figures
-/// published that way; never to be quoted beside those of others.
+/// Differs from [`map_at_r`]: R is taken from the size of the class, the query included, though the query is not a result. One
+/// more result is looked at, and not even a perfect ranking reaches 1 but only R/(R+1). Kept to compare with figures
+/// published that way; never to be compared with other figures.
 pub fn map_at_r_counting_query(ranking: &Ranking<'_>) -> f64 {
     let class_size = ranking.relevant + usize::from(ranking.relevant > 0);
     per_item(ranking.summed_precision_at(class_size), class_size)

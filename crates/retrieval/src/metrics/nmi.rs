@@ -4,7 +4,7 @@
 //! NMI = I(class; cluster) / ((H(class) + H(cluster)) / 2)
 //! ```
 //! Source: Manning, Raghavan and Schütze (2008), section 16.3; the arithmetic mean, as scikit-learn and the
-//! metric-learning literature take it. High for many clusters whatever they hold; [`ami`](super::ami) corrects for that.
+//! metric-learning literature take it. High for many clusters, even random ones; [`ami`](super::ami) corrects for that.
 
 use crate::contingency::Contingency;
 

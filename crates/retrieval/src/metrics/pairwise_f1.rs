@@ -3,7 +3,7 @@
 //! ```text
 //! P = both / same_cluster,  R = both / same_class,  F1 = 2 P R / (P + R) = 2 both / (same_cluster + same_class)
 //! ```
-//! Source: Manning, Raghavan and Schütze (2008), section 16.3; reported beside NMI since Oh Song et al. (2016).
+//! Source: Manning, Raghavan and Schütze (2008), section 16.3; reported with NMI since Oh Song et al. (2016).
 
 use crate::contingency::Contingency;
 

@@ -1,4 +1,4 @@
-//! What is done to embeddings after the model: each needs no training, and each is reported beside the plain figure.
+//! Post-processing of embeddings: none of it needs training, and each is reported next to the plain figure.
 //!
 //! | | changes | needs |
 //! |---|---|---|

@@ -42,12 +42,12 @@ impl Default for ReciprocalConfig {
     }
 }
 
-/// Judges the re-ranked answers of the rows `queries` among the rows `gallery`; a row that is both is left out of its own
-/// answers. Only what is read off rankings is computed.
+/// Evaluates the re-ranked results of the rows `queries` in the rows `gallery`; a row that is both is left out of its own
+/// results. Computes only metrics of rankings.
 ///
 /// # Errors
-/// Settings out of range, fewer than two rows, a number of labels other than that of rows, an index that is no row, and no
-/// query with a relevant item.
+/// Settings out of range, fewer than two rows, a number of labels other than that of rows, an index out of range, and no query
+/// with a relevant item.
 pub fn evaluate_k_reciprocal(
     embeddings: &UnitEmbeddings,
     labels: &[i64],
@@ -68,11 +68,7 @@ pub fn evaluate_k_reciprocal(
         let found = format!("{reciprocal:?}");
         return Err(RetrievalError::Setting { name: "k-reciprocal", found, expected: "k1, k2 >= 1, lambda in 0 to 1" });
     }
-    let of = |rows: &[usize]| -> Vec<i64> { rows.iter().map(|&row| labels[row]).collect() };
-    let (query_labels, gallery_labels) = (of(queries), of(gallery));
-    let place: BTreeMap<usize, u32> = gallery.iter().copied().zip(0..).collect();
-    let own: Vec<Option<u32>> = queries.iter().map(|query| place.get(query).copied()).collect();
-    let relevance = Relevance::with_identity(&query_labels, &gallery_labels, &own);
+    let (query_labels, relevance) = Relevance::of_roles(labels, queries, gallery);
     let judge = Judge::new(&relevance, config)?;
     let knn = KnnConfig { k: reciprocal.k1.max(reciprocal.k2), max_memory_bytes: config.max_memory_bytes };
     let neighborhoods = Neighborhoods::new(&search_self(embeddings, &knn)?, reciprocal);

@@ -7,7 +7,7 @@ use axum::http::Request;
 use bytes::Bytes;
 
 use super::fixture::{Fixture, Part, multipart_body, spec_of};
-use crate::collection::{Opener, open_all};
+use crate::service::collection::{Opener, open_all};
 
 /// A PNG chunk.
 fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
@@ -192,6 +192,46 @@ async fn malformed_bodies() {
 }
 
 #[tokio::test]
+async fn a_picture_is_told_by_its_file_name_or_its_type() {
+    let fixture = Fixture::new();
+    let (image, id) = (fixture.image(3), fixture.id(3));
+    let ask = async |head: &str| {
+        let mut body = format!("--XX\r\n{head}\r\n\r\n").into_bytes();
+        body.extend(&image);
+        body.extend(b"\r\n--XX--\r\n");
+        let kind = "multipart/form-data; boundary=XX";
+        let request = Request::post("/v1/collections/index/search").header("content-type", kind);
+        fixture.ask(request.body(Body::from(body)).unwrap()).await
+    };
+    for head in [
+        "content-disposition: form-data; name=\"image\"; filename=\"a.png\"",
+        "content-disposition: form-data; name=\"image\"\r\nContent-Type: image/png",
+        "content-disposition: form-data; name=\"image\"; filename*=UTF-8''%C3%A9.png",
+    ] {
+        assert_eq!(ask(head).await.ids()[0], id, "{head}");
+    }
+    let answer = ask("content-disposition: form-data; name=\"image\"").await;
+    let message = answer.refused(400, "no_picture");
+    assert!(message.contains("text field") && answer.text().contains("filename"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn json_is_bounded_before_it_is_parsed() {
+    let fixture = Fixture::new();
+    let ask = async |body: String| {
+        let request = Request::post("/v1/collections/index/search").header("content-type", "application/json");
+        fixture.ask(request.body(Body::from(body)).unwrap()).await
+    };
+    // A list of numbers takes two bytes a number, and took 32 in memory.
+    let list = format!("{{\"id\": [{}0]}}", "0,".repeat(3 << 20));
+    ask(list).await.refused(400, "too_many_fields");
+    let long = format!("{{\"where\": \"{}\"}}", "x".repeat(9 << 20));
+    ask(long).await.refused(413, "too_large");
+    let deep = format!("{{\"id\": {}", "[".repeat(1 << 20));
+    ask(deep).await.refused(400, "malformed_json");
+}
+
+#[tokio::test]
 async fn ids_and_names_are_never_paths() {
     let fixture = Fixture::new();
     std::fs::write(fixture.path("secret.jpg"), fixture.image(0)).unwrap();
@@ -253,7 +293,7 @@ fn an_index_of_another_version_or_model_is_refused_at_the_start() {
 
     let manifest = fixture.path("index/index.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
-    std::fs::write(&manifest, text.replacen("\"format\": 1", "\"format\": 999", 1)).unwrap();
+    std::fs::write(&manifest, text.replacen("\"format\": 2", "\"format\": 999", 1)).unwrap();
     let error = open(spec_of(root, "index"));
     assert!(error.to_string().contains("format version 999"), "{error}");
 

@@ -1,9 +1,10 @@
 //! Making collections and removing them.
 
-use kinsight_model::Compute;
+use kinsight_model::ComputeChoice;
 
 use super::fixture::{Fixture, Part};
-use crate::collection::{Opener, made_before, open_all};
+use crate::service::collection::{Opener, open_all};
+use crate::service::hosted::made_before;
 use crate::settings::Limits;
 
 #[tokio::test]
@@ -27,14 +28,14 @@ async fn a_collection_that_is_made_is_filled_searched_and_removed() {
     assert_eq!(found.ids().len(), 2);
 
     // A server that starts again finds it, with its model and its images.
-    let specs = made_before(&fixture.path("made"), Compute::default()).unwrap();
+    let specs = made_before(&fixture.path("made"), ComputeChoice::default()).unwrap();
     let again = open_all(&specs, &mut Opener::default()).unwrap();
     assert_eq!((again.len(), again[0].name(), again[0].len().unwrap()), (1, "summer", 2));
     drop(again);
 
     assert_eq!(fixture.delete("/v1/collections/summer").await.status.as_u16(), 204);
     fixture.get("/v1/collections/summer").await.refused(404, "not_found");
-    assert!(made_before(&fixture.path("made"), Compute::default()).unwrap().is_empty());
+    assert!(made_before(&fixture.path("made"), ComputeChoice::default()).unwrap().is_empty());
     assert_eq!(std::fs::read_dir(fixture.path("made")).unwrap().count(), 0, "its files are gone");
     assert_eq!(fixture.put("/v1/collections/summer?like=plain").await.status.as_u16(), 201, "the name is free again");
 }
@@ -65,8 +66,8 @@ async fn what_a_crash_left_behind_is_no_collection() {
     // Killed while making one: no manifest yet. Killed while removing one: moved aside, not yet deleted.
     std::fs::create_dir_all(made.join("half/generations/1")).unwrap();
     std::fs::create_dir_all(made.join(".removed-old-1/generations/1")).unwrap();
-    assert!(made_before(&made, Compute::default()).unwrap().is_empty());
+    assert!(made_before(&made, ComputeChoice::default()).unwrap().is_empty());
     assert!(!made.join(".removed-old-1").exists());
     assert_eq!(fixture.put("/v1/collections/half?like=index").await.status.as_u16(), 201);
-    assert_eq!(made_before(&made, Compute::default()).unwrap().len(), 1);
+    assert_eq!(made_before(&made, ComputeChoice::default()).unwrap().len(), 1);
 }

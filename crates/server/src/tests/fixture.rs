@@ -18,18 +18,17 @@ use kinsight_model::hosting::HostedImages;
 use kinsight_model::parameters::{RandomInit, named_tensors};
 use kinsight_model::prompts::PromptSchedule;
 use kinsight_model::weights::write_safetensors;
-use kinsight_model::{Backbone, Compute, Encoder, Tuning, VisionTransformer, VitConfig};
+use kinsight_model::{Backbone, ComputeChoice, Encoder, ModelRef, Tuning, VisionTransformer, VitConfig};
 use kinsight_synthetic::{Film, SyntheticSpec, write_folder};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::api::{App, router};
-use crate::collection::{CollectionSpec, Opener, open_all};
-use crate::guard::Keys;
-use crate::picture::prepare;
-use crate::settings::{Limits, LogFormat, ServerSettings};
+use crate::http::{App, router};
+use crate::service::collection::{CollectionSpec, Opener, open_all};
+use crate::service::{Keys, Service, prepare};
+use crate::settings::Limits;
 
 pub const READ_KEY: &str = "read-key-of-the-tests";
 pub const WRITE_KEY: &str = "write-key-of-the-tests";
@@ -88,25 +87,34 @@ impl Fixture {
     }
 
     pub fn with(limits: Limits, keys: Keys) -> Self {
+        Self::start(limits, keys, false, GraphSettings::default())
+    }
+
+    /// Collections of more than a hundred images are worth a graph.
+    pub fn with_graphs() -> Self {
+        let graph = GraphSettings { exact_values: 1600, ..GraphSettings::default() };
+        Self::start(Limits::default(), Keys::default(), false, graph)
+    }
+
+    /// A server that anyone may read from.
+    pub fn public(keys: Keys) -> Self {
+        Self::start(Limits::default(), keys, true, GraphSettings::default())
+    }
+
+    fn start(limits: Limits, keys: Keys, public: bool, graph: GraphSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         let spec = SyntheticSpec { seed: 1, classes: 0..4, images_per_class: 4, size_px: 48, film: Film::Positive };
         write_folder(&spec, &root.join("images"), |_| {}).unwrap();
         write_backbone(&root.join("backbone.safetensors"));
         write_run(root, "run");
-        build_index(root, "index", Some("run"));
-        build_index(root, "plain", None);
+        build_index(root, "index", Some("run"), graph.clone());
+        build_index(root, "plain", None, graph);
         let specs = ["index", "plain"].map(|name| spec_of(root, name));
-        let settings = ServerSettings {
-            address: "127.0.0.1:0".parse().unwrap(),
-            keys,
-            limits,
-            log: LogFormat::Off,
-            collections: Some(root.join("made")),
-            compute: Compute::default(),
-        };
-        let app = crate::server::app(settings, open_all(&specs, &mut Opener::default()).unwrap()).unwrap();
-        Self { folder, router: router(app.clone()), app }
+        let opened = open_all(&specs, &mut Opener::default()).unwrap();
+        let service = Arc::new(Service::start(opened, Some(root.join("made")), limits).unwrap());
+        let app = Arc::new(App { service, keys, address: "127.0.0.1:0".parse().unwrap(), public });
+        Self { folder, router: router(&app), app }
     }
 
     pub fn router(&self) -> Router {
@@ -217,13 +225,20 @@ fn write_run(root: &Path, name: &str) {
         backbone_fingerprint: backbone.fingerprint.clone(),
         tuning,
         preprocess: backbone.preprocess,
+        training: None,
     };
     std::fs::create_dir(root.join(name)).unwrap();
     save_fine_tuning(&root.join(name).join("model.safetensors"), &encoder, &info).unwrap();
 }
 
 pub fn spec_of(root: &Path, name: &str) -> CollectionSpec {
-    CollectionSpec { name: name.into(), index: root.join(name), run: None, backbone: None, compute: Compute::default() }
+    CollectionSpec {
+        name: name.into(),
+        index: root.join(name),
+        run: None,
+        backbone: None,
+        compute: ComputeChoice::default(),
+    }
 }
 
 fn id_of(images: &Path, file: &Path) -> PointId {
@@ -232,11 +247,11 @@ fn id_of(images: &Path, file: &Path) -> PointId {
 }
 
 /// Indexes the images with the model of `run`, or the bare backbone.
-fn build_index(root: &Path, name: &str, run: Option<&str>) {
+fn build_index(root: &Path, name: &str, run: Option<&str>, graph: GraphSettings) {
     let backbone = root.join("backbone.safetensors").display().to_string();
     let run = run.map(|run| root.join(run));
-    let spec = spec_of(root, name);
-    let (model, fingerprint, _) = Opener::default().model(run.as_deref(), &backbone, &spec).unwrap();
+    let named = ModelRef { run: run.clone(), backbone: Some(backbone.clone()) };
+    let (model, fingerprint, _) = Opener::default().model(&named, ComputeChoice::default()).unwrap();
     let images = root.join("images");
     let dataset = Dataset::from_folder(&images).unwrap();
     let points: Vec<Point> = dataset
@@ -258,6 +273,6 @@ fn build_index(root: &Path, name: &str, run: Option<&str>) {
         })
         .collect();
     let source = ModelSource { run, backbone };
-    let index = Index::create(&root.join(name), fingerprint, source, GraphSettings::default()).unwrap();
+    let index = Index::create(&root.join(name), fingerprint, source, graph).unwrap();
     index.writer().unwrap().upsert(&points).unwrap();
 }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 
 use super::fixture::{Fixture, Part, READ_KEY, WRITE_KEY, multipart};
-use crate::guard::Keys;
+use crate::service::Keys;
 use crate::settings::Limits;
 
 fn protected() -> Fixture {
@@ -70,4 +70,31 @@ async fn another_sites_page_changes_nothing() {
     fixture.ask(request).await.refused(403, "foreign_origin");
     let request = Request::get("/v1/collections").header("host", "rebound.example").body(Body::empty()).unwrap();
     fixture.ask(request).await.refused(403, "foreign_host");
+}
+
+#[tokio::test]
+async fn a_rebound_name_reads_nothing_where_only_writing_needs_a_key() {
+    let ask = async |fixture: &Fixture| {
+        let request = Request::get("/v1/collections").header("host", "rebound.example").body(Body::empty()).unwrap();
+        fixture.ask(request).await
+    };
+    let keys = || {
+        let mut keys = Keys::default();
+        keys.add_write(WRITE_KEY).unwrap();
+        keys
+    };
+    let answer = ask(&Fixture::with(Limits::default(), keys())).await;
+    answer.refused(403, "foreign_host");
+    assert!(answer.text().contains("--public"), "{}", answer.text());
+    // Reading is public on purpose, and writing protected: any name will do.
+    let public = Fixture::public(keys());
+    assert_eq!(ask(&public).await.status.as_u16(), 200);
+    ask(&Fixture::public(Keys::default())).await.refused(403, "foreign_host");
+    // A proxy that does not pass the name on is told to.
+    let mut request = multipart("/v1/collections/index/search", &[Part::Field("id", &public.id(0))]);
+    request.headers_mut().insert("host", "127.0.0.1:7878".parse().unwrap());
+    request.headers_mut().insert("origin", "https://photos.example".parse().unwrap());
+    let answer = public.ask(request).await;
+    answer.refused(403, "foreign_origin");
+    assert!(answer.text().contains("Host"), "{}", answer.text());
 }

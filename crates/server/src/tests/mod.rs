@@ -5,6 +5,8 @@ mod collections;
 mod connections;
 mod fixture;
 mod keys;
+mod load;
 mod openapi;
 mod searching;
+mod upkeep;
 mod writing;

@@ -167,7 +167,7 @@ async fn requests_in_flight_share_a_pass_through_the_model() {
     };
     let (alone, plain) = (one("index").await, one("plain").await);
     let asked = ["index", "plain", "index", "index", "plain", "index", "plain", "plain"];
-    let before = fixture.app.metrics.batches.get();
+    let before = fixture.app.service.metrics.batches.get();
     let (a, b, c, d, e, f, g, h) = tokio::join!(
         one(asked[0]),
         one(asked[1]),
@@ -178,7 +178,7 @@ async fn requests_in_flight_share_a_pass_through_the_model() {
         one(asked[6]),
         one(asked[7])
     );
-    let passes = fixture.app.metrics.batches.get() - before;
+    let passes = fixture.app.service.metrics.batches.get() - before;
     assert!(passes < 8, "eight requests took {passes} passes");
     for (found, asked) in [a, b, c, d, e, f, g, h].iter().zip(asked) {
         let expected = if asked == "index" { &alone } else { &plain };

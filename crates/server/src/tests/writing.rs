@@ -62,3 +62,24 @@ async fn another_writer_is_waited_for_by_the_client() {
     answer.refused(503, "overloaded");
     assert_eq!(answer.headers["retry-after"], "1");
 }
+
+#[tokio::test]
+async fn an_upload_that_began_before_its_collection_was_made_again_is_not_acknowledged() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.put("/v1/collections/c?like=index").await.status.as_u16(), 201);
+    let (service, image) = (&fixture.app.service, fixture.image(0));
+    let begun = service.collections.get("c").unwrap();
+    assert_eq!(fixture.delete("/v1/collections/c").await.status.as_u16(), 204);
+    assert_eq!(fixture.put("/v1/collections/c?like=index").await.status.as_u16(), 201);
+    for i in [1, 2] {
+        let bytes = fixture.image(i);
+        let added = fixture.post("/v1/collections/c/images", &[Part::File("image", &bytes)]).await;
+        assert_eq!(added.status.as_u16(), 201);
+    }
+    let held = service.uploads.hold(0).unwrap();
+    let added = service.work(|work| service.add(work, begun, image.into(), [], held)).await;
+    assert!(matches!(added, Err(crate::service::ServiceError::Overloaded(_))), "{added:?}");
+    let index = kinsight_index::Index::open(&fixture.path("made/c")).unwrap();
+    assert_eq!(index.store().check(&|_, _| ()).unwrap(), Vec::<String>::new());
+    assert_eq!(index.store().len().unwrap(), 2);
+}

@@ -2,141 +2,108 @@
 
 use std::collections::BTreeMap;
 
-use kinsight_retrieval::{PairedDifference, paired_bootstrap};
-use serde::Serialize;
+use kinsight_report::comparison::{Comparison, ComparisonRow, Difference, MeanDeviation};
+use kinsight_retrieval::{ModelScores, PairedDifference, paired_differences};
 
 use super::RunFigures;
+use crate::run::RunQueries;
 
-const RESAMPLES: usize = 2000;
 const CONFIDENCE: f64 = 0.95;
+const METRICS: [&str; 2] = ["recall@1", "map@r"];
 
-/// A mean over seeds with the sample's standard deviation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct MeanDeviation {
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation with n - 1; none for a single value.
-    pub deviation: Option<f64>,
-}
-
-impl MeanDeviation {
-    /// Of `values`; none if there are none.
-    pub fn of(values: &[f64]) -> Option<Self> {
-        let count = values.len() as f64;
-        if values.is_empty() {
-            return None;
-        }
-        let mean = values.iter().sum::<f64>() / count;
-        let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-        Some(Self { mean, deviation: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()) })
+/// Puts together the bare backbone's figures and those of each entry's finished seeds.
+pub fn comparison(
+    title: &str,
+    facts: Vec<(String, String)>,
+    zero_shot: RunFigures,
+    entries: Vec<(String, Vec<RunFigures>)>,
+    missing: Vec<(String, String)>,
+) -> Comparison {
+    let mut groups = vec![("zero-shot".to_string(), vec![zero_shot])];
+    groups.extend(entries.into_iter().filter(|(_, runs)| !runs.is_empty()));
+    let mut rows: Vec<ComparisonRow> = groups.iter().map(|(name, runs)| row(name, runs)).collect();
+    rows[0].seeds = 0;
+    let classes = classes(&groups);
+    let pairs = rows.len() * (rows.len() - 1) / 2;
+    let comparisons = METRICS.len() * pairs;
+    let mut differences = Vec::new();
+    for metric in METRICS {
+        let (scores, classes) = scores(&groups, metric, &classes);
+        let places = (1..rows.len()).flat_map(|row| (0..row).map(move |minus| (row, minus)));
+        let found = paired_differences(&scores, &classes, CONFIDENCE, comparisons);
+        differences.extend(places.zip(found).map(|((row, minus), found)| {
+            let PairedDifference { mean, interval, excludes_zero } = found;
+            Difference { metric, row, minus, mean, interval, excludes_zero }
+        }));
     }
+    let notes = notes(&rows, comparisons, differences.iter().any(|found| found.interval.is_some()));
+    Comparison { title: title.to_string(), facts, rows, differences, notes, missing }
 }
 
-/// One row: the bare backbone, or an entry over its seeds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ComparisonRow {
-    /// Name.
-    pub name: String,
-    /// Seeds that are finished; 0 for the bare backbone.
-    pub seeds: usize,
-    /// Metrics by name, fractions in [0, 1].
-    pub metrics: BTreeMap<String, MeanDeviation>,
-    /// Scalars that train.
-    pub trainable: usize,
-    /// Their share of all.
-    pub trainable_share: f64,
-    /// Images trained on a second.
-    pub images_per_second: Option<MeanDeviation>,
-    /// Seconds of training.
-    pub seconds: Option<MeanDeviation>,
-    /// Largest resident size over the seeds, in bytes.
-    pub peak_memory_bytes: Option<u64>,
+/// The class of each query, from the runs that tell: those of older versions do not.
+fn classes(groups: &[(String, Vec<RunFigures>)]) -> BTreeMap<usize, i64> {
+    let queries = groups.iter().flat_map(|(_, runs)| runs).map(|run| &run.queries);
+    queries.flat_map(|RunQueries { indices, labels, .. }| indices.iter().copied().zip(labels.iter().copied())).collect()
 }
 
-/// The difference of two rows in one metric.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Difference {
-    /// `recall@1` or `map@r`.
-    pub metric: &'static str,
-    /// Place of the row that is subtracted from.
-    pub row: usize,
-    /// Place of the row that is subtracted.
-    pub minus: usize,
-    /// Mean over queries of the difference of the seeds' means, with its interval.
-    #[serde(flatten)]
-    pub difference: PairedDifference,
-    /// Whether the interval leaves out zero.
-    pub is_real: bool,
+/// The scores of the queries that all runs have, and the queries' classes; all of one class where no run tells. The first group
+/// is the bare backbone.
+fn scores(
+    groups: &[(String, Vec<RunFigures>)],
+    metric: &str,
+    classes: &BTreeMap<usize, i64>,
+) -> (Vec<ModelScores>, Vec<i64>) {
+    let of_run = |RunFigures { queries, .. }: &RunFigures| -> BTreeMap<usize, f64> {
+        let scores = queries.scores.iter().map(|s| if metric == "map@r" { s.map_at_r } else { Some(s.recall_at_1) });
+        queries.indices.iter().zip(scores).filter_map(|(index, score)| Some((*index, score?))).collect()
+    };
+    let scores: Vec<Vec<BTreeMap<usize, f64>>> =
+        groups.iter().map(|(_, runs)| runs.iter().map(of_run).collect()).collect();
+    let everywhere = |index: &usize| scores.iter().flatten().all(|run| run.contains_key(index));
+    let is_known = |index: &usize| classes.is_empty() || classes.contains_key(index);
+    let shared = |index: &usize| everywhere(index) && is_known(index);
+    let indices: Vec<usize> = scores[0][0].keys().copied().filter(shared).collect();
+    let pick = |run: &BTreeMap<usize, f64>| indices.iter().filter_map(|index| run.get(index).copied()).collect();
+    let labels = indices.iter().map(|index| classes.get(index).copied().unwrap_or(0)).collect();
+    let model = |(place, runs): (usize, &Vec<BTreeMap<usize, f64>>)| ModelScores {
+        by_seed: runs.iter().map(pick).collect(),
+        is_trained: place > 0,
+    };
+    (scores.iter().enumerate().map(model).collect(), labels)
 }
 
-/// Everything a comparison shows.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Comparison {
-    /// Heading.
-    pub title: String,
-    /// On what and with what, one `(what, value)` a line.
-    pub facts: Vec<(String, String)>,
-    /// The bare backbone, then the entries in their order.
-    pub rows: Vec<ComparisonRow>,
-    /// Of every row with every other, in Recall@1 and MAP@R.
-    pub differences: Vec<Difference>,
-    /// Runs that are missing, with the reason.
-    pub missing: Vec<(String, String)>,
-}
-
-impl Comparison {
-    /// Puts together the bare backbone's figures and those of each entry's finished seeds.
-    pub fn new(
-        title: &str,
-        facts: Vec<(String, String)>,
-        zero_shot: RunFigures,
-        entries: Vec<(String, Vec<RunFigures>)>,
-        missing: Vec<(String, String)>,
-    ) -> Self {
-        let mut groups = vec![("zero-shot".to_string(), vec![zero_shot])];
-        groups.extend(entries.into_iter().filter(|(_, runs)| !runs.is_empty()));
-        let mut rows: Vec<ComparisonRow> = groups.iter().map(|(name, runs)| row(name, runs)).collect();
-        rows[0].seeds = 0;
-        let mut differences = Vec::new();
-        for metric in ["recall@1", "map@r"] {
-            let scores: Vec<BTreeMap<usize, f64>> = groups.iter().map(|(_, runs)| mean_scores(runs, metric)).collect();
-            for (row, of_row) in scores.iter().enumerate() {
-                for (minus, of_minus) in scores.iter().enumerate().take(row) {
-                    let pairs: Vec<f64> =
-                        of_row.iter().filter_map(|(query, score)| Some(score - of_minus.get(query)?)).collect();
-                    let difference = paired_bootstrap(&pairs, RESAMPLES, CONFIDENCE, 0);
-                    differences.push(Difference { metric, row, minus, difference, is_real: difference.is_real() });
-                }
-            }
-        }
-        Self { title: title.to_string(), facts, rows, differences, missing }
+/// What the marks say, in the words of the tables' footnotes.
+fn notes(rows: &[ComparisonRow], comparisons: usize, has_intervals: bool) -> Vec<String> {
+    if !has_intervals {
+        return vec![
+            "No difference is marked, because the classes of the queries are not known, or there is only one. Folders of \
+             older versions do not hold them: the same command without --tables-only measures the backbone again and adds \
+             them."
+                .into(),
+        ];
     }
-
-    /// The difference of two rows, whichever way round it is kept.
-    pub fn difference(&self, metric: &str, row: usize, minus: usize) -> Option<(f64, bool)> {
-        self.differences.iter().filter(|found| found.metric == metric).find_map(|found| {
-            match (found.row, found.minus) {
-                places if places == (row, minus) => Some((found.difference.mean, found.is_real)),
-                places if places == (minus, row) => Some((-found.difference.mean, found.is_real)),
-                _ => None,
-            }
-        })
+    let mut notes = vec![format!(
+        "A mark means that the interval of the difference leaves out zero. The intervals are corrected for the {comparisons} \
+         differences in both metrics (Bonferroni), so that they hold together with a probability of {:.0} %: where no row \
+         differs from any other, at most one such table in {:.0} has a mark anywhere.",
+        100.0 * CONFIDENCE,
+        1.0 / (1.0 - CONFIDENCE)
+    )];
+    let single: Vec<&str> = rows.iter().filter(|row| row.seeds == 1).map(|row| row.name.as_str()).collect();
+    notes.push(if rows.iter().all(|row| row.seeds < 2) {
+        "Classes count as drawn at random: a marked difference is to be expected for other classes of this kind of images. \
+         With one seed, how much training varies cannot be known: it may be the luck of that seed. Train more, as with \
+         --seeds 0,1,2."
+            .into()
+    } else {
+        "Classes and seeds both count as drawn at random: a marked difference is to be expected for other classes of this \
+         kind of images and for other seeds. It says nothing about other kinds of images or other settings."
+            .to_string()
+    });
+    if !single.is_empty() && rows.iter().any(|row| row.seeds > 1) {
+        notes.push(format!("One seed only: {}; taken to vary over seeds as the others do.", single.join(", ")));
     }
-}
-
-/// Each query's mean score over the seeds.
-fn mean_scores(runs: &[RunFigures], metric: &str) -> BTreeMap<usize, f64> {
-    let mut sums: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
-    for run in runs {
-        for (index, score) in run.queries.indices.iter().zip(&run.queries.scores) {
-            let value = if metric == "map@r" { score.map_at_r } else { Some(score.recall_at_1) };
-            if let Some(value) = value {
-                let sum = sums.entry(*index).or_default();
-                *sum = (sum.0 + value, sum.1 + 1);
-            }
-        }
-    }
-    sums.into_iter().map(|(index, (sum, count))| (index, sum / count as f64)).collect()
+    notes
 }
 
 fn row(name: &str, runs: &[RunFigures]) -> ComparisonRow {
@@ -159,11 +126,11 @@ fn row(name: &str, runs: &[RunFigures]) -> ComparisonRow {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use kinsight_retrieval::QueryScore;
 
     use super::*;
-    use crate::run::{RunCost, RunQueries};
+    use crate::run::RunCost;
 
     /// A run in which query i scores `score(i)`.
     pub fn run(score: impl Fn(usize) -> f64, trainable: usize) -> RunFigures {
@@ -172,7 +139,7 @@ pub(super) mod tests {
         let recall = scores.iter().map(|s| s.recall_at_1).sum::<f64>() / 100.0;
         RunFigures {
             metrics: BTreeMap::from([("recall@1".to_string(), recall), ("map@r".to_string(), recall / 2.0)]),
-            queries: RunQueries { indices: (0..100).collect(), scores },
+            queries: RunQueries { indices: (0..100).collect(), labels: (0..100).map(|i| i / 10).collect(), scores },
             cost: RunCost { parameters: 1000, trainable, seconds: Some(10.0), ..RunCost::default() },
         }
     }
@@ -185,7 +152,7 @@ pub(super) mod tests {
             ("VPT <b>".to_string(), vec![run(most, 200), run(most, 200), run(|i| f64::from(u8::from(i < 93)), 200)]),
         ];
         let missing = vec![("Full, seed 2".to_string(), "stopped".to_string())];
-        Comparison::new("Methods", vec![("images".into(), "100".into())], run(half, 0), entries, missing)
+        comparison("Methods", vec![("images".into(), "100".into())], run(half, 0), entries, missing)
     }
 
     #[test]
@@ -197,9 +164,39 @@ pub(super) mod tests {
         assert!((recall.mean - 0.91).abs() < 1e-12);
         assert!((recall.deviation.unwrap() - 0.01 * 3f64.sqrt()).abs() < 1e-12);
         assert_eq!(comparison.rows[0].metrics["recall@1"].deviation, None);
-        let (mean, real) = comparison.difference("recall@1", 2, 0).unwrap();
-        assert!((mean - 0.41).abs() < 1e-12 && real);
+        let (mean, excludes_zero) = comparison.difference("recall@1", 2, 0).unwrap();
+        assert!((mean - 0.41).abs() < 1e-12 && excludes_zero);
         assert_eq!(comparison.difference("recall@1", 0, 2).unwrap(), (-mean, true));
         assert_eq!(comparison.difference("recall@1", 1, 0).unwrap(), (0.0, false));
+    }
+
+    #[test]
+    fn one_seed_is_told_and_folders_without_classes_are_read() {
+        let good = |_| 1.0;
+        let entries = |runs| vec![("Linear".to_string(), runs)];
+        let bad = || run(|i| f64::from(u8::from(i % 10 == 0)), 0);
+        let once = comparison("m", Vec::new(), bad(), entries(vec![run(good, 10)]), Vec::new());
+        assert!(once.difference("map@r", 1, 0).unwrap().1);
+        assert!(
+            once.notes[0].contains("the 2 differences") && once.notes[1].contains("With one seed"),
+            "{:?}",
+            once.notes
+        );
+        let twice = comparison("m", Vec::new(), bad(), entries(vec![run(good, 10), run(good, 10)]), Vec::new());
+        assert!(!twice.notes[1].contains("one seed"), "{:?}", twice.notes);
+
+        // As older versions wrote them.
+        let old = |mut figures: RunFigures| -> RunFigures {
+            figures.queries.labels.clear();
+            let text = serde_json::to_string(&figures).unwrap();
+            serde_json::from_str(&text.replace("\"labels\":[],", "")).unwrap()
+        };
+        let unknown = comparison("m", Vec::new(), old(bad()), entries(vec![old(run(good, 10))]), Vec::new());
+        let (mean, excludes_zero) = unknown.difference("recall@1", 1, 0).unwrap();
+        assert!((mean - 0.9).abs() < 1e-12 && !excludes_zero);
+        assert!(unknown.notes[0].contains("not known"), "{:?}", unknown.notes);
+        // The backbone's classes are enough.
+        let known = comparison("m", Vec::new(), bad(), entries(vec![old(run(good, 10))]), Vec::new());
+        assert_eq!(known.differences, once.differences);
     }
 }

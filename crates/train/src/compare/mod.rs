@@ -1,18 +1,17 @@
 //! Comparing methods: runs of several settings with several seeds on one data set, and what they show together.
 //!
-//! This module knows the plan, the folders and the figures; who trains the runs is the caller's business, since each run
-//! needs a process of its own for its memory to be measured.
+//! This module knows the plan, the folders and the figures; the caller trains the runs, each in a separate process so
+//! that its memory can be measured.
 
 mod figures;
-mod page;
 mod spec;
-mod tables;
 
 use std::path::{Path, PathBuf};
 
+use kinsight_report::comparison::Comparison;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub use figures::{Comparison, ComparisonRow, Difference, MeanDeviation};
+pub use figures::comparison;
 pub use spec::{CompareEntry, CompareSpec, PlannedRun};
 
 use crate::error::TrainError;
@@ -66,14 +65,14 @@ impl ZeroShot {
     }
 }
 
-/// The files a comparison leaves in its folder.
+/// The files of a comparison in its folder.
 #[derive(Clone, Debug)]
 pub struct CompareFolder {
     root: PathBuf,
 }
 
 impl CompareFolder {
-    /// The folder at `root`, whatever is in it.
+    /// The folder at `root`, empty or not.
     pub fn at(root: &Path) -> Self {
         Self { root: root.to_path_buf() }
     }
@@ -98,12 +97,17 @@ impl CompareFolder {
     /// # Errors
     /// [`TrainError`] if a file cannot be written.
     pub fn write(&self, comparison: &Comparison) -> Result<Vec<PathBuf>, TrainError> {
-        let json = serde_json::to_string_pretty(comparison).unwrap_or_default();
+        let invalid = |error| TrainError::Io {
+            action: "write",
+            path: self.root.join("compare.json"),
+            source: std::io::Error::new(std::io::ErrorKind::InvalidData, error),
+        };
+        let json = serde_json::to_string_pretty(comparison).map_err(invalid)?;
         let files = [
-            ("compare.md", tables::markdown(comparison)),
-            ("compare.csv", tables::csv(comparison)),
+            ("compare.md", comparison.to_markdown()),
+            ("compare.csv", comparison.to_csv()),
             ("compare.json", json),
-            ("compare.html", page::html(comparison)),
+            ("compare.html", comparison.to_html()),
         ];
         let mut written = Vec::new();
         for (name, text) in files {

@@ -78,10 +78,30 @@ impl Overrides {
 }
 
 fn invalid(name: &str, error: &toml::de::Error) -> TrainError {
-    TrainError::config(
-        format!("{name}: {}", error.to_string().trim_end()),
-        "`kinsight train --print-config` shows every setting with its value",
-    )
+    let message = format!("{name}: {}", error.to_string().trim_end());
+    let hint = match error.message().contains(RETIRED) {
+        true => {
+            "leave it out: prompts carry no position and attention does not see the order of tokens, so both places are the \
+             same function"
+        }
+        false => "`kinsight train --print-config` shows every setting with its value",
+    };
+    TrainError::Config { message, hint: hint.into() }
+}
+
+/// A setting of `[proxies]` that older versions took, though it changed nothing.
+const RETIRED: &str = "class_prompt_position";
+
+/// The settings that a run saved, by this version or an older one.
+///
+/// # Errors
+/// Invalid TOML, an unknown key or a wrong type.
+pub fn read_saved(text: &str) -> Result<TrainConfig, toml::de::Error> {
+    let mut settings: Table = text.parse()?;
+    if let Some(Value::Table(proxies)) = settings.get_mut("proxies") {
+        proxies.remove(RETIRED);
+    }
+    Value::Table(settings).try_into()
 }
 
 /// Reads `key.path=value`; the value is TOML, and what is not TOML is taken as a string.
@@ -140,17 +160,27 @@ fn merge(below: &mut Table, above: Table) {
     }
 }
 
-/// All leaves of `value` with dotted keys.
-pub(super) fn flatten(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+/// Every setting with its dotted key.
+///
+/// # Errors
+/// [`TrainError::Config`] if a value cannot be written as TOML.
+pub(super) fn leaves(config: &TrainConfig) -> Result<Vec<(String, Value)>, TrainError> {
+    let value = Value::try_from(config)
+        .map_err(|error| TrainError::Config { message: error.to_string(), hint: String::new() })?;
+    let mut rows = Vec::new();
+    flatten("", value, &mut rows);
+    Ok(rows)
+}
+
+fn flatten(prefix: &str, value: Value, rows: &mut Vec<(String, Value)>) {
     match value {
         Value::Table(table) => {
             for (key, inner) in table {
-                let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
                 flatten(&path, inner, rows);
             }
         }
-        Value::String(text) => rows.push((prefix.to_string(), text.clone())),
-        other => rows.push((prefix.to_string(), other.to_string())),
+        leaf => rows.push((prefix.to_string(), leaf)),
     }
 }
 
@@ -238,6 +268,18 @@ mod tests {
         let error = load("epochs = 3\n[optimizer]\nlearning_rate = 1", &[]).unwrap_err().to_string();
         assert!(error.contains("test.toml") && error.contains("learning_rate") && error.contains("line 3"), "{error}");
         assert!(load("", &["optimizer.learning_rate=1"]).is_err());
+    }
+
+    #[test]
+    fn the_place_of_class_prompts_is_refused_but_old_runs_are_read() {
+        let error = load("", &["proxies.class_prompt_position=after-patches"]).unwrap_err();
+        assert!(error.hint().unwrap().contains("same function"), "{error}");
+        let error = load("[proxies]\nclass_prompt_position = \"after-patches\"", &[]).unwrap_err();
+        assert!(error.hint().unwrap().contains("same function"), "{error}");
+        let saved = load("", &[]).unwrap().to_toml().unwrap();
+        let older = saved.replace("[proxies]\n", "[proxies]\nclass_prompt_position = \"before-class-token\"\n");
+        assert_ne!(saved, older);
+        assert_eq!(read_saved(&older).unwrap(), read_saved(&saved).unwrap());
     }
 
     #[test]

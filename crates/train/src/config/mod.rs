@@ -2,15 +2,17 @@
 //!
 //! Settings come in layers, later ones winning: defaults, the method's preset, the file, the command line.
 
+mod bounds;
 mod layers;
 mod method;
 mod selection;
 mod variant;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kinsight_data::Interpolation;
 use kinsight_data::SplitRule;
+use kinsight_model::open::absolute_if_path;
 use kinsight_model::{Compute, Pooling, Tuning, VitConfig};
 
 use crate::da_vpt::DaVptConfig;
@@ -20,7 +22,7 @@ use crate::optim::OptimizerConfig;
 use crate::proxies::ProxyConfig;
 use crate::sampler::SamplingConfig;
 
-pub use layers::{Overrides, parse_assignment};
+pub use layers::{Overrides, parse_assignment, read_saved};
 pub use method::{METHODS, MethodEngine, MethodPart, parse_method};
 pub use selection::{Keep, SelectionConfig, SelectionMetric};
 pub use variant::Variant;
@@ -96,6 +98,12 @@ settings! {
 }
 
 impl DataConfig {
+    /// Whether `path`, however it is written, is where these images are.
+    pub fn are_at(&self, path: &Path) -> bool {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        self.path == path || real(path).is_some_and(|path| real(&self.path) == Some(path))
+    }
+
     fn check(&self) -> Result<(), TrainError> {
         let share = self.validation_share;
         if !(0.0..1.0).contains(&share) {
@@ -116,6 +124,7 @@ impl TrainConfig {
     /// [`TrainError::Config`] names the setting.
     pub fn resolve(mut self, backbone: &VitConfig, pooling: Pooling) -> Result<Self, TrainError> {
         let fail = |message: &str, hint: &str| Err(TrainError::config(message, hint));
+        self.check_bounds()?;
         backbone.check_pooling(*self.tuning.pooling.get_or_insert(pooling))?;
         self.tuning.embedding.get_or_insert(backbone.width.min(512));
         for schedule in self.tuning.prompts.iter_mut().chain([&mut self.proxies.class_prompts]) {
@@ -150,6 +159,27 @@ impl TrainConfig {
         Ok(self)
     }
 
+    /// The same settings with paths that mean the same from every folder, as a run keeps them.
+    ///
+    /// # Errors
+    /// [`TrainError::Model`] if the working folder is unknown.
+    pub fn with_absolute_paths(mut self) -> Result<Self, TrainError> {
+        self.backbone = absolute_if_path(&self.backbone)?;
+        if !self.data.path.as_os_str().is_empty() {
+            let path = self.data.path.to_string_lossy();
+            self.data.path = absolute_if_path(&path)?.into();
+        }
+        Ok(self)
+    }
+
+    /// Refuses numbers that are not finite, and those that no memory would hold.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] names the setting.
+    pub fn check_bounds(&self) -> Result<(), TrainError> {
+        bounds::check(self)
+    }
+
     /// Fits what a method attaches to the backbone, and checks it.
     fn fit_methods(&mut self, backbone: &VitConfig) -> Result<(), TrainError> {
         let fail = |message: String, hint: &str| Err(TrainError::config(message, hint));
@@ -169,7 +199,7 @@ impl TrainConfig {
                 return fail("tuning.lora.targets names no layer".into(), "choose among qkv, proj and mlp");
             }
             if !(0.0..1.0).contains(&lora.dropout) {
-                return fail("tuning.lora.dropout is outside 0 to below 1".into(), "");
+                return fail("tuning.lora.dropout is outside 0 to below 1".into(), "0 is none");
             }
             if lora.dora && lora.dropout > 0.0 {
                 return fail("tuning.lora.dropout does not go with dora".into(), "set it to 0, or use method lora");
@@ -205,10 +235,11 @@ impl TrainConfig {
 
     /// Every setting as `(dotted key, value)`, for reports and comparisons.
     pub fn flattened(&self) -> Vec<(String, String)> {
-        let mut rows = Vec::new();
-        if let Ok(value) = toml::Value::try_from(self) {
-            layers::flatten("", &value, &mut rows);
-        }
-        rows
+        let text = |value: toml::Value| match value {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let leaves = layers::leaves(self).unwrap_or_default();
+        leaves.into_iter().map(|(key, value)| (key, text(value))).collect()
     }
 }

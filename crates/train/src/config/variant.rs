@@ -11,7 +11,6 @@ use toml::{Table, toml};
 /// | EMA | `proxies.accumulator.ema_update` | `add` |
 /// | positive term | `loss.proxy_anchor.positive_mean` | `present` |
 /// | proxy tower prompts | `proxies.tower_prompts` | `encoder` |
-/// | prompt position | `proxies.class_prompt_position` | `after-patches` (the same function) |
 /// | resize | `data.interpolation` | `bicubic` |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,7 +32,6 @@ impl Variant {
                 loss.proxy_anchor.positive_mean = "present"
                 [proxies]
                 tower_prompts = "encoder"
-                class_prompt_position = "after-patches"
                 accumulator = { gru_gate = "paper", ema_update = "add" }
             },
         }

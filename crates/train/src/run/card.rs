@@ -1,24 +1,27 @@
 //! The model card of a run: what it is, how it was made, how well it does, how to use it.
 
+use kinsight_model::TrainingFacts;
 use kinsight_model::finetuned::FineTuningInfo;
 use kinsight_retrieval::Evaluation;
 
 use super::selection::SelectionState;
-use crate::config::{Keep, TrainConfig};
+use super::story::RunStory;
 
 /// What the card tells.
 #[derive(Debug)]
 pub struct ModelCard<'a> {
-    /// Settings of the run.
-    pub config: &'a TrainConfig,
     /// Backbone and tuning.
     pub info: &'a FineTuningInfo,
-    /// Final evaluation on the test classes.
+    /// What happened in the run.
+    pub facts: &'a TrainingFacts,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Evaluation of the kept state on the test classes.
     pub evaluation: &'a Evaluation,
     /// Trained scalars that are kept.
     pub trainable: usize,
-    /// Train and test: images and classes.
-    pub sizes: [(usize, usize); 2],
+    /// Images that could not be read, of those trained and of those measured on.
+    pub unreadable: [usize; 2],
     /// Final, selected on validation, best on test.
     pub selection: &'a SelectionState,
 }
@@ -26,8 +29,8 @@ pub struct ModelCard<'a> {
 impl ModelCard<'_> {
     /// The card as Markdown.
     pub fn to_markdown(&self) -> String {
-        let Self { config, info, evaluation, trainable, sizes, selection } = self;
-        let [(train_images, train_classes), (test_images, test_classes)] = *sizes;
+        let Self { info, facts, seed, evaluation, trainable, unreadable, selection } = self;
+        let story = RunStory(facts);
         let percent = |value: f64| format!("{:.1} %", 100.0 * value);
         let mut metrics = String::new();
         for (name, value) in &evaluation.metrics {
@@ -39,34 +42,42 @@ impl ModelCard<'_> {
                 metrics.push_str(&format!("| {name} | {} | {interval} |\n", percent(*value)));
             }
         }
+        let mut remarks = Vec::new();
+        if !evaluation.intervals.is_empty() {
+            remarks.push("Intervals: bootstrap over classes.".to_owned());
+        }
+        remarks.extend(story.groups());
+        if unreadable.iter().any(|count| *count > 0) {
+            let [train, test] = unreadable;
+            remarks.push(format!(
+                "Images that could not be read and were left out: {train} of training, {test} of the test."
+            ));
+        }
         format!(
             "# {method} on {data}\n\n\
              A fine-tuning of `{backbone}` by Kinsight {version}: `model.safetensors` holds the {trainable} trained \
              values alone, and needs the backbone with fingerprint `{fingerprint}`.\n\n\
-             Trained for {epochs} (seed {seed}) on {train_images} images of {train_classes} classes; measured \
-             {moment} on {test_images} images of {test_classes} classes that it never saw, every image \
-             searching among the others.\n\n\
+             Trained {duration} (seed {seed}) on {trained_on}; measured {state} on {images} images of {measured_on}, \
+             {search}.\n\n\
              | metric | value | 95 % interval |\n|---|---|---|\n{metrics}\n\
-             Intervals: bootstrap over classes.\n\n\
+             {remarks}\n\n\
              {kept_apart}\n\
-             `report.html` shows what it finds and why. All settings are in `config.toml`, the course of training in \
-             `log.jsonl`.\n\n\
+             All settings are in `config.toml`, the course of training in `log.jsonl`. `report.html`, which `kinsight train` \
+             writes next to them, shows what the model finds and why.\n\n\
              ```\nkinsight eval --run . --data FOLDER\n```\n",
-            method = config.method,
-            data = config.data.path.file_name().unwrap_or_default().to_string_lossy(),
+            method = facts.method,
+            data = facts.data.file_name().unwrap_or_default().to_string_lossy(),
             backbone = info.backbone,
             version = info.version,
             fingerprint = info.backbone_fingerprint,
-            epochs = match config.epochs {
-                1 => "1 epoch".to_string(),
-                many => format!("{many} epochs"),
-            },
-            moment = match config.selection.keep {
-                Keep::Final => "after the last step",
-                Keep::Best => "in the state that was best on validation classes",
-            },
+            duration = story.duration(),
+            trained_on = story.trained_on(),
+            state = story.state(),
+            images = facts.test.images,
+            measured_on = story.measured_on(),
+            search = story.search(),
+            remarks = remarks.join(" "),
             kept_apart = selection.sentences().iter().map(|line| format!("- {line}\n")).collect::<String>(),
-            seed = config.seed,
         )
     }
 }

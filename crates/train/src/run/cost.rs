@@ -25,6 +25,9 @@ pub struct RunCost {
 pub struct RunQueries {
     /// Index in the test set of each query.
     pub indices: Vec<usize>,
+    /// Its class; empty in runs of versions that did not keep it.
+    #[serde(default)]
+    pub labels: Vec<i64>,
     /// Its scores.
     pub scores: Vec<QueryScore>,
 }

@@ -6,6 +6,7 @@
 //! RUN/checkpoints/latest  everything to continue   RUN/README.md           model card
 //! RUN/selection.json      final, selected, best    RUN/tensorboard/        event file, if asked for
 //! RUN/cost.json           what the run took        RUN/queries.json        the final evaluation, query by query
+//! RUN/proxies.safetensors unit proxies of classes
 //! ```
 //! Every file is written beside its target, synced and renamed; the log is appended and cut back on resuming.
 
@@ -16,6 +17,7 @@ mod log;
 mod proxies;
 mod report;
 mod selection;
+mod story;
 mod tensorboard;
 
 use std::fs;
@@ -23,15 +25,18 @@ use std::path::{Path, PathBuf};
 
 use kinsight_model::weights::write_atomically;
 
-use crate::config::TrainConfig;
+use crate::config::{TrainConfig, read_saved};
 use crate::error::TrainError;
 
 pub use card::ModelCard;
 pub use checkpoint::{Progress, TrainingState};
 pub use cost::{RunCost, RunQueries, peak_memory_bytes};
 pub use log::{LogRecord, RunLog, read as read_log};
+pub use proxies::ClassProxies;
 pub use report::{ReportedRun, RunReport};
+
 pub use selection::{EvalPoint, Figures, SelectionState};
+pub use story::RunStory;
 pub use tensorboard::EventFile;
 
 /// Paths of a run folder.
@@ -84,7 +89,7 @@ impl RunFolder {
             message: format!("has no readable config.toml: {error}"),
             hint: "a run folder is what `kinsight train --out` wrote".into(),
         })?;
-        toml::from_str(&text).map_err(|error| TrainError::Config {
+        read_saved(&text).map_err(|error| TrainError::Config {
             message: format!("{}: {error}", self.config().display()),
             hint: String::new(),
         })
@@ -98,7 +103,8 @@ impl RunFolder {
         let decisive = |config: &TrainConfig| -> std::collections::BTreeMap<String, String> {
             config.flattened().into_iter().filter(|(key, _)| !IRRELEVANT.contains(&key.as_str())).collect()
         };
-        let (old, new) = (decisive(&self.read_config()?), decisive(config));
+        // A run of an older version may have relative paths.
+        let (old, new) = (decisive(&self.read_config()?.with_absolute_paths()?), decisive(config));
         let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         let show = |value: Option<&String>| value.map_or("unset", String::as_str).to_string();
         Ok(keys

@@ -95,11 +95,11 @@ impl SelectionState {
     pub fn sentences(&self) -> Vec<String> {
         let figures = |point: &EvalPoint| {
             format!(
-                "Recall@1 {:.1} %, MAP@R {:.1} % (step {}, {} epochs)",
+                "Recall@1 {:.1} %, MAP@R {:.1} % (step {}, {} finished)",
                 100.0 * point.test.recall_at_1,
                 100.0 * point.test.map_at_r,
                 point.step,
-                point.epochs
+                if point.epochs == 1 { "1 epoch".to_owned() } else { format!("{} epochs", point.epochs) }
             )
         };
         let mut lines = Vec::new();

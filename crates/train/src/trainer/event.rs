@@ -1,6 +1,6 @@
 //! What a run reports, and what it returns.
 
-use kinsight_model::Encoder;
+use kinsight_model::{Encoder, TrainingFacts};
 
 use crate::bank::BankCost;
 use crate::evaluation::Measured;
@@ -66,6 +66,8 @@ pub struct RunFacts {
 pub struct Outcome {
     /// Sizes.
     pub facts: RunFacts,
+    /// What happened in it, as the model stores it; none if the run was stopped before its end.
+    pub training: Option<TrainingFacts>,
     /// The final evaluation; none if the run was stopped before its end.
     pub measured: Option<Measured>,
     /// The trained encoder.

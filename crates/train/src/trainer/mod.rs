@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use kinsight_data::{Dataset, Loader, LoaderOptions, Preprocess, Protocol, Split, Unreadable};
+use kinsight_data::{DISTRACTORS, Dataset, Loader, LoaderOptions, Preprocess, Protocol, Split, SplitRule, Unreadable};
 use kinsight_model::embedder::{EmbedOptions, embed_dataset};
 use kinsight_model::finetuned::FineTuningInfo;
 use kinsight_model::parameters::{ParameterInfo, inventory};
-use kinsight_model::{Backbone, Encoder};
+use kinsight_model::{Backbone, Encoder, TestFacts, TrainingFacts};
 use kinsight_retrieval::{BootstrapConfig, EvalConfig};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -44,6 +44,8 @@ pub struct Trainer {
     test: Arc<Dataset>,
     protocol: Protocol,
     validation: Option<Arc<Dataset>>,
+    /// Test classes that are also trained or selected on.
+    seen_classes: usize,
     device: Device,
 }
 
@@ -62,13 +64,15 @@ impl Trainer {
     /// # Errors
     /// [`TrainError`] if settings, backbone and data do not fit together.
     pub fn with_split(config: TrainConfig, mut split: Split, device: &Device) -> Result<Self, TrainError> {
+        config.check_bounds()?;
         let backbone = Backbone::open(&config.backbone, config.data.image_size)?;
-        let config = config.resolve(&backbone.config, backbone.pooling)?;
+        let config = config.resolve(&backbone.config, backbone.pooling)?.with_absolute_paths()?;
         let mut preprocess = backbone.preprocess;
         if let Some(interpolation) = config.data.interpolation {
             preprocess.interpolation = interpolation;
         }
         preprocess.validate()?;
+        let seen_classes = split.shared_classes().len();
         let share = config.data.validation_share;
         let validation = (share > 0.0).then(|| split.carve_validation(share, config.seed)).transpose()?;
         Ok(Self {
@@ -79,6 +83,7 @@ impl Trainer {
             test: Arc::new(split.test),
             protocol: split.protocol,
             validation: validation.map(Arc::new),
+            seen_classes,
             device: device.clone(),
         })
     }
@@ -264,13 +269,46 @@ impl Trainer {
         LoaderOptions { workers, cache_bytes, min_crop_area, ..base }
     }
 
-    fn fine_tuning_info(&self) -> FineTuningInfo {
+    /// What the fine-tuning says of itself after `epochs` and `steps`, its state being that after `kept_step`.
+    fn fine_tuning_info(&self, epochs: usize, steps: u64, kept_step: u64) -> FineTuningInfo {
         FineTuningInfo {
             version: env!("CARGO_PKG_VERSION").into(),
             backbone: self.config.backbone.clone(),
             backbone_fingerprint: self.backbone.fingerprint.clone(),
             tuning: self.config.tuning.clone(),
             preprocess: self.preprocess,
+            training: Some(self.training_facts(epochs, steps, kept_step)),
+        }
+    }
+
+    /// What happened in the run.
+    fn training_facts(&self, epochs: usize, steps: u64, kept_step: u64) -> TrainingFacts {
+        let TrainConfig { method, data, loss, compute, epochs: epochs_asked, .. } = &self.config;
+        let count = |has: &dyn Fn(usize) -> bool| (0..self.test.len()).filter(|image| has(*image)).count();
+        let distractor = self.test.class_names.iter().position(|name| name == DISTRACTORS);
+        let is_distractor = |image: usize| Some(self.test.items[image].label as usize) == distractor;
+        TrainingFacts {
+            method: method.clone(),
+            precision: compute.precision,
+            data: data.path.clone(),
+            split: data.split.unwrap_or_else(|| SplitRule::detect(&data.path)),
+            class_names: self.train.class_names.clone(),
+            centers_per_class: loss.centers_per_class(),
+            train_images: self.train.len(),
+            validation_classes: self.validation.as_ref().map_or(0, |set| set.num_classes()),
+            test: TestFacts {
+                images: self.test.len(),
+                classes: self.test.num_classes() - usize::from(distractor.is_some()),
+                seen_classes: self.seen_classes,
+                queries: count(&|image| self.protocol.is_query(image)),
+                gallery: count(&|image| self.protocol.is_in_gallery(image)),
+                distractors: count(&is_distractor),
+                groups: self.protocol.group_names.len(),
+            },
+            epochs,
+            epochs_asked: *epochs_asked,
+            steps,
+            kept_step,
         }
     }
 }

@@ -102,10 +102,13 @@ impl Trainer {
         }
         run.save_checkpoint()?;
         let encoder = burn::module::Module::valid(&run.state.learner.encoder);
-        save_fine_tuning(&run.folder.model(), &encoder, &self.fine_tuning_info())?;
+        let info = self.fine_tuning_info(self.config.epochs, facts.total_steps, facts.total_steps);
+        save_fine_tuning(&run.folder.model(), &encoder, &info)?;
+        run.save_proxies(&run.folder.proxies())?;
         self.rehearse_evaluation(&run.state.encoder())?;
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
         let (checkpoint_bytes, model_bytes) = (size(&run.folder.latest_checkpoint()), size(&run.folder.model()));
+        let proxies_bytes = size(&run.folder.proxies());
         let (cached, cached_bytes) = run.loader.cached();
         let image_cache_bytes = match cached {
             0 => 0,
@@ -131,7 +134,7 @@ impl Trainer {
             bank_file_bytes,
             checkpoint_bytes,
             model_bytes,
-            disk_bytes: 2 * checkpoint_bytes + model_bytes + bank_file_bytes,
+            disk_bytes: 2 * checkpoint_bytes + model_bytes + proxies_bytes + bank_file_bytes,
         })
     }
 

@@ -1,5 +1,6 @@
 //! A run in progress: the loop over epochs and steps, and what is written on the way.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -249,7 +250,9 @@ impl Run<'_> {
         let judged = validation.as_ref().map(|measured| &measured.evaluation);
         if self.progress.selection.take(metric, (step, epochs), &measured.evaluation, judged) {
             // Written before the checkpoint that says so: a run killed in between writes the same bytes again.
-            save_fine_tuning(&self.folder.best_model(), &encoder.valid(), &self.trainer.fine_tuning_info())?;
+            let info = self.trainer.fine_tuning_info(epochs, step, step);
+            save_fine_tuning(&self.folder.best_model(), &encoder.valid(), &info)?;
+            self.save_proxies(&self.folder.best_proxies())?;
         }
         let Figures { recall_at_1, map_at_r } = Figures::of(&measured.evaluation);
         let of_validation = judged.map(Figures::of);
@@ -264,6 +267,15 @@ impl Run<'_> {
     fn record(&mut self, record: &LogRecord) -> Result<(), TrainError> {
         self.log.append(record)?;
         self.events.as_mut().map_or(Ok(()), |events| events.append(record))
+    }
+
+    /// Writes the proxies of this step to `path`, where there are any.
+    pub fn save_proxies(&self, path: &Path) -> Result<(), TrainError> {
+        let TrainingState { learner, proxy_memory, .. } = &self.state;
+        match learner.class_proxies(proxy_memory, &self.trainer.config.proxies) {
+            Some(proxies) => RunFolder::write_proxies(path, &proxies),
+            None => Ok(()),
+        }
     }
 
     pub fn save_checkpoint(&mut self) -> Result<(), TrainError> {
@@ -290,43 +302,58 @@ impl Run<'_> {
 
     /// Writes what a finished run leaves behind.
     pub fn finish(mut self, facts: RunFacts, finished: bool) -> Result<Outcome, TrainError> {
-        for (path, reason) in self.loader.unreadable().files {
+        let unreadable = self.loader.unreadable().files;
+        for (path, reason) in &unreadable {
             self.warn(&format!("skipped {}: {reason}", path.display()))?;
         }
         let mut encoder = self.state.encoder().valid();
+        let mut training = None;
         if finished {
             let selection = self.progress.selection;
+            let mut kept_step = self.progress.step;
             let is_best = selection.selected_on_validation.map(|m| m.step) == selection.last.map(|m| m.step);
             if self.trainer.config.selection.keep == Keep::Best && !is_best {
                 let Trainer { backbone, device, config, .. } = self.trainer;
                 encoder = load_fine_tuned(&self.folder.best_model(), backbone, device)?;
                 encoder.backbone.compute = config.compute;
                 self.measured = None;
+                kept_step = selection.selected_on_validation.map_or(kept_step, |moment| moment.step);
+                if self.folder.best_proxies().is_file() {
+                    RunFolder::copy_proxies(&self.folder.best_proxies(), &self.folder.proxies())?;
+                }
+            } else {
+                self.save_proxies(&self.folder.proxies())?;
             }
             let measured = match self.measured.take() {
                 Some(measured) => measured,
                 None => self.trainer.measure(&encoder)?, // resumed after the last epoch, or another state is kept
             };
-            self.folder.write(&self.folder.selection(), &serde_json::to_vec_pretty(&selection)?)?;
-            let info = self.trainer.fine_tuning_info();
+            let json = serde_json::to_string_pretty(&selection)?;
+            self.folder.write(&self.folder.selection(), json.as_bytes())?;
+            let info = self.trainer.fine_tuning_info(self.progress.epoch, self.progress.step, kept_step);
             save_fine_tuning(&self.folder.model(), &encoder, &info)?;
-            self.folder.write(&self.folder.metrics(), &serde_json::to_vec_pretty(&measured.evaluation)?)?;
+            let json = serde_json::to_string_pretty(&measured.evaluation)?;
+            self.folder.write(&self.folder.metrics(), json.as_bytes())?;
+            let happened = self.trainer.training_facts(self.progress.epoch, self.progress.step, kept_step);
             let card = ModelCard {
-                config: &self.trainer.config,
                 info: &info,
+                facts: &happened,
+                seed: self.trainer.config.seed,
                 evaluation: &measured.evaluation,
                 trainable: facts.kept,
-                sizes: [facts.train, facts.test],
+                unreadable: [unreadable.len(), measured.unreadable.len()],
                 selection: &selection,
             };
             self.folder.write(&self.folder.card(), card.to_markdown().as_bytes())?;
-            let queries = measured.query_scores()?;
+            let queries = measured.query_scores();
             self.folder.write(&self.folder.queries(), &serde_json::to_vec(&queries)?)?;
-            self.folder.write(&self.folder.cost(), &serde_json::to_vec_pretty(&self.cost(&facts))?)?;
+            let cost = self.cost(&facts);
+            self.folder.write(&self.folder.cost(), &serde_json::to_vec_pretty(&cost)?)?;
             self.measured = Some(measured);
+            training = Some(happened);
         }
         // An evaluation on the way is not the result of a run that was stopped.
         let measured = self.measured.filter(|_| finished);
-        Ok(Outcome { facts, measured, encoder, seconds: self.progress.seconds })
+        Ok(Outcome { facts, training, measured, encoder, seconds: self.progress.seconds })
     }
 }

@@ -1,25 +1,21 @@
 //! `kinsight audit`: what is wrong with a data set, before a model learns it.
 //!
-//! Files are inspected (`kinsight_data::inspect`), readable images embedded, and labels judged by neighbors
-//! (`kinsight_retrieval`); `findings` brings it together, `page` and `outputs` tell it. Nothing of the data set is touched.
+//! The command embeds and writes; what counts as a finding, and how it is told, is `kinsight_audit`'s.
 
-mod findings;
-mod images;
 mod judge;
-mod outputs;
-mod page;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use kinsight_data::DecodeLimits;
+use kinsight_audit::{AuditSettings, FindingKind, Findings, Images};
 use kinsight_data::inspect::{DuplicateConfig, inspect};
+use kinsight_data::{DecodeLimits, SplitRule};
 
-use super::settings::use_threads;
-use crate::arguments::{ComputeArgs, SplitArg};
+use super::settings::split_rule;
+use crate::arguments::SplitArg;
+use crate::context::ComputeArgs;
 use crate::progress::counting_bar;
-use findings::{FindingKind, Findings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,7 +67,7 @@ pub struct AuditArgs {
     /// The most findings of each kind on the page; the CSV always has all
     #[arg(long, default_value_t = 60)]
     pub max_shown: usize,
-    /// Images a forward pass
+    /// Batch size
     #[arg(long, default_value_t = 32)]
     pub batch_size: usize,
     /// Print the findings as JSON
@@ -115,32 +111,43 @@ impl FailOn {
 }
 
 /// Looks, writes the page and the CSV, prints, and fails if asked to.
-pub fn run(arguments: &AuditArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
+pub fn run(arguments: AuditArgs) -> Result<()> {
+    let arguments = &arguments;
     anyhow::ensure!(
         (0.0..=1.0).contains(&arguments.min_correlation),
         "--min-correlation is {}, expected a number from 0 to 1",
         arguments.min_correlation
     );
     let judge = judge::Judge::load(arguments)?;
-    let images = images::Images::load(arguments, judge.config())?;
+    let of_run = judge.config().filter(|config| config.data.are_at(&arguments.dir));
+    let of_run = of_run.map(|config| config.data.split.unwrap_or_else(|| SplitRule::detect(&arguments.dir)));
+    let asked = arguments.split.map(|split| split_rule(split, arguments.seed)).or(of_run);
+    let images = Images::load(&arguments.dir, asked)?;
 
     let bar = counting_bar("reading  ", images.items.len(), "files");
     let inspections = inspect(&images.items, DecodeLimits::default(), || bar.inc(1));
     bar.finish_and_clear();
 
-    let judged = judge.embed(&images, &inspections, arguments)?;
-    let findings = Findings::of(&images, &inspections, judged, judge.proxies(&images)?, arguments)?;
+    let embedded = judge.embed(&images, &inspections, arguments)?;
+    let settings = AuditSettings {
+        min_correlation: arguments.min_correlation,
+        min_label_score: arguments.min_label_score,
+        outlier_deviations: arguments.outlier_deviations,
+    };
+    let findings = Findings::of(&images, &inspections, embedded.as_ref(), &judge.proxies(&images)?, settings)?;
 
-    outputs::write_csv(&arguments.out.join("audit.csv"), &findings, &images)?;
-    let page = page::page(&findings, &images, &inspections, &judge, arguments);
-    outputs::write(&arguments.out.join("audit.html"), page.to_html().as_bytes())?;
+    kinsight_files::create_dir_all(&arguments.out)?;
+    let (csv, html) = (arguments.out.join("audit.csv"), arguments.out.join("audit.html"));
+    kinsight_files::write(&csv, &kinsight_audit::to_csv(&findings, &images)?)?;
+    let page =
+        kinsight_audit::page(&findings, &images, &inspections, &arguments.dir, &judge.model.name, arguments.max_shown);
+    kinsight_files::write(&html, page.to_html().as_bytes())?;
     if arguments.json {
-        println!("{}", outputs::json(&findings, &images, &inspections)?);
+        println!("{}", serde_json::to_string_pretty(&kinsight_audit::to_json(&findings, &images, &inspections))?);
     } else {
-        outputs::print_summary(&findings, &images);
-        println!("report: {}", arguments.out.join("audit.html").display());
-        println!("to act on: {}", arguments.out.join("audit.csv").display());
+        print!("{}", kinsight_audit::summary(&findings, &images));
+        println!("report: {}", html.display());
+        println!("to act on: {}", csv.display());
     }
     let failed: Vec<String> = FindingKind::ALL
         .into_iter()

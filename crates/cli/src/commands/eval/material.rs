@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use burn::tensor::Device;
 use kinsight_data::{Dataset, Protocol};
 use kinsight_model::embedder::{EmbedOptions, embed_dataset};
+use kinsight_model::{EmbeddingModel, ModelRef};
 use kinsight_retrieval::UnitEmbeddings;
 use kinsight_retrieval::io::{LabelColumn, labels_beside, read_embeddings, read_label_column};
+use kinsight_train::run::RunFolder;
 
 use super::{EvalArgs, TtaArg};
-use crate::commands::subject::{self, Subject};
+use crate::context::Context as Computing;
 use crate::progress::counting_bar;
 
 /// Embeddings and all that is known of them.
@@ -26,7 +27,7 @@ pub struct Material {
     pub class_names: Vec<String>,
     /// Who asks and who answers, row by row.
     pub protocol: Protocol,
-    /// A gallery of its own.
+    /// A separate gallery.
     pub gallery: Option<Gallery>,
     /// Embeddings to fit a whitening to.
     pub training: Option<UnitEmbeddings>,
@@ -91,7 +92,7 @@ fn labels_of(embeddings: &Path, labels: Option<&Path>, arguments: &EvalArgs) -> 
     let beside = || labels_beside(embeddings);
     let path = labels.map(Path::to_path_buf).or_else(beside).with_context(|| {
         format!(
-            "no labels for {}: give them with --labels, or put {} beside it",
+            "no labels for {}: give them with --labels, or put {} next to it",
             embeddings.display(),
             embeddings.with_extension("labels.npy").display()
         )
@@ -120,19 +121,22 @@ fn number_alike(queries: &mut LabelColumn, gallery: &mut LabelColumn) -> Result<
 }
 
 /// Embeds images with a run's model or a bare backbone.
-pub fn from_model(arguments: &EvalArgs) -> Result<Material> {
-    let device = arguments.compute.device.open()?;
-    let (run, backbone) = (arguments.run.as_deref(), arguments.backbone.as_deref());
-    let subject = subject::load(run, backbone, &arguments.compute, &device)?;
-    let images = arguments.images.load(subject.config.as_ref())?;
-    let embedded = embed(arguments, &subject, images.dataset, &device)?;
+pub fn from_model(arguments: &EvalArgs, context: &Computing) -> Result<Material> {
+    let model = ModelRef { run: arguments.run.clone(), backbone: arguments.backbone.clone() };
+    let model = context.model(&model)?;
+    let config = arguments.run.as_deref().map(|run| RunFolder::at(run).read_config()).transpose()?;
+    let images = arguments.images.load(config.as_ref())?;
+    let embedded = embed(arguments, &model, images.dataset)?;
     let protocol = images.protocol.select(&embedded.indices);
     let training = match images.train {
-        Some(train) if arguments.whitens() => Some(embed(arguments, &subject, train, &device)?.embeddings),
+        Some(train) if arguments.whitens() => Some(embed(arguments, &model, train)?.embeddings),
         _ => None,
     };
     Ok(Material {
-        name: subject.name,
+        name: match config {
+            Some(_) => model.name,
+            None => format!("{} (zero-shot)", model.name),
+        },
         embeddings: embedded.embeddings,
         labels: embedded.labels,
         class_names: embedded.class_names,
@@ -151,7 +155,7 @@ struct EmbeddedImages {
     skipped: Vec<String>,
 }
 
-fn embed(arguments: &EvalArgs, subject: &Subject, dataset: Dataset, device: &Device) -> Result<EmbeddedImages> {
+fn embed(arguments: &EvalArgs, model: &EmbeddingModel, dataset: Dataset) -> Result<EmbeddedImages> {
     let dataset = Arc::new(dataset);
     let options = EmbedOptions {
         batch_size: arguments.batch_size,
@@ -159,7 +163,7 @@ fn embed(arguments: &EvalArgs, subject: &Subject, dataset: Dataset, device: &Dev
         ..EmbedOptions::default()
     };
     let bar = counting_bar("embedding", dataset.len(), "images");
-    let embedded = embed_dataset(&subject.encoder, &dataset, subject.preprocess, options, device, |done| {
+    let embedded = embed_dataset(&model.encoder, &dataset, model.preprocess, options, &model.device, |done| {
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();

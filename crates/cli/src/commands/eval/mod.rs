@@ -19,8 +19,7 @@ use self::post::{PostArg, PostSettings};
 use self::print::Results;
 use self::selection::Selection;
 use super::images::ImageArgs;
-use super::settings::use_threads;
-use crate::arguments::ComputeArgs;
+use crate::context::ComputeArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,7 +39,7 @@ Examples:
   Embeddings of another program, with labels in labels.npy:
     kinsight eval --embeddings rows.npy --labels labels.npy --metrics all
 
-  Post-processing and test-time augmentation beside the plain figures:
+  Post-processing and test-time augmentation, next to the plain figures:
     kinsight eval --run runs/first --post aqe,dba,pca-whiten,k-reciprocal --tta flip
 
   For a script:
@@ -61,13 +60,13 @@ pub struct EvalArgs {
     /// Embeddings that are already computed: .npy, .safetensors or .parquet
     #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "backbone", "data"])]
     embeddings: Option<PathBuf>,
-    /// Their labels: .npy, .safetensors, .parquet or .csv [default: in the file or beside it]
+    /// Their labels: .npy, .safetensors, .parquet or .csv [default: in the file or next to it]
     #[arg(long, value_name = "FILE", requires = "embeddings")]
     labels: Option<PathBuf>,
-    /// A gallery of its own, which --embeddings search
+    /// A separate gallery, which --embeddings search
     #[arg(long, value_name = "FILE", requires = "embeddings")]
     gallery: Option<PathBuf>,
-    /// Labels of the gallery [default: in the file or beside it]
+    /// Labels of the gallery [default: in the file or next to it]
     #[arg(long, value_name = "FILE", requires = "gallery")]
     gallery_labels: Option<PathBuf>,
     /// Embeddings to fit pca-whiten to
@@ -88,7 +87,7 @@ pub struct EvalArgs {
     /// Bootstrap resamples behind the 95 % intervals; 0 for no intervals
     #[arg(long, default_value_t = 1000)]
     bootstrap: usize,
-    /// What the bootstrap draws again
+    /// What the bootstrap resamples
     #[arg(long, value_enum, default_value = "classes")]
     bootstrap_unit: UnitArg,
     /// Also post-process, one at a time
@@ -109,7 +108,7 @@ pub struct EvalArgs {
     /// Bound on the working memory of the search, in MiB
     #[arg(long, default_value_t = 512)]
     max_memory_mb: usize,
-    /// Images a forward pass
+    /// Batch size
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
     /// Print the result as JSON
@@ -157,11 +156,11 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
         selection::print_list();
         return Ok(());
     }
-    use_threads(arguments.compute.threads)?;
+    let context = arguments.compute.resolve()?;
     let selection = Selection::parse(&arguments.metrics)?;
     let material = match &arguments.embeddings {
         Some(path) => material::from_files(arguments, path)?,
-        None => material::from_model(arguments)?,
+        None => material::from_model(arguments, &context)?,
     };
     let unit = match arguments.bootstrap_unit {
         UnitArg::Classes => BootstrapUnit::Class,

@@ -1,4 +1,4 @@
-//! Post-processing of embeddings, each measured beside the plain figure.
+//! Post-processing of embeddings, each measured next to the plain figure.
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;

@@ -119,7 +119,7 @@ fn title(name: &str) -> String {
     }
 }
 
-/// Prints every processing beside the plain figure.
+/// Prints every processing next to the plain figure.
 pub fn print_processed(results: &Results, selection: &Selection) {
     if results.processed.is_empty() {
         return;

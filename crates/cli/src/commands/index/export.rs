@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &ExportArgs) -> Result<()> {
 
 /// A file of vectors and fields that is being written.
 enum Table {
-    /// Vectors in `.npy`; id and fields, a line each in the same order, in the CSV beside it.
+    /// Vectors in `.npy`; id and fields in the same order in the CSV next to it.
     Npy { vectors: NpyWriter, rows: csv::Writer<File>, partial: PathBuf },
     /// Both in one file.
     Parquet(ParquetWriter),

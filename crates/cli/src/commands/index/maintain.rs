@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use kinsight_index::filter::{Condition, Pattern};
 use kinsight_index::payload::fields;
-use kinsight_index::{Cursor, Filter, Index, Point, PointId};
+use kinsight_index::{Cancel, Cursor, Filter, Index, Point, PointId};
 use serde_json::json;
 
 use super::{CheckArgs, CompactArgs, RemoveArgs, StatsArgs};
@@ -63,10 +64,7 @@ fn named(index: &Index, name: &str) -> Result<Vec<PointId>> {
         let wanted = folder.join(file);
         let pattern = Filter::Field {
             name: fields::PATH.to_owned(),
-            condition: kinsight_index::filter::Condition::Like(kinsight_index::filter::Literal::new(format!(
-                "*{}",
-                file.to_string_lossy()
-            ))),
+            condition: Condition::Like(Pattern::new(format!("*{}", file.to_string_lossy()))),
         };
         for_each_point(index, Some(&pattern), |point| {
             if kinsight_index::file_of(&point.payload) == wanted {
@@ -116,11 +114,11 @@ pub(super) fn stats(arguments: &StatsArgs) -> Result<()> {
         println!("  fine-tuning   {} ({hash})", run.display());
     }
     println!("  made by       kinsight {}", manifest.fingerprint.library);
-    println!("  on disk       {:.1} MB, {} dead rows", stats.bytes as f64 / 1e6, stats.dead_rows);
+    println!("  on disk       {:.1} MB, {} dead rows", stats.bytes as f64 / 1e6, stats.tombstones);
     match &stats.graph {
         Some(graph) => println!(
             "  search        HNSW over {} images (M {}, ef {}): recall@10 {:.3} against exact, {} queries",
-            graph.rows, graph.connectivity, graph.expansion_search, graph.recall_at_10, graph.recall_queries
+            graph.rows, graph.connectivity, graph.ef, graph.recall_at_10, graph.recall_queries
         ),
         None => println!("  search        exact"),
     }
@@ -148,7 +146,7 @@ pub(super) fn compact(arguments: &CompactArgs) -> Result<()> {
     let after = compacted?.store().stats()?;
     println!(
         "{} dead rows left behind: {:.1} MB, {:.1} MB before",
-        before.dead_rows,
+        before.tombstones,
         after.bytes as f64 / 1e6,
         before.bytes as f64 / 1e6
     );
@@ -183,7 +181,7 @@ pub(super) fn for_each_point(
 ) -> Result<()> {
     let mut cursor = Some(Cursor::default());
     while let Some(start) = cursor {
-        let (points, next) = index.store().scroll(start, SCROLL, filter)?;
+        let (points, next) = index.store().scroll(start, SCROLL, filter, &Cancel::new())?;
         points.into_iter().try_for_each(&mut visit)?;
         cursor = next;
     }

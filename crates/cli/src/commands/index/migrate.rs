@@ -3,24 +3,22 @@
 use std::sync::atomic::Ordering;
 
 use anyhow::{Result, bail};
-use kinsight_index::{ImageEmbedder, Index, Migration};
+use kinsight_index::{Index, Migration};
 
 use super::MigrateArgs;
-use crate::commands::settings::use_threads;
-use crate::interrupt;
-use crate::model_source::{Choice, LoadedModel};
+use crate::interrupt::{stop_flag, stopped};
 use crate::progress::counting_bar;
 
 /// `kinsight index migrate`
-pub(super) fn run(arguments: &MigrateArgs) -> Result<()> {
-    use_threads(arguments.compute.threads)?;
-    let stop = interrupt::stop_flag()?;
-    let index = Index::open(&arguments.index)?;
-    let choice = Choice::Flags(&arguments.compute);
-    let model = LoadedModel::open(arguments.run.as_deref(), arguments.backbone.as_deref(), &choice)?;
-    let migration = Migration::start(&index, model.fingerprint().clone(), model.source().clone())?;
+pub(super) fn run(arguments: MigrateArgs) -> Result<()> {
+    let MigrateArgs { index, model, allow_missing, batch_size, compute } = arguments;
+    let context = compute.resolve()?;
+    let stop = stop_flag()?;
+    let index = Index::open(&index)?;
+    let model = context.model(&model.resolve())?;
+    let migration = Migration::start(&index, model.fingerprint.clone(), model.source.clone())?;
     let bar = counting_bar("migrating", 0, "images");
-    let report = migration.run(&model, arguments.batch_size, &mut |done, of| {
+    let report = migration.run(&model, batch_size, &mut |done, of| {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
         !stop.load(Ordering::Relaxed)
@@ -28,13 +26,12 @@ pub(super) fn run(arguments: &MigrateArgs) -> Result<()> {
     bar.finish_and_clear();
     let report = report?;
     if !report.complete {
-        eprintln!("stopped; the index is as it was, and the same command goes on from here");
-        return Ok(());
+        return stopped("the index is as it was, and the same command goes on from here");
     }
     for (path, reason) in &report.missing {
         eprintln!("warning: cannot embed {} again: {reason}", path.display());
     }
-    if !report.missing.is_empty() && !arguments.allow_missing {
+    if !report.missing.is_empty() && !allow_missing {
         bail!(
             "{} images cannot be embedded again, so the index stays with its old model\nhint: bring the files back and run the same command again, or leave these images out with --allow-missing",
             report.missing.len()
@@ -44,7 +41,7 @@ pub(super) fn run(arguments: &MigrateArgs) -> Result<()> {
     println!(
         "{} images now with {} ({} embedded, {} done before, {} left out)",
         index.store().len()?,
-        model.name(),
+        model.name,
         report.embedded,
         report.done_before,
         report.missing.len()

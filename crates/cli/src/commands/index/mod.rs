@@ -3,6 +3,7 @@
 mod export;
 mod maintain;
 mod migrate;
+mod relocate;
 mod syncing;
 mod update;
 
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::arguments::{ComputeArgs, IndexModelArgs};
+use crate::context::{ComputeArgs, IndexModelArgs, ModelArgs};
 
 pub use syncing::sync;
 pub use update::index_folder;
@@ -41,20 +42,22 @@ pub struct IndexArgs {
 
 #[derive(Debug, Subcommand)]
 enum IndexCommand {
-    /// Add single images or folders, without looking for what is gone
+    /// Add single images or folders; nothing is removed
     Add(AddArgs),
-    /// Take images out by path, id or filter
+    /// Remove images by path, id or filter
     Remove(RemoveArgs),
-    /// Say what is in an index
+    /// Print what is in an index
     Stats(StatsArgs),
     /// Read everything and report damage
     Check(CheckArgs),
-    /// Give back the space of removed and replaced images
+    /// Free the space of removed and replaced images
     Compact(CompactArgs),
     /// Write vectors and fields for other programs
     Export(ExportArgs),
-    /// Embed everything again with another model, and put it in place at once
+    /// Embed everything again with another model, then switch to it in one step
     Migrate(MigrateArgs),
+    /// Say where the images are, after their folder was moved
+    Relocate(relocate::RelocateArgs),
 }
 
 /// Arguments of `index DIR`.
@@ -63,7 +66,7 @@ struct UpdateArgs {
     /// Folder of images, or CSV with a column path; other columns become fields to filter by
     #[arg(required = true)]
     images: Option<PathBuf>,
-    /// Folder of the index; made if it does not exist
+    /// Folder of the index; created if it does not exist
     #[arg(long, required = true)]
     index: Option<PathBuf>,
     /// Run folder with a fine-tuning [default: the model of the index, if there is one]
@@ -72,10 +75,10 @@ struct UpdateArgs {
     /// Backbone: alone for zero-shot, or in place of the one a run names
     #[arg(long)]
     backbone: Option<String>,
-    /// Images a forward pass; so many are on the disk at a time
+    /// Batch size; each batch is committed before the next
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
-    /// Search exactly up to so many images, and by a graph beyond [default: by the width, 260000 at 384]
+    /// Number of images up to which search is exact; beyond it a graph is built [default: by the width, 260000 at 384]
     #[arg(long)]
     exact_up_to: Option<usize>,
     /// Print what was done as JSON
@@ -100,7 +103,7 @@ struct AddArgs {
     /// Label of these images [default: the folder below the root]
     #[arg(long)]
     label: Option<String>,
-    /// Images a forward pass
+    /// Batch size; each batch is committed before the next
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
     /// Print what was done as JSON
@@ -122,7 +125,7 @@ struct RemoveArgs {
     /// All images that pass this filter, as 'label = shoe and width < 100'
     #[arg(long = "where", value_name = "FILTER")]
     condition: Option<String>,
-    /// Only say what would be taken out
+    /// Only print what would be removed
     #[arg(long)]
     dry_run: bool,
 }
@@ -160,7 +163,7 @@ struct ExportArgs {
     /// The index
     #[arg(long)]
     index: PathBuf,
-    /// File to write: .parquet holds vectors and fields; .npy the vectors, and a .csv beside it the fields
+    /// File to write: .parquet holds vectors and fields; .npy the vectors, and a .csv next to it the fields
     #[arg(long)]
     out: PathBuf,
     /// Only images that pass this filter
@@ -174,16 +177,12 @@ struct MigrateArgs {
     /// The index
     #[arg(long)]
     index: PathBuf,
-    /// Run folder of the new model
-    #[arg(long, required_unless_present = "backbone")]
-    run: Option<PathBuf>,
-    /// Backbone: alone as the new model, or in place of the one the run names
-    #[arg(long)]
-    backbone: Option<String>,
-    /// Leave out images that are no longer where they were indexed from
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Drop images that are no longer where they were indexed from
     #[arg(long)]
     allow_missing: bool,
-    /// Images a forward pass
+    /// Batch size; each batch is committed before the next
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
     #[command(flatten)]
@@ -191,15 +190,16 @@ struct MigrateArgs {
 }
 
 /// Does what was asked.
-pub fn run(arguments: &IndexArgs) -> Result<()> {
-    match &arguments.command {
+pub fn run(arguments: IndexArgs) -> Result<()> {
+    match arguments.command {
         Some(IndexCommand::Add(arguments)) => update::add(arguments),
-        Some(IndexCommand::Remove(arguments)) => maintain::remove(arguments),
-        Some(IndexCommand::Stats(arguments)) => maintain::stats(arguments),
-        Some(IndexCommand::Check(arguments)) => maintain::check(arguments),
-        Some(IndexCommand::Compact(arguments)) => maintain::compact(arguments),
-        Some(IndexCommand::Export(arguments)) => export::run(arguments),
+        Some(IndexCommand::Remove(arguments)) => maintain::remove(&arguments),
+        Some(IndexCommand::Stats(arguments)) => maintain::stats(&arguments),
+        Some(IndexCommand::Check(arguments)) => maintain::check(&arguments),
+        Some(IndexCommand::Compact(arguments)) => maintain::compact(&arguments),
+        Some(IndexCommand::Export(arguments)) => export::run(&arguments),
         Some(IndexCommand::Migrate(arguments)) => migrate::run(arguments),
-        None => update::run(&arguments.update),
+        Some(IndexCommand::Relocate(arguments)) => relocate::run(&arguments),
+        None => update::run(arguments.update),
     }
 }

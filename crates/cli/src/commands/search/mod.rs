@@ -11,22 +11,21 @@ use kinsight_data::{CropBox, DecodeLimits, decode::read_bounded, decode_bytes};
 use kinsight_index::payload::fields;
 use kinsight_index::rerank::{AlphaQueryExpansion, KReciprocal};
 use kinsight_index::{
-    Calibration, Cursor, Filter, Hit, ImageQuery, Index, PointId, Rerank, SearchMethod, VectorQuery, Verdict,
+    Calibration, Cancel, Cursor, Filter, Hit, ImageQuery, Index, PointId, Rerank, SearchMethod, VectorQuery, Verdict,
     combine_queries, content_hash, file_of,
 };
+use kinsight_model::EmbeddingModel;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::settings::use_threads;
-use crate::arguments::IndexModelArgs;
-use crate::model_source::LoadedModel;
+use crate::context::IndexModelArgs;
 
 const EXAMPLES: &str = "\
 Examples:
   The ten images most like this one:
     kinsight search shoe.jpg --index photos.index
 
-  Like the first two, unlike the third, red and large, as a page with pictures:
+  Like the first two, unlike the third, red and large, as a page with images:
     kinsight search a.jpg b.jpg --not c.jpg --where 'color = red and width > 500' --index photos.index --open
 
   By a part of an image, in a better order:
@@ -48,25 +47,25 @@ pub struct SearchArgs {
     /// The index
     #[arg(long)]
     index: PathBuf,
-    /// Counter-example: answers should not be like it; may be repeated
+    /// Counter-example: hits should not be like it; may be repeated
     #[arg(long = "not", value_name = "IMAGE")]
     unwanted: Vec<PathBuf>,
     /// Search by this part of the query image, in pixels: left,top,width,height
     #[arg(long, value_name = "X,Y,W,H", value_parser = parse_crop)]
     crop: Option<CropBox>,
-    /// How many answers
+    /// Number of hits
     #[arg(short, long, default_value_t = 10, value_name = "K")]
     k: usize,
     /// Only images that pass this filter, as 'label = shoe and width > 500'
     #[arg(long = "where", value_name = "FILTER")]
     condition: Option<String>,
-    /// Only answers with at least this score: a number, or duplicate, same or similar as `kinsight calibrate` measured them
+    /// Only hits with at least this score: a number, or duplicate, same or similar as `kinsight calibrate` measured them
     #[arg(long)]
     threshold: Option<String>,
-    /// Put the answers in a better order
+    /// Re-rank the hits
     #[arg(long, value_enum, default_value = "none")]
     rerank: RerankArg,
-    /// Compare with every image, also where there is a graph
+    /// Compare with every image even if there is a graph
     #[arg(long)]
     exact: bool,
     /// Search for each image on its own instead of their mean
@@ -78,13 +77,13 @@ pub struct SearchArgs {
     /// Print as JSON; with --each one line a query
     #[arg(long)]
     json: bool,
-    /// Write the answers with their pictures to this HTML file
+    /// Write the hits with their images to this HTML file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write the HTML file (kinsight-search.html unless --html names it) and open it
     #[arg(long)]
     open: bool,
-    /// Do not show pictures in the terminal
+    /// Do not show images in the terminal
     #[arg(long)]
     no_pictures: bool,
     #[command(flatten)]
@@ -102,40 +101,80 @@ enum RerankArg {
     KReciprocal,
 }
 
-/// Queries that are embedded at once.
+/// Queries embedded in one batch.
 const BATCH: usize = 16;
 
 /// Searches and shows.
-pub fn run(arguments: &SearchArgs) -> Result<()> {
-    use_threads(arguments.model.compute.threads)?;
-    let filter: Option<Filter> = arguments.condition.as_deref().map(str::parse).transpose()?;
-    if arguments.k == 0 {
+pub fn run(arguments: SearchArgs) -> Result<()> {
+    let SearchArgs {
+        images,
+        index,
+        unwanted,
+        crop,
+        k,
+        condition,
+        threshold: least,
+        rerank,
+        exact,
+        each,
+        not_itself,
+        json,
+        html,
+        open,
+        no_pictures,
+        model,
+    } = arguments;
+    let (model, context) = model.resolve()?;
+    let filter: Option<Filter> = condition.as_deref().map(str::parse).transpose()?;
+    if k == 0 {
         bail!("-k is 0, expected at least 1");
     }
-    if arguments.crop.is_some() && arguments.images.len() > 1 {
-        bail!("--crop is for one query image, and {} are given", arguments.images.len());
+    if crop.is_some() && images.len() > 1 {
+        bail!("--crop is for one query image, and {} are given", images.len());
     }
-    let index = Index::open(&arguments.index)?;
-    let threshold = arguments.threshold.as_deref().map(|text| threshold(text, &index)).transpose()?;
-    let model = LoadedModel::named(&index, &arguments.model)?;
-    let search = Search { index: &index, arguments, filter, threshold };
-    if arguments.each {
-        return search.each(&model);
+    let index = Index::open(&index)?;
+    let threshold = least.as_deref().map(|text| threshold(text, &index)).transpose()?;
+    let model = context.model_of(&index, model)?;
+    let search = Search { index: &index, filter, threshold, k, rerank, exact, not_itself, json };
+    if each {
+        return search.each(&images, &model);
     }
-    let queries = read_queries(&arguments.images, arguments.crop)?;
-    let unwanted = read_queries(&arguments.unwanted, None)?;
+    let queries = read_queries(&images, crop)?;
+    let unwanted = read_queries(&unwanted, None)?;
     let embed =
         |queries: &[Query]| ImageQuery::embed_all(&queries.iter().map(|q| q.image.clone()).collect::<Vec<_>>(), &model);
     let vector = combine_queries(&embed(&queries)?, &embed(&unwanted)?)?;
     let hits = search.hits(vector, &queries)?;
-    search.show(&queries, &hits)
+    if json {
+        println!("{}", serde_json::to_string_pretty(&search.as_json(&queries, &hits))?);
+    } else {
+        if !no_pictures {
+            terminal::show(&hits.iter().map(|hit| file_of(&hit.payload)).collect::<Vec<_>>())?;
+        }
+        search.print(&hits);
+    }
+    if let Some(path) = html.or_else(|| open.then(|| PathBuf::from("kinsight-search.html"))) {
+        let paths: Vec<&Path> = queries.iter().map(|query| query.path.as_path()).collect();
+        let page = page::page(&paths, condition.as_deref(), &hits, index.manifest().calibration.as_ref());
+        kinsight_files::write(&path, page.to_html().as_bytes())?;
+        eprintln!("wrote {}", path.display());
+        if open {
+            page::open(&path);
+        }
+    }
+    Ok(())
 }
 
+/// How one query is searched for and shown.
 struct Search<'a> {
     index: &'a Index,
-    arguments: &'a SearchArgs,
     filter: Option<Filter>,
     threshold: Option<f64>,
+    k: usize,
+    rerank: RerankArg,
+    exact: bool,
+    not_itself: bool,
+    json: bool,
 }
 
 /// A query image as read.
@@ -148,11 +187,10 @@ struct Query {
 impl Search<'_> {
     /// The answers to one query vector.
     fn hits(&self, vector: Vec<f32>, queries: &[Query]) -> Result<Vec<Hit>> {
-        let exclude = if self.arguments.not_itself { self.same_content(queries)? } else { Vec::new() };
-        let method = if self.arguments.exact { SearchMethod::Exact } else { SearchMethod::Auto };
-        let query =
-            VectorQuery { filter: self.filter.clone(), exclude, method, ..VectorQuery::new(vector, self.arguments.k) };
-        let rerank = match self.arguments.rerank {
+        let exclude = if self.not_itself { self.same_content(queries)? } else { Vec::new() };
+        let method = if self.exact { SearchMethod::Exact } else { SearchMethod::Auto };
+        let query = VectorQuery { filter: self.filter.clone(), exclude, method, ..VectorQuery::new(vector, self.k) };
+        let rerank = match self.rerank {
             RerankArg::None => Rerank::None,
             RerankArg::AlphaQe => Rerank::AlphaQe(AlphaQueryExpansion::default()),
             RerankArg::KReciprocal => Rerank::KReciprocal(KReciprocal::default()),
@@ -171,7 +209,7 @@ impl Search<'_> {
             let filter = Filter::equals(fields::CONTENT_HASH, &query.content_hash);
             let mut cursor = Some(Cursor::default());
             while let Some(start) = cursor {
-                let (points, next) = self.index.store().scroll(start, 256, Some(&filter))?;
+                let (points, next) = self.index.store().scroll(start, 256, Some(&filter), &Cancel::new())?;
                 ids.extend(points.iter().map(|point| point.id));
                 cursor = next;
             }
@@ -179,40 +217,18 @@ impl Search<'_> {
         Ok(ids)
     }
 
-    fn each(&self, model: &LoadedModel) -> Result<()> {
-        for paths in self.arguments.images.chunks(BATCH) {
+    fn each(&self, images: &[PathBuf], model: &EmbeddingModel) -> Result<()> {
+        for paths in images.chunks(BATCH) {
             let queries = read_queries(paths, None)?;
             let images: Vec<ImageQuery> = queries.iter().map(|query| query.image.clone()).collect();
             for (query, vector) in queries.iter().zip(ImageQuery::embed_all(&images, model)?) {
                 let hits = self.hits(vector, std::slice::from_ref(query))?;
-                if self.arguments.json {
+                if self.json {
                     println!("{}", self.as_json(std::slice::from_ref(query), &hits));
                 } else {
                     println!("{}", query.path.display());
                     self.print(&hits);
                 }
-            }
-        }
-        Ok(())
-    }
-
-    fn show(&self, queries: &[Query], hits: &[Hit]) -> Result<()> {
-        if self.arguments.json {
-            println!("{}", serde_json::to_string_pretty(&self.as_json(queries, hits))?);
-        } else {
-            if !self.arguments.no_pictures {
-                terminal::show(&hits.iter().map(|hit| file_of(&hit.payload)).collect::<Vec<_>>())?;
-            }
-            self.print(hits);
-        }
-        let default = || self.arguments.open.then(|| PathBuf::from("kinsight-search.html"));
-        if let Some(path) = self.arguments.html.clone().or_else(default) {
-            let paths: Vec<&Path> = queries.iter().map(|query| query.path.as_path()).collect();
-            let calibration = self.index.manifest().calibration.as_ref();
-            page::write(&path, &paths, self.arguments.condition.as_deref(), hits, calibration)?;
-            eprintln!("wrote {}", path.display());
-            if self.arguments.open {
-                page::open(&path);
             }
         }
         Ok(())

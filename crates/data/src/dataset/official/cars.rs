@@ -1,7 +1,6 @@
 //! Cars196 (Krause et al., 2013): all images in one folder with `cars_annos.mat`, or in two with the devkit's annotations.
 //!
-//! The publisher's own division into train and test is one of images; metric learning divides the classes instead, the
-//! first 98 of them train.
+//! The publisher divides images into train and test; metric learning divides classes instead: the first 98 train.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,45 +8,53 @@ use std::path::{Path, PathBuf};
 
 use super::super::folder::read_error;
 use super::super::mat_file::{MatValue, parse_mat_file};
-use super::{Entry, Parts};
+use super::{Entry, Parts, Publication};
+use crate::crop_box::CropBox;
 use crate::error::DataError;
-use crate::transform::CropBox;
+
+pub(super) const PUBLICATION: Publication = Publication {
+    name: "cars",
+    title: "Cars196",
+    spellings: &["cars196", "stanfordcars"],
+    folders: &["stanford_cars", "cars", "cars196", "CARS"],
+    files: "cars_annos.mat and car_ims/; or devkit/cars_train_annos.mat, cars_test_annos_withlabels.mat, cars_train/ and cars_test/",
+    published: &[("train", 8_054, 98), ("test", 8_131, 98)],
+    is_at: |root| root.join(FLAT).is_file() || devkit_files(root).is_some(),
+    read,
+};
 
 const FLAT: &str = "cars_annos.mat";
 
-pub(super) fn is_at(root: &Path) -> bool {
-    root.join(FLAT).is_file() || devkit_files(root).is_some()
-}
-
-pub(super) fn read(root: &Path) -> Result<Parts, DataError> {
+fn read(root: &Path) -> Result<Parts, DataError> {
     let mut entries = Vec::new();
     if root.join(FLAT).is_file() {
         let variables = variables(&root.join(FLAT))?;
         let names = class_names(&variables);
         entries.extend(annotations(&root.join(FLAT), &variables, "relative_im_path", root, &names)?);
     } else if let Some([train, test]) = devkit_files(root) {
-        let meta =
-            ["devkit/cars_meta.mat", "cars_meta.mat"].map(|name| root.join(name)).into_iter().find(|p| p.is_file());
-        let names = meta.map(|path| variables(&path)).transpose()?.map_or_else(BTreeMap::new, |v| class_names(&v));
+        let meta = devkit_file(root, "cars_meta.mat").map(|path| variables(&path)).transpose()?.unwrap_or_default();
         for (path, folder) in [(train, "cars_train"), (test, "cars_test")] {
             // Some archives hold the folder twice, one inside the other.
             let nested = root.join(folder).join(folder);
             let folder = if nested.is_dir() { nested } else { root.join(folder) };
-            entries.extend(annotations(&path, &variables(&path)?, "fname", &folder, &names)?);
+            entries.extend(annotations(&path, &variables(&path)?, "fname", &folder, &class_names(&meta))?);
         }
     }
     Ok(Parts::by_class(entries, 98))
 }
 
-/// The devkit's two lists. The one of the test images is published apart, so it may lie beside the devkit.
+/// The devkit's two lists. The test list is published separately, so it may lie next to the devkit.
 fn devkit_files(root: &Path) -> Option<[PathBuf; 2]> {
-    let find = |name: &str| ["devkit", ""].map(|folder| root.join(folder).join(name)).into_iter().find(|p| p.is_file());
-    Some([find("cars_train_annos.mat")?, find("cars_test_annos_withlabels.mat")?])
+    Some([devkit_file(root, "cars_train_annos.mat")?, devkit_file(root, "cars_test_annos_withlabels.mat")?])
+}
+
+fn devkit_file(root: &Path, name: &str) -> Option<PathBuf> {
+    ["devkit", ""].map(|folder| root.join(folder).join(name)).into_iter().find(|path| path.is_file())
 }
 
 fn variables(path: &Path) -> Result<BTreeMap<String, MatValue>, DataError> {
     let bytes = fs::read(path).map_err(|source| read_error(path, source))?;
-    let variables = parse_mat_file(&bytes).map_err(|reason| DataError::Annotation { path: path.to_owned(), reason })?;
+    let variables = parse_mat_file(&bytes).map_err(|reason| DataError::Malformed { path: path.to_owned(), reason })?;
     Ok(variables.into_iter().collect())
 }
 
@@ -68,9 +75,9 @@ fn annotations(
     folder: &Path,
     names: &BTreeMap<u64, String>,
 ) -> Result<Vec<Entry>, DataError> {
-    let refuse = |reason: String| DataError::Annotation { path: path.to_owned(), reason };
+    let refuse = |reason: String| DataError::Malformed { path: path.to_owned(), reason };
     let Some(MatValue::Records(fields, records)) = variables.get("annotations") else {
-        return Err(refuse("no variable \"annotations\" with records".to_owned()));
+        return Err(refuse("no variable \"annotations\" of records".to_owned()));
     };
     let place = |name: &str| fields.iter().position(|field| field == name);
     let needed =
@@ -80,21 +87,19 @@ fn annotations(
     let mut entries = Vec::with_capacity(records.len());
     for (number, record) in (1..).zip(records) {
         let wrong = |what: &str| refuse(format!("record {number}: {what}"));
-        let name = record[file].as_text().ok_or_else(|| wrong("the file's name is no text"))?;
+        let name = record[file].as_text().ok_or_else(|| wrong("the file name is not text"))?;
         let class = record[class].as_number().filter(|class| *class >= 1.0 && class.fract() == 0.0);
-        let class = class.ok_or_else(|| wrong("the class is no number from 1 up"))? as u64;
+        let class = class.ok_or_else(|| wrong("the class is not a whole number from 1"))? as u64;
         let class_name = names.get(&class).cloned().unwrap_or_else(|| format!("class {class}"));
         let mut entry = Entry::new(folder.join(name), (class, class_name));
         if let [Some(x1), Some(y1), Some(x2), Some(y2)] = edges.map(|edge| record[edge?].as_number()) {
             // MATLAB counts pixels from 1 and includes the last one.
-            let (left, top) = ((x1 - 1.0).max(0.0) as u32, (y1 - 1.0).max(0.0) as u32);
-            let (right, bottom) = (x2.max(0.0) as u32, y2.max(0.0) as u32);
-            entry.crop = Some(CropBox {
-                left,
-                top,
-                width: right.saturating_sub(left).max(1),
-                height: bottom.saturating_sub(top).max(1),
-            });
+            let span = |first: f64, last: f64| {
+                let start = (first - 1.0).max(0.0) as u32;
+                (start, (last.max(0.0) as u32).saturating_sub(start).max(1))
+            };
+            let ((left, width), (top, height)) = (span(x1, x2), span(y1, y2));
+            entry.crop = Some(CropBox { top, left, height, width });
         }
         entries.push(entry);
     }

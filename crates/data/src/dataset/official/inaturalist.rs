@@ -1,9 +1,10 @@
-//! iNaturalist 2018 (Van Horn et al., 2018) as metric learning divides it.
+//! iNaturalist 2018 (Van Horn et al., 2018) as metric learning splits it.
 //!
-//! The lists `Inaturalist_train_set1.txt` and `Inaturalist_test_set1.txt` (Brown et al., "Smooth-AP", 2020) name one picture a
-//! line, `train_val2018/SUPER_CLASS/CLASS/IMAGE.jpg`; a class is the two folders. Without the lists, the publisher's own
-//! annotations `train2018.json` and `val2018.json` give the pictures, and the first half of the classes trains.
+//! The lists `Inaturalist_train_set1.txt` and `Inaturalist_test_set1.txt` (Brown et al., "Smooth-AP", 2020) name one image
+//! per line, `train_val2018/SUPER_CLASS/CLASS/IMAGE.jpg`; both folders together are the class. Without them, the images come
+//! from the publisher's `train2018.json` and `val2018.json`, and the first half of the classes trains.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -11,57 +12,54 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::super::folder::read_error;
-use super::lines::{lines, refuse};
-use super::{Entry, Parts};
+use super::lines::lines;
+use super::{Entry, Parts, Publication};
 use crate::error::DataError;
+
+pub(super) const PUBLICATION: Publication = Publication {
+    name: "inaturalist",
+    title: "iNaturalist 2018",
+    spellings: &["inaturalist2018", "inat", "inat2018"],
+    folders: &["Inaturalist", "inaturalist", "iNaturalist"],
+    files: "train_val2018/ with Inat_dataset_splits/Inaturalist_train_set1.txt and Inaturalist_test_set1.txt, or with train2018.json",
+    published: &[("train", 325_846, 5_690), ("test", 136_093, 2_452)],
+    is_at: |root| list_files(root).is_some() || root.join(ANNOTATIONS[0]).is_file(),
+    read,
+};
 
 const LISTS: [&str; 2] = ["Inaturalist_train_set1.txt", "Inaturalist_test_set1.txt"];
 const ANNOTATIONS: [&str; 2] = ["train2018.json", "val2018.json"];
 
-pub(super) fn is_at(root: &Path) -> bool {
-    list_files(root).is_some() || root.join(ANNOTATIONS[0]).is_file()
-}
-
 fn list_files(root: &Path) -> Option<[PathBuf; 2]> {
-    ["Inat_dataset_splits", ""].into_iter().find_map(|folder| {
-        let paths = LISTS.map(|name| root.join(folder).join(name));
-        paths.iter().all(|path| path.is_file()).then_some(paths)
-    })
+    let mut folders =
+        ["Inat_dataset_splits", ""].map(|folder| LISTS.map(|name| root.join(folder).join(name))).into_iter();
+    folders.find(|paths| paths.iter().all(|path| path.is_file()))
 }
 
-pub(super) fn read(root: &Path) -> Result<Parts, DataError> {
+fn read(root: &Path) -> Result<Parts, DataError> {
     if let Some([train, test]) = list_files(root) {
         return Ok(Parts { train: side(root, &train)?, test: side(root, &test)? });
     }
     let mut entries = Vec::new();
-    for name in ANNOTATIONS {
-        let path = root.join(name);
-        if path.is_file() {
-            entries.extend(annotated(root, &path)?);
-        }
+    for path in ANNOTATIONS.map(|name| root.join(name)).into_iter().filter(|path| path.is_file()) {
+        entries.extend(annotated(root, &path)?);
     }
-    let classes = entries.iter().map(|entry| &entry.class).collect::<std::collections::BTreeSet<_>>().len();
+    let classes = entries.iter().map(|entry| &entry.class).collect::<BTreeSet<_>>().len();
     Ok(Parts::by_class(entries, classes / 2))
 }
 
 fn side(root: &Path, list: &Path) -> Result<Vec<Entry>, DataError> {
-    let mut entries = Vec::new();
-    for (line, text) in lines(list, 1)? {
-        let entry = entry(root, &text).ok_or_else(|| {
-            refuse(list, line, format!("{text:?} is not a path as train_val2018/SUPER_CLASS/CLASS/IMAGE.jpg"))
-        })?;
-        entries.push(entry);
-    }
-    Ok(entries)
+    lines(list, 1)?.iter().map(|line| entry(root, &line.text).map_err(|reason| line.refuse(reason))).collect()
 }
 
-/// A picture whose two folders name its class.
-fn entry(root: &Path, file: &str) -> Option<Entry> {
+/// An image whose two folders name its class.
+fn entry(root: &Path, file: &str) -> Result<Entry, String> {
     let parts: Vec<&str> = file.split('/').collect();
-    let [.., super_class, class, _] = parts[..] else { return None };
-    let mut entry = Entry::new(root.join(file), (0, format!("{super_class}/{class}")));
-    entry.group = Some(super_class.to_owned());
-    Some(entry)
+    let [.., super_class, class, _] = parts[..] else {
+        return Err(format!("{file:?}, expected a path such as train_val2018/SUPER_CLASS/CLASS/IMAGE.jpg"));
+    };
+    let entry = Entry::new(root.join(file), (0, format!("{super_class}/{class}")));
+    Ok(Entry { group: Some(super_class.to_owned()), ..entry })
 }
 
 #[derive(Deserialize)]
@@ -83,23 +81,19 @@ struct Annotation {
 }
 
 fn annotated(root: &Path, path: &Path) -> Result<Vec<Entry>, DataError> {
-    let refuse = |reason: String| DataError::Annotation { path: path.to_owned(), reason };
+    let refuse = |reason: String| DataError::Malformed { path: path.to_owned(), reason };
     let file = File::open(path).map_err(|source| read_error(path, source))?;
     let parsed: Annotations =
         serde_json::from_reader(BufReader::new(file)).map_err(|error| refuse(error.to_string()))?;
-    let category: std::collections::BTreeMap<u64, u64> =
+    let category: BTreeMap<u64, u64> =
         parsed.annotations.iter().map(|annotation| (annotation.image_id, annotation.category_id)).collect();
-    let mut entries = Vec::with_capacity(parsed.images.len());
-    for image in parsed.images {
-        let Some(category) = category.get(&image.id) else {
-            return Err(refuse(format!("image {} ({}) has no annotation", image.id, image.file_name)));
-        };
-        let mut entry = entry(root, &image.file_name).ok_or_else(|| {
-            refuse(format!("{:?} is not a path as train_val2018/SUPER_CLASS/CLASS/IMAGE.jpg", image.file_name))
-        })?;
-        // The category is the truth; the folders give it a name.
-        entry.class.0 = *category;
-        entries.push(entry);
-    }
-    Ok(entries)
+    let entry = |image: &Image| {
+        let mut entry = entry(root, &image.file_name)?;
+        // The annotated category is authoritative; the folders only name it.
+        entry.class.0 = *category
+            .get(&image.id)
+            .ok_or_else(|| format!("image {} ({}) has no annotation", image.id, image.file_name))?;
+        Ok(entry)
+    };
+    parsed.images.iter().map(entry).collect::<Result<_, _>>().map_err(refuse)
 }

@@ -1,4 +1,4 @@
-//! Annotation lists: one picture a line, fields parted by spaces.
+//! Annotation lists: one image per line, fields separated by spaces.
 
 use std::fs;
 use std::path::Path;
@@ -6,26 +6,36 @@ use std::path::Path;
 use super::super::folder::read_error;
 use crate::error::DataError;
 
-/// The lines of `path` that are not blank, from line `first` (counted from 1) on, each with its number.
-pub(super) fn lines(path: &Path, first: u64) -> Result<Vec<(u64, String)>, DataError> {
+/// One line of a list.
+pub(super) struct Line<'a> {
+    path: &'a Path,
+    number: u64,
+    pub text: String,
+}
+
+/// The lines of `path` that are not blank, starting with line `first` (counted from 1).
+pub(super) fn lines(path: &Path, first: u64) -> Result<Vec<Line<'_>>, DataError> {
     let text = fs::read(path).map_err(|source| read_error(path, source))?;
     let text = String::from_utf8_lossy(&text);
     let numbered = (1..).zip(text.lines()).filter(|(number, line)| *number >= first && !line.trim().is_empty());
-    Ok(numbered.map(|(number, line)| (number, line.trim().to_owned())).collect())
+    Ok(numbered.map(|(number, line)| Line { path, number, text: line.trim().to_owned() }).collect())
 }
 
-/// The fields of one line, exactly `N`.
-pub(super) fn fields<'a, const N: usize>(path: &Path, number: u64, line: &'a str) -> Result<[&'a str; N], DataError> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    <[&str; N]>::try_from(fields)
-        .map_err(|found| refuse(path, number, format!("{} fields, expected {N}: {line:?}", found.len())))
-}
+impl Line<'_> {
+    /// The fields, exactly `N`.
+    pub fn fields<const N: usize>(&self) -> Result<[&str; N], DataError> {
+        let fields: Vec<&str> = self.text.split_whitespace().collect();
+        <[&str; N]>::try_from(fields)
+            .map_err(|found| self.refuse(format!("{} fields, expected {N}: {:?}", found.len(), self.text)))
+    }
 
-/// A field as a number.
-pub(super) fn number(path: &Path, line: u64, field: &str) -> Result<u64, DataError> {
-    field.parse().map_err(|_| refuse(path, line, format!("{field:?} is no number")))
-}
+    /// A field as a number.
+    pub fn number(&self, field: &str) -> Result<u64, DataError> {
+        field.parse().map_err(|_| self.refuse(format!("{field:?}, expected a number")))
+    }
 
-pub(super) fn refuse(path: &Path, line: u64, reason: String) -> DataError {
-    DataError::CsvRow { path: path.to_owned(), line, reason }
+    /// An error about this line.
+    pub fn refuse(&self, reason: String) -> DataError {
+        DataError::CsvRow { path: self.path.to_owned(), line: self.number, reason }
+    }
 }

@@ -1,12 +1,12 @@
-//! Miniatures in exactly the layouts that the publishers hand out.
+//! Miniatures in the publishers' layouts.
 
 use std::fs;
 
 use tempfile::TempDir;
 
-use super::super::mat_file::{MatValue, writer::mat_file};
 use super::*;
-use crate::dataset::SplitRule;
+use crate::dataset::tests::{listing, test_file, write};
+use crate::dataset::{Dataset, SplitRule};
 
 struct Miniature(TempDir);
 
@@ -16,9 +16,7 @@ impl Miniature {
     }
 
     fn write(&self, file: &str, content: impl AsRef<[u8]>) {
-        let path = self.0.path().join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
+        write(&self.0, file, content);
     }
 
     fn images<'a>(&self, folder: &str, files: impl IntoIterator<Item = &'a str>) {
@@ -30,13 +28,9 @@ impl Miniature {
     }
 }
 
-/// `class: file` of each picture, in order.
-fn listing(dataset: &Dataset) -> Vec<String> {
-    let line = |item: &Item| {
-        let path = item.path.strip_prefix(&dataset.root).unwrap().to_string_lossy().replace('\\', "/");
-        format!("{}: {path}", dataset.class_names[item.label as usize])
-    };
-    dataset.items.iter().map(line).collect()
+/// `class: file` of each image, in order.
+fn lines_of(dataset: &Dataset) -> Vec<String> {
+    listing(dataset).into_iter().map(|(file, class)| format!("{class}: {file}")).collect()
 }
 
 #[track_caller]
@@ -65,10 +59,10 @@ fn cub_200_2011() {
     let miniature = cub();
     let split = assert_detected(&miniature, Layout::Cub);
     assert_eq!(
-        listing(&split.train),
+        lines_of(&split.train),
         ["001.Auk: images/001.Auk/b_1.jpg", "001.Auk: images/001.Auk/a_2.jpg", "002.Wren: images/002.Wren/c_3.jpg"]
     );
-    assert_eq!(listing(&split.test), ["010.Tern: images/010.Tern/d_4.jpg", "200.Jay: images/200.Jay/e_5.jpg"]);
+    assert_eq!(lines_of(&split.test), ["010.Tern: images/010.Tern/d_4.jpg", "200.Jay: images/200.Jay/e_5.jpg"]);
     assert!(split.protocol.is_self_search());
 
     let boxed = Layout::Cub.read(&miniature.path().join("CUB_200_2011"), true).unwrap();
@@ -98,53 +92,24 @@ fn check_counts_and_names_what_is_missing() {
 
 #[test]
 fn published_counts_are_recognized() {
-    let parts = published_parts(Layout::Sop);
-    let complete = LayoutCheck { dataset: Layout::Sop, folder: PathBuf::new(), parts, missing: Vec::new() };
-    assert!(complete.is_complete());
-}
-
-fn published_parts(layout: Layout) -> Vec<PartCheck> {
-    let miniature = cub();
-    let mut parts = check(Layout::Cub, miniature.path()).unwrap().parts;
-    assert_eq!(layout, Layout::Sop);
-    for part in &mut parts {
+    let mut found = check(Layout::Cub, cub().path()).unwrap();
+    assert!(!found.is_complete());
+    for part in &mut found.parts {
         (part.images, part.classes) = (part.published_images, part.published_classes);
     }
-    parts
-}
-
-fn text(text: &str) -> MatValue {
-    MatValue::Text(text.to_owned())
-}
-
-fn number(value: f64) -> MatValue {
-    MatValue::Numbers(vec![value])
-}
-
-fn car_records(file_field: &str, cars: &[(&str, f64)]) -> MatValue {
-    let fields = ["bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", file_field].map(str::to_owned).to_vec();
-    let record = |(file, class): &(&str, f64)| {
-        vec![number(30.0), number(52.0), number(246.0), number(147.0), number(*class), text(file)]
-    };
-    MatValue::Records(fields, cars.iter().map(record).collect())
-}
-
-fn car_names() -> MatValue {
-    MatValue::Cells(vec![text("AM General Hummer SUV 2000"), text("Acura RL Sedan 2012"), text("Volvo 240 Sedan 1993")])
+    assert!(found.is_complete());
 }
 
 #[test]
 fn cars196_flat() {
-    for compressed in [false, true] {
+    for file in ["flat_plain.mat", "flat_compressed.mat"] {
         let miniature = Miniature::new();
         miniature.images("car_ims", ["000001.jpg", "000002.jpg", "000003.jpg"]);
-        let cars = [("car_ims/000001.jpg", 1.0), ("car_ims/000002.jpg", 3.0), ("car_ims/000003.jpg", 2.0)];
-        let variables = [("annotations", car_records("relative_im_path", &cars)), ("class_names", car_names())];
-        miniature.write("cars_annos.mat", mat_file(&variables, compressed));
+        miniature.write("cars_annos.mat", test_file(file));
         let split = assert_detected(&miniature, Layout::Cars);
-        assert_eq!(listing(&split.train), ["AM General Hummer SUV 2000: car_ims/000001.jpg"]);
+        assert_eq!(lines_of(&split.train), ["AM General Hummer SUV 2000: car_ims/000001.jpg"]);
         assert_eq!(
-            listing(&split.test),
+            lines_of(&split.test),
             ["Volvo 240 Sedan 1993: car_ims/000002.jpg", "Acura RL Sedan 2012: car_ims/000003.jpg"]
         );
         assert_eq!(split.test.class_names, ["Acura RL Sedan 2012", "Volvo 240 Sedan 1993"]);
@@ -159,18 +124,16 @@ fn cars196_devkit() {
     let miniature = Miniature::new();
     miniature.images("cars_train", ["00001.jpg", "00002.jpg"]);
     miniature.images("cars_test", ["00001.jpg", "00002.jpg"]);
-    let train = [("annotations", car_records("fname", &[("00001.jpg", 1.0), ("00002.jpg", 3.0)]))];
-    let test = [("annotations", car_records("fname", &[("00001.jpg", 2.0), ("00002.jpg", 1.0)]))];
-    miniature.write("devkit/cars_train_annos.mat", mat_file(&train, true));
-    miniature.write("cars_test_annos_withlabels.mat", mat_file(&test, true));
-    miniature.write("devkit/cars_meta.mat", mat_file(&[("class_names", car_names())], true));
+    miniature.write("devkit/cars_train_annos.mat", test_file("train.mat"));
+    miniature.write("cars_test_annos_withlabels.mat", test_file("test.mat"));
+    miniature.write("devkit/cars_meta.mat", test_file("meta.mat"));
     let split = assert_detected(&miniature, Layout::Cars);
     assert_eq!(
-        listing(&split.train),
+        lines_of(&split.train),
         ["AM General Hummer SUV 2000: cars_train/00001.jpg", "AM General Hummer SUV 2000: cars_test/00002.jpg"]
     );
     assert_eq!(
-        listing(&split.test),
+        lines_of(&split.test),
         ["Volvo 240 Sedan 1993: cars_train/00002.jpg", "Acura RL Sedan 2012: cars_test/00001.jpg"]
     );
     miniature.write("devkit/cars_meta.mat", b"not one");
@@ -193,7 +156,7 @@ fn stanford_online_products() {
     miniature.write(&format!("{root}/Ebay_test.txt"), test);
     let split = assert_detected(&miniature, Layout::Sop);
     assert_eq!(split.train.class_names, ["bicycle 1"]);
-    assert_eq!(listing(&split.test), ["chair 11319: chair_final/3_0.JPG", "sofa 11320: sofa_final/4_0.JPG"]);
+    assert_eq!(lines_of(&split.test), ["chair 11319: chair_final/3_0.JPG", "sofa 11320: sofa_final/4_0.JPG"]);
     assert_eq!((split.protocol.groups.clone(), split.protocol.group_names.len()), (vec![0, 1], 2));
     assert!(split.protocol.is_self_search());
 
@@ -280,7 +243,7 @@ fn inaturalist_2018_by_annotations() {
     miniature.write("val2018.json", file(images(3..4), vec![]));
     assert!(Split::load(miniature.path(), None, false).unwrap_err().to_string().contains("val2018.json"));
     miniature.write("val2018.json", "{");
-    assert!(matches!(Split::load(miniature.path(), None, false), Err(DataError::Annotation { .. })));
+    assert!(matches!(Split::load(miniature.path(), None, false), Err(DataError::Malformed { .. })));
 }
 
 #[test]

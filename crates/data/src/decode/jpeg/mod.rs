@@ -14,48 +14,98 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
-use self::structure::Coding;
+use self::structure::{Coding, Structure};
 use super::error::DecodeFault;
-use super::{DecodeLimits, orientation};
+use super::{DecodeCost, DecodeLimits, orientation};
 use crate::rgb_image::RgbImage;
 
 const FORMAT: &str = "JPEG";
 
 pub(super) fn decode(bytes: &[u8], limits: DecodeLimits) -> Result<RgbImage, DecodeFault> {
+    match open(bytes, limits)? {
+        Opened::Usual { mut decoder, width, height, turn, .. } => {
+            let pixels = decoder.decode().map_err(fault)?;
+            orientation::upright(width, height, pixels, turn)
+        }
+        Opened::Unusual { decoder, width, height, .. } => decode_unusual(*decoder, width, height),
+    }
+}
+
+/// Both decoders keep all coefficients of a progressive file, two bytes each; the slower one also keeps a plane for each
+/// component next to its output.
+pub(super) fn cost(bytes: &[u8], limits: DecodeLimits) -> Result<DecodeCost, DecodeFault> {
+    let (width, height, bytes_a_pixel) = match open(bytes, limits)? {
+        Opened::Usual { width, height, turn, structure, .. } => {
+            let decoding = if structure.progressive { 3 + 2 * structure.components } else { 3 };
+            let turning = if turn == Orientation::NoTransforms { 3 } else { 6 };
+            (width, height, decoding.max(turning))
+        }
+        Opened::Unusual { width, height, structure, .. } => {
+            let coefficients = if structure.progressive { 2 * structure.components } else { 0 };
+            (width, height, coefficients + 2 * structure.components + 3)
+        }
+    };
+    Ok(DecodeCost { width, height, peak_bytes: u64::from(width) * u64::from(height) * bytes_a_pixel })
+}
+
+/// A file whose headers are read and whose size is within the limits, in the decoder that it is for.
+enum Opened<'a> {
+    Usual {
+        decoder: Box<JpegDecoder<ZCursor<&'a [u8]>>>,
+        width: u32,
+        height: u32,
+        turn: Orientation,
+        structure: Structure,
+    },
+    Unusual {
+        decoder: Box<jpeg_decoder::Decoder<&'a [u8]>>,
+        width: u32,
+        height: u32,
+        structure: Structure,
+    },
+}
+
+fn open(bytes: &[u8], limits: DecodeLimits) -> Result<Opened<'_>, DecodeFault> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::MAX)
         .set_max_height(usize::MAX)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    // Unusual sampling may already fail here; whether it is that is asked only then, and before the pixels.
+    // Unusual sampling may already fail here; the markers are walked only then, and before the pixels.
     if let Err(error) = decoder.decode_headers() {
-        return match structure::inspect(bytes)? {
-            Coding::Unusual => decode_unusual(bytes, limits),
+        let structure = structure::inspect(bytes)?;
+        return match structure.coding {
+            Coding::Unusual => open_unusual(bytes, limits, structure),
             Coding::Usual => Err(fault(error)),
         };
     }
     let (width, height) = decoder.dimensions().ok_or_else(|| corrupt("no frame header"))?;
     let (width, height) = (side(width)?, side(height)?);
     limits.check(width, height)?;
-    if structure::inspect(bytes)? == Coding::Unusual {
-        return decode_unusual(bytes, limits);
+    let structure = structure::inspect(bytes)?;
+    if structure.coding == Coding::Unusual {
+        return open_unusual(bytes, limits, structure);
     }
     let turn = decoder.exif().map_or(Orientation::NoTransforms, |exif| orientation::from_exif(exif));
-    let pixels = decoder.decode().map_err(fault)?;
-    orientation::upright(width, height, pixels, turn)
+    Ok(Opened::Usual { decoder: Box::new(decoder), width, height, turn, structure })
 }
 
-/// The slower decoder, for the codings the fast one garbles.
-fn decode_unusual(bytes: &[u8], limits: DecodeLimits) -> Result<RgbImage, DecodeFault> {
+fn open_unusual(bytes: &[u8], limits: DecodeLimits, structure: Structure) -> Result<Opened<'_>, DecodeFault> {
     let mut decoder = jpeg_decoder::Decoder::new(bytes);
     decoder.read_info().map_err(unusual_fault)?;
     let info = decoder.info().ok_or_else(|| corrupt("no frame header"))?;
     let (width, height) = (u32::from(info.width), u32::from(info.height));
     limits.check(width, height)?;
+    Ok(Opened::Unusual { decoder: Box::new(decoder), width, height, structure })
+}
+
+/// The slower decoder, for the codings the fast one garbles.
+fn decode_unusual(mut decoder: jpeg_decoder::Decoder<&[u8]>, width: u32, height: u32) -> Result<RgbImage, DecodeFault> {
     let samples = decoder.decode().map_err(unusual_fault)?;
+    let format = decoder.info().ok_or_else(|| corrupt("no frame header"))?.pixel_format;
     let turn = decoder.exif_data().map_or(Orientation::NoTransforms, orientation::from_exif);
-    let pixels = match info.pixel_format {
+    let pixels = match format {
         PixelFormat::RGB24 => samples,
         PixelFormat::L8 => samples.iter().flat_map(|&gray| [gray; 3]).collect(),
         PixelFormat::CMYK32 => {

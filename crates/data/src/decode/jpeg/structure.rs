@@ -26,20 +26,35 @@ const SEQUENTIAL_FRAMES: [u8; 2] = [0xc0, 0xc1];
 /// Huffman tables, a reserved code and arithmetic tables lie among the codes of the frame headers.
 const NOT_FRAMES: [u8; 3] = [0xc4, 0xc8, 0xcc];
 
+/// What the markers say of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Structure {
+    pub coding: Coding,
+    /// Coded in several passes over the whole picture.
+    pub progressive: bool,
+    /// Color components of the frame, at most 255.
+    pub components: u64,
+}
+
+/// Most scans of one file, as many as `zune-jpeg` allows. Each scan of a few bytes is a pass over all pixels, so without a
+/// limit a small file costs minutes; encoders write about ten.
+const MAX_SCANS: usize = 100;
+
 /// Walks to the end-of-image marker.
 ///
 /// # Errors
-/// [`DecodeFault::Truncated`] when the file ends before it.
-pub(super) fn inspect(bytes: &[u8]) -> Result<Coding, DecodeFault> {
+/// [`DecodeFault::Truncated`] when the file ends before it, [`DecodeFault::TooManyScans`].
+pub(super) fn inspect(bytes: &[u8]) -> Result<Structure, DecodeFault> {
     let truncated = || DecodeFault::Truncated { format: FORMAT };
     let mut rest = bytes;
-    let mut coding = Coding::Usual;
+    let mut found = Structure { coding: Coding::Usual, progressive: false, components: 1 };
     let mut sequential_components = None;
+    let mut scans = 0;
     loop {
         let (marker, after) = next_marker(rest).ok_or_else(truncated)?;
         rest = after;
         match marker {
-            END_OF_IMAGE => return Ok(coding),
+            END_OF_IMAGE => return Ok(found),
             START_OF_IMAGE | TEMPORARY => continue,
             _ => {}
         }
@@ -52,14 +67,20 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Coding, DecodeFault> {
         }
         if (0xc0..=0xcf).contains(&marker) && !NOT_FRAMES.contains(&marker) {
             if !has_usual_sampling(segment) {
-                coding = Coding::Unusual;
+                found.coding = Coding::Unusual;
             }
+            found.components = found.components.max(segment.get(7).copied().map_or(1, u64::from));
+            found.progressive |= !SEQUENTIAL_FRAMES.contains(&marker);
             sequential_components = SEQUENTIAL_FRAMES.contains(&marker).then(|| segment.get(7).copied());
         }
         rest = &rest[length..];
         if marker == START_OF_SCAN {
             if sequential_components.is_some_and(|in_frame| in_frame != segment.get(2).copied()) {
-                coding = Coding::Unusual;
+                found.coding = Coding::Unusual;
+            }
+            scans += 1;
+            if scans > MAX_SCANS {
+                return Err(DecodeFault::TooManyScans { most: MAX_SCANS });
             }
             rest = skip_scan(rest);
         }

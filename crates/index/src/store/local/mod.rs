@@ -1,81 +1,89 @@
 //! The store on this machine: vectors in a memory-mapped file, everything else in SQLite, exact search by the engine of
-//! `kinsight-retrieval`, approximate search by usearch's HNSW.
+//! `kinsight-retrieval`, approximate search by HNSW.
 //!
-//! Durability is SQLite's. A write first appends its vectors to the file beyond the rows that the catalog counts, and
-//! syncs; then one transaction makes them exist. Whatever happens in between leaves rows that nobody counts and the next
-//! write overwrites. A row that exists never changes: a replaced or removed point leaves a dead row, which
-//! [`compact`](crate::compact) leaves behind. So a reader needs no lock, and processes can search while another one writes.
+//! ```text
+//! vectors.bin      rows      appended, never changed      RowsWriter -> RowsFile
+//! catalog.sqlite   catalog   what rows mean               CatalogWriter -> Catalog
+//! graph.json       graph     which graph files are valid; graph-*.hnsw is searched, graph-*.usearch is added to
+//! ```
+//! Reading and writing are different types. [`LocalStore`] reads: each call takes a [`Snapshot`], a connection and a
+//! transaction of one moment. [`StoreWriter`] writes, and says how a write is made durable.
 
+mod building;
 mod catalog;
-mod columns;
+mod changes;
 mod graph;
+mod hnsw;
+mod passing;
+mod roots;
 mod rows;
 mod searching;
-mod slots;
-mod walk;
+mod snapshot;
+mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use kinsight_files::FileError;
 
 pub use graph::GraphSettings;
+pub use roots::uploads_root;
+pub(crate) use writer::{StoreWriter, new_identity};
 
-use self::catalog::Catalog;
+use self::catalog::{Catalog, Entry};
 use self::graph::Graph;
-use self::rows::{Rows, RowsFile};
-use self::slots::SlotSet;
-use super::{Cursor, StoreStats, VectorQuery, VectorStore};
-use crate::error::{IndexError, Result, io_error};
+use self::roots::{Root, Roots};
+use self::rows::RowsFile;
+use self::snapshot::{Pool, Snapshot, View};
+use super::{Cursor, Hit, StoreStats, VectorQuery, VectorStore};
+use crate::cancel::Cancel;
+use crate::error::Result;
 use crate::filter::Filter;
+use crate::payload::{Value, fields};
 use crate::point::{Point, PointId};
-use crate::store::Hit;
 
-/// A store in a folder.
-pub struct LocalStore {
+/// Values that a filter may look at unless the user says otherwise: some 10 seconds of one core.
+const FILTER_COST_LIMIT: u64 = 50_000_000;
+
+/// A store in a folder, to read.
+pub(crate) struct LocalStore {
     folder: PathBuf,
-    dim: usize,
+    /// The index that it belongs to.
+    index: PathBuf,
     settings: GraphSettings,
-    catalog: Mutex<Catalog>,
-    /// What searches read; replaced as a whole when the catalog has changed.
+    rows: RowsFile,
+    pool: Pool,
+    /// Of the newest revision that was read; replaced as a whole.
     view: RwLock<Arc<View>>,
-}
-
-/// The rows as of one revision of the catalog.
-struct View {
-    revision: i64,
-    rows: Rows,
-    /// Rows of removed and replaced points.
-    dead: SlotSet,
-    graph: Option<Arc<Graph>>,
-    /// Filters that were evaluated on this revision, newest last.
-    filtered: Mutex<Vec<(Filter, Arc<SlotSet>)>>,
-}
-
-impl View {
-    fn live(&self) -> usize {
-        self.rows.len() - self.dead.count()
-    }
+    /// Of the index; empty for format 1 until it is brought to this format.
+    identity: OnceLock<String>,
+    filter_cost_limit: AtomicU64,
 }
 
 impl LocalStore {
-    /// Makes an empty store in `folder`, which must exist.
-    ///
-    /// # Errors
-    /// A width of zero, or a failure to write.
-    pub fn create(folder: &Path, dim: usize, settings: GraphSettings) -> Result<Self> {
-        RowsFile::create(&rows_path(folder), dim)?;
-        Catalog::create(&catalog_path(folder))?;
-        Self::open(folder, settings)
-    }
-
-    /// Opens the store in `folder`.
+    /// Opens the store in `folder`, of the index at `index`.
     ///
     /// # Errors
     /// Files that are missing, of another version, or not what they should be.
-    pub fn open(folder: &Path, settings: GraphSettings) -> Result<Self> {
-        let catalog = Catalog::open(&catalog_path(folder))?;
-        let dim = RowsFile::open(&rows_path(folder))?.dim();
-        let view = RwLock::new(Arc::new(read_view(folder, &catalog, None)?));
-        Ok(Self { folder: folder.to_owned(), dim, settings, catalog: Mutex::new(catalog), view })
+    pub fn open(folder: &Path, index: &Path, settings: GraphSettings) -> Result<Self> {
+        // The catalog last: where another index was put in their place meanwhile, its identity shows.
+        let rows = RowsFile::open(&rows_path(folder))?;
+        let mut catalog = Catalog::open(&catalog_path(folder))?;
+        catalog.begin(None)?;
+        let view = read_view(&catalog, folder, index, &rows, None)?;
+        catalog.end();
+        let identity = view.identity.clone().map(OnceLock::from).unwrap_or_default();
+        Ok(Self {
+            folder: folder.to_owned(),
+            index: index.to_owned(),
+            settings,
+            rows,
+            pool: Pool::new(catalog),
+            view: RwLock::new(Arc::new(view)),
+            identity,
+            filter_cost_limit: AtomicU64::new(FILTER_COST_LIMIT),
+        })
     }
 
     /// The settings of the graph.
@@ -83,163 +91,196 @@ impl LocalStore {
         &self.settings
     }
 
-    fn catalog(&self) -> MutexGuard<'_, Catalog> {
-        self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The random identity of the index; `None` in format 1.
+    pub fn identity(&self) -> Option<&str> {
+        self.identity.get().map(String::as_str)
+    }
+
+    /// Allows filters to look at this many values.
+    pub fn limit_filter_cost(&self, limit: u64) {
+        self.filter_cost_limit.store(limit, Ordering::Relaxed);
+    }
+
+    fn filter_cost_limit(&self) -> u64 {
+        self.filter_cost_limit.load(Ordering::Relaxed)
     }
 
     /// The newest view, also of what other processes have written.
     fn view(&self) -> Result<Arc<View>> {
-        let current = self.view.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let catalog = self.catalog();
-        if catalog.revision()? == current.revision {
-            return Ok(current);
-        }
-        let newer = Arc::new(read_view(&self.folder, &catalog, Some(&current))?);
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = newer.clone();
-        Ok(newer)
+        Ok(self.snapshot()?.view.clone())
     }
 
-    fn check_vectors(&self, points: &[Point]) -> Result<()> {
-        for point in points {
-            if point.vector.len() != self.dim {
-                let what = format!("the vector of {}", point.id);
-                return Err(IndexError::Width { what, found: point.vector.len(), expected: self.dim });
-            }
-            if !is_unit(&point.vector) {
-                return Err(IndexError::setting("a vector's length", length(&point.vector), "1 (a unit embedding)"));
-            }
+    fn snapshot(&self) -> Result<Snapshot<'_>> {
+        Snapshot::take(self, None)
+    }
+
+    /// The view of the revision that `catalog`'s transaction sees.
+    fn view_of(&self, catalog: &Catalog, revision: u64) -> Result<Arc<View>> {
+        let current = self.view.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if revision == current.revision {
+            return Ok(current);
         }
-        Ok(())
+        let view = Arc::new(read_view(catalog, &self.folder, &self.index, &self.rows, current.graph.as_ref())?);
+        if let Some(identity) = &view.identity {
+            // Brought to this format by another process: the same file, so the same index.
+            let _ = self.identity.set(identity.clone());
+        }
+        let mut newest = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        if newest.revision < revision {
+            *newest = view.clone();
+        }
+        Ok(view)
+    }
+
+    /// A function from paths below `folder` to ids.
+    pub fn ids_of(&self, folder: &Path) -> Result<impl Fn(&str) -> PointId + use<>> {
+        let root = self.view()?.roots.at_or_new(&folder.to_string_lossy(), &self.index);
+        Ok(move |path: &str| root.id_of(path))
+    }
+
+    /// The roots at or below `folder` and where they are when it has become `new`.
+    pub fn moved_roots(&self, folder: &Path, new: &Path) -> Result<Vec<(Root, String)>> {
+        let moved = |root: &Root| {
+            let below = Path::new(&root.folder).strip_prefix(folder).ok().filter(|_| !root.is_uploads)?;
+            let new = if below.as_os_str().is_empty() { new.to_owned() } else { new.join(below) };
+            Some((root.clone(), new.to_string_lossy().into_owned()))
+        };
+        Ok(self.view()?.roots.rows.iter().filter_map(moved).collect())
+    }
+
+    /// The roots of the newest revision.
+    pub fn roots(&self) -> Result<Roots> {
+        Ok(self.view()?.roots.clone())
+    }
+
+    /// The point with this id, if there is one and its vector has its checksum.
+    pub fn sound(&self, id: PointId) -> Result<Option<Point>> {
+        let snapshot = self.snapshot()?;
+        let entry = snapshot.catalog().by_ids(&[id])?.pop().flatten();
+        Ok(entry.and_then(|entry| snapshot.sound_point(entry).ok()))
+    }
+
+    /// Up to `limit` points from `start` on, as [`scroll`](VectorStore::scroll) gives them.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::IndexError::Corrupt) naming the first whose vector does not have its checksum.
+    pub fn scroll_sound(&self, start: Cursor, limit: usize) -> Result<(Vec<Point>, Option<Cursor>)> {
+        let snapshot = self.snapshot()?;
+        let entries = snapshot.catalog().scroll(start.0, limit)?;
+        let next = entries.last().filter(|_| entries.len() == limit).map(|last| Cursor(u64::from(last.row) + 1));
+        let points = entries.into_iter().map(|entry| snapshot.sound_point(entry)).collect::<Result<_>>()?;
+        Ok((points, next))
+    }
+
+    /// Rows whose vectors do not have their checksums, a line for each.
+    pub fn rotten_rows(&self, progress: &dyn Fn(usize, usize)) -> Result<Vec<String>> {
+        let snapshot = self.snapshot()?;
+        let view = &snapshot.view;
+        let (mut problems, total) = (Vec::new(), view.rows.len());
+        snapshot.catalog().for_each_row(|row, id, checksum| {
+            problems.extend(match view.rows.get(row) {
+                Err(_) => Some(format!("{id}: row {row} is beyond the {total} rows of the vectors")),
+                Ok(vector) if rows::checksum(vector) != checksum => Some(snapshot::rotten(row, id)),
+                Ok(vector) if !is_unit(vector) => Some(format!("{id}: row {row} is not a unit vector")),
+                Ok(_) if view.tombstones.contains(row) => Some(format!("{id}: row {row} has a tombstone, too")),
+                Ok(_) => None,
+            });
+            if row.is_multiple_of(1024) {
+                progress(row as usize, total);
+            }
+        })?;
+        progress(total, total);
+        Ok(problems)
     }
 }
 
 impl VectorStore for LocalStore {
     fn dim(&self) -> usize {
-        self.dim
+        self.rows.dim()
     }
 
     fn len(&self) -> Result<usize> {
         Ok(self.view()?.live())
     }
 
-    fn upsert(&self, points: &[Point]) -> Result<()> {
-        self.check_vectors(points)?;
-        if points.is_empty() {
-            return Ok(());
-        }
-        let mut catalog = self.catalog();
-        // Under the lock of the catalog, no other thread can take the same rows; the index's lock keeps out processes.
-        let first = catalog.rows()?;
-        let mut file = RowsFile::open_for_writing(&rows_path(&self.folder))?;
-        file.append(first, points.iter().map(|point| point.vector.as_slice()))?;
-        let checksums = points.iter().map(|point| rows::checksum(&point.vector));
-        catalog.insert(first, points, checksums)
-    }
-
-    fn remove(&self, ids: &[PointId]) -> Result<usize> {
-        self.catalog().remove(ids)
+    fn revision(&self) -> Result<u64> {
+        Ok(self.view()?.revision)
     }
 
     fn get(&self, ids: &[PointId]) -> Result<Vec<Option<Point>>> {
-        let view = self.view()?;
-        let found = self.catalog().by_ids(ids)?;
-        ids.iter()
-            .zip(found)
-            .map(|(&id, found)| {
-                let Some((slot, payload)) = found else { return Ok(None) };
-                // Written since the view was taken: the next view has it.
-                let vector = match view.rows.get(slot) {
-                    Some(row) => row.to_vec(),
-                    None => self.view()?.rows.require(slot)?.to_vec(),
-                };
-                Ok(Some(Point { id, vector, payload }))
-            })
-            .collect()
+        let snapshot = self.snapshot()?;
+        let entries = snapshot.catalog().by_ids(ids)?;
+        entries.into_iter().map(|entry| entry.map(|entry| snapshot.point(entry)).transpose()).collect()
     }
 
-    fn scroll(&self, start: Cursor, limit: usize, filter: Option<&Filter>) -> Result<(Vec<Point>, Option<Cursor>)> {
-        let view = self.view()?;
-        let allowed = filter.map(|filter| self.filtered(&view, filter)).transpose()?;
-        let mut points = Vec::new();
-        let mut next = start.0;
-        loop {
-            let wanted = limit - points.len();
-            let found = self.catalog().scroll(next, if allowed.is_some() { limit.max(256) } else { wanted })?;
-            let Some(&(last, ..)) = found.last() else { return Ok((points, None)) };
-            for (slot, id, payload) in found {
-                if allowed.as_ref().is_none_or(|allowed| allowed.contains(slot))
-                    && let Some(row) = view.rows.get(slot)
-                {
-                    points.push(Point { id, vector: row.to_vec(), payload });
-                    if points.len() >= limit {
-                        return Ok((points, Some(Cursor(u64::from(slot) + 1))));
-                    }
-                }
+    fn scroll(
+        &self,
+        start: Cursor,
+        limit: usize,
+        filter: Option<&Filter>,
+        cancel: &Cancel,
+    ) -> Result<(Vec<Point>, Option<Cursor>)> {
+        let snapshot = Snapshot::take(self, Some(cancel))?;
+        let entries: Vec<Entry> = match filter {
+            None => snapshot.catalog().scroll(start.0, limit)?,
+            Some(filter) => {
+                let allowed = snapshot.filtered(filter, cancel)?;
+                let first = u32::try_from(start.0).unwrap_or(u32::MAX);
+                let rows = allowed.range(first..).take(limit);
+                snapshot.catalog().by_rows(rows)?.into_iter().flatten().collect()
             }
-            next = u64::from(last) + 1;
-        }
+        };
+        let next = entries.last().filter(|_| entries.len() >= limit).map(|last| Cursor(u64::from(last.row) + 1));
+        let points = entries.into_iter().map(|entry| snapshot.point(entry)).collect::<Result<_>>()?;
+        Ok((points, next))
     }
 
     fn search(&self, query: &VectorQuery) -> Result<Vec<Vec<Hit>>> {
-        let view = self.view()?;
-        searching::search(self, &view, query)
+        let cancel = query.filter.as_ref().map(|_| &query.cancel);
+        searching::search(&Snapshot::take(self, cancel)?, self.settings.exact_values, query)
     }
 
-    fn optimize(&self, progress: &dyn Fn(usize, usize)) -> Result<()> {
-        let view = self.view()?;
-        graph::bring_up_to_date(&self.folder, &self.settings, &view.rows, &view.dead, view.graph.as_deref(), progress)?;
-        // The graph is found by the next view; a revision tells other processes to look.
-        self.catalog().bump_revision()
+    fn facets(&self, field: &str, limit: usize) -> Result<Vec<(Value, u64)>> {
+        let snapshot = self.snapshot()?;
+        let mut facets = snapshot.catalog().facets(field, limit)?;
+        if field == fields::ROOT {
+            facets.iter_mut().for_each(|(root, _)| *root = snapshot.view.roots.folder_of(root));
+        }
+        Ok(facets)
     }
 
     fn stats(&self) -> Result<StoreStats> {
         let view = self.view()?;
         Ok(StoreStats {
             points: view.live(),
-            dead_rows: view.dead.count(),
+            tombstones: view.tombstones.len() as usize,
             bytes: folder_bytes(&self.folder)?,
-            graph: view.graph.as_ref().map(|graph| graph.stats().clone()),
+            graph: view.graph.as_ref().filter(|graph| graph.checked()).map(|graph| graph.stats().clone()),
         })
     }
 
     fn check(&self, progress: &dyn Fn(usize, usize)) -> Result<Vec<String>> {
-        let view = self.view()?;
-        let catalog = self.catalog();
-        let mut problems = catalog.check()?;
-        let total = view.rows.len();
-        catalog.for_each_row(|slot, id, checksum| {
-            let problem = match view.rows.get(slot) {
-                None => Some(format!("{id}: row {slot} is beyond the {total} rows of the vectors")),
-                Some(row) if rows::checksum(row) != checksum => {
-                    Some(format!("{id}: row {slot} does not have the checksum it was written with"))
-                }
-                Some(row) if !is_unit(row) => Some(format!("{id}: row {slot} is no unit vector")),
-                Some(_) if view.dead.contains(slot) => Some(format!("{id}: row {slot} is also listed as dead")),
-                Some(_) => None,
-            };
-            problems.extend(problem);
-            if slot.is_multiple_of(1024) {
-                progress(slot as usize, total);
-            }
-        })?;
-        if let Some(graph) = &view.graph
-            && graph.stats().rows > total
-        {
-            problems.push(format!("the graph covers {} rows, there are {total}", graph.stats().rows));
-        }
-        problems.extend(Graph::check(&self.folder, self.dim));
-        progress(total, total);
+        let snapshot = self.snapshot()?;
+        let total = snapshot.view.rows.len();
+        let mut problems = snapshot.catalog().check(total)?;
+        problems.extend(self.rotten_rows(progress)?);
+        problems.extend(Graph::check(&self.folder, self.dim()));
         Ok(problems)
     }
 }
 
-fn read_view(folder: &Path, catalog: &Catalog, previous: Option<&View>) -> Result<View> {
-    // One transaction, so that rows, dead rows and revision belong together.
-    let (revision, count, dead) = catalog.snapshot()?;
-    let rows = RowsFile::open(&rows_path(folder))?.map(count)?;
-    let graph = Graph::open(folder, rows.dim(), previous.and_then(|view| view.graph.clone()));
+fn read_view(
+    catalog: &Catalog,
+    folder: &Path,
+    index: &Path,
+    rows: &RowsFile,
+    known: Option<&Arc<Graph>>,
+) -> Result<View> {
+    let state = catalog.state(&uploads_root(index).to_string_lossy())?;
+    let rows = rows.map(state.rows)?;
+    let graph = Graph::open(folder, rows.dim(), state.identity.as_deref(), known);
     let graph = graph.filter(|graph| graph.stats().rows <= rows.len());
-    Ok(View { revision, rows, dead, graph, filtered: Mutex::new(Vec::new()) })
+    Ok(View::new(state, rows, graph))
 }
 
 fn rows_path(folder: &Path) -> PathBuf {
@@ -252,7 +293,7 @@ fn catalog_path(folder: &Path) -> PathBuf {
 
 fn folder_bytes(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
-    for entry in std::fs::read_dir(folder).map_err(io_error("read", folder))? {
+    for entry in std::fs::read_dir(folder).map_err(FileError::at("read", folder))? {
         // A file that vanishes meanwhile (SQLite's journal) has no size.
         bytes += entry.and_then(|entry| entry.metadata()).map_or(0, |metadata| metadata.len());
     }

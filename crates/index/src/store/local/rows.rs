@@ -1,12 +1,12 @@
 //! The file of vectors: a header, then rows of little-endian `f32`, appended and never changed.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
+use kinsight_files::{DurableFile, FileError, MappedFile};
 
-use crate::error::{IndexError, Result, io_error};
+use crate::error::{IndexError, Result};
 
 /// What the file starts with.
 const MAGIC: &[u8; 8] = b"KINSVEC1";
@@ -15,14 +15,14 @@ const HEADER_BYTES: usize = 64;
 /// No embedding is wider; a larger number in a header is damage.
 const MAX_DIM: usize = 1 << 16;
 
-/// The open file.
-pub(super) struct RowsFile {
-    path: PathBuf,
-    file: File,
-    dim: usize,
+/// The file, open to append.
+pub(super) struct RowsWriter {
+    file: DurableFile,
+    /// Width of a row.
+    pub dim: usize,
 }
 
-impl RowsFile {
+impl RowsWriter {
     /// Writes an empty file for rows of width `dim`.
     pub fn create(path: &Path, dim: usize) -> Result<()> {
         if dim == 0 || dim > MAX_DIM {
@@ -31,24 +31,36 @@ impl RowsFile {
         let mut header = [0; HEADER_BYTES];
         header[..8].copy_from_slice(MAGIC);
         header[8..16].copy_from_slice(&(dim as u64).to_le_bytes());
-        let mut file = File::create(path).map_err(io_error("create", path))?;
-        file.write_all(&header).and_then(|()| file.sync_all()).map_err(io_error("write", path))
+        let mut file = DurableFile::create(path)?;
+        file.write_at(0, &header)?;
+        Ok(file.sync()?)
     }
 
-    /// Opens the file to read.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::with_options(path, OpenOptions::new().read(true))
+        let dim = RowsFile::open(path)?.dim;
+        Ok(Self { file: DurableFile::open(path)?, dim })
     }
 
-    /// Opens the file to append.
-    pub fn open_for_writing(path: &Path) -> Result<Self> {
-        Self::with_options(path, OpenOptions::new().read(true).write(true))
+    /// Writes rows from row `first` on, over whatever an interrupted write left there, and waits for the disk.
+    pub fn append<'a>(&mut self, first: usize, rows: impl Iterator<Item = &'a [f32]>) -> Result<()> {
+        let bytes: Vec<u8> = rows.flatten().flat_map(|value| value.to_le_bytes()).collect();
+        self.file.write_at((HEADER_BYTES + first * self.dim * size_of::<f32>()) as u64, &bytes)?;
+        Ok(self.file.sync()?)
     }
+}
 
-    fn with_options(path: &Path, options: &OpenOptions) -> Result<Self> {
-        let mut file = options.open(path).map_err(io_error("open", path))?;
+/// The file, open to read. The descriptor is kept: what lies at the path later does not matter.
+pub(super) struct RowsFile {
+    path: PathBuf,
+    file: File,
+    dim: usize,
+}
+
+impl RowsFile {
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut file = File::open(path).map_err(FileError::at("open", path))?;
         let mut header = [0; HEADER_BYTES];
-        file.read_exact(&mut header).map_err(io_error("read the header of", path))?;
+        file.read_exact(&mut header).map_err(FileError::at("read the header of", path))?;
         let mut dim = [0; 8];
         dim.copy_from_slice(&header[8..16]);
         let dim = u64::from_le_bytes(dim);
@@ -63,37 +75,26 @@ impl RowsFile {
         self.dim
     }
 
-    /// Writes rows from row `first` on, over whatever an interrupted write left there, and waits for the disk.
-    pub fn append<'a>(&mut self, first: usize, rows: impl Iterator<Item = &'a [f32]>) -> Result<()> {
-        let mut bytes = Vec::new();
-        for row in rows {
-            bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
-        }
-        let start = (HEADER_BYTES + first * self.dim * size_of::<f32>()) as u64;
-        let written = self.file.seek(SeekFrom::Start(start)).and_then(|_| self.file.write_all(&bytes));
-        written.and_then(|()| self.file.sync_data()).map_err(io_error("write", &self.path))
-    }
-
     /// The first `count` rows in memory.
-    #[expect(unsafe_code, reason = "mapping a file is unsafe because another process may shorten it while mapped")]
-    pub fn map(self, count: usize) -> Result<Rows> {
-        let needed = (HEADER_BYTES + count * self.dim * size_of::<f32>()) as u64;
-        let found = self.file.metadata().map_err(io_error("read", &self.path))?.len();
-        if found < needed {
-            let reason = format!("cut off: {found} bytes, expected {needed} for {count} vectors of width {}", self.dim);
+    pub fn map(&self, count: usize) -> Result<Rows> {
+        let needed = count.checked_mul(self.dim * size_of::<f32>()).and_then(|rows| rows.checked_add(HEADER_BYTES));
+        let map = MappedFile::of(&self.file, &self.path)?;
+        if needed.is_none_or(|needed| map.len() < needed) {
+            let found = (map.len().saturating_sub(HEADER_BYTES)) / (self.dim * size_of::<f32>());
+            let reason = format!(
+                "cut off, or the catalog is damaged: it holds {found} vectors of width {}, the catalog counts {count}",
+                self.dim
+            );
             return Err(IndexError::corrupt(&self.path, reason));
         }
-        // SAFETY: the mapping is read-only, rows below `count` are never written again, and kinsight never shortens the
-        // file; a file truncated by another program while mapped is the documented hazard of every memory-mapped reader.
-        let map = unsafe { Mmap::map(&self.file) }.map_err(io_error("map", &self.path))?;
-        Ok(Rows { path: self.path, map, dim: self.dim, count })
+        Ok(Rows { path: self.path.clone(), map, dim: self.dim, count })
     }
 }
 
 /// Rows in memory.
 pub(super) struct Rows {
     path: PathBuf,
-    map: Mmap,
+    map: MappedFile,
     dim: usize,
     count: usize,
 }
@@ -109,21 +110,21 @@ impl Rows {
         self.dim
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// All rows, `[len, dim]`.
     pub fn values(&self) -> &[f32] {
         let bytes = &self.map[HEADER_BYTES..][..self.count * self.dim * size_of::<f32>()];
         bytemuck::cast_slice(bytes)
     }
 
-    /// One row, if there is such a row.
-    pub fn get(&self, slot: u32) -> Option<&[f32]> {
-        self.values().get(slot as usize * self.dim..)?.get(..self.dim)
-    }
-
     /// One row, which the catalog says there is.
-    pub fn require(&self, slot: u32) -> Result<&[f32]> {
-        self.get(slot).ok_or_else(|| {
-            IndexError::corrupt(&self.path, format!("no row {slot}, the file holds {} vectors", self.count))
+    pub fn get(&self, row: u32) -> Result<&[f32]> {
+        self.values().get(row as usize * self.dim..).and_then(|rest| rest.get(..self.dim)).ok_or_else(|| {
+            IndexError::corrupt(&self.path, format!("no row {row}, the file holds {} vectors", self.count))
         })
     }
 }

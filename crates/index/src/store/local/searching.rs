@@ -1,124 +1,127 @@
-//! One search: which rows may answer, exactly or by the graph, and the payloads of the answers.
+//! One search: which rows may be hits, exactly or by the graph, and the payloads of the hits.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kinsight_retrieval::UnitEmbeddings;
 use kinsight_retrieval::scan::{Found, rescore, scan};
+use roaring::RoaringBitmap;
 
-use super::slots::SlotSet;
-use super::{LocalStore, View, columns};
+use super::graph::Graph;
+use super::snapshot::Snapshot;
 use crate::error::{IndexError, Result};
-use crate::filter::Filter;
 use crate::store::{Hit, SearchMethod, VectorQuery};
 
-/// Filters whose rows are remembered while nothing is written.
-const FILTERS_KEPT: usize = 8;
-
-/// Where fewer rows than this pass a filter, comparing all of them costs less than walking the graph among rows most of
-/// which may not answer.
+/// Where fewer rows than this pass a filter, comparing all of them costs less than an HNSW search among rows most of which
+/// do not pass.
 const FEW_ROWS: usize = 30_000;
 
-pub(super) fn search(store: &LocalStore, view: &View, query: &VectorQuery) -> Result<Vec<Vec<Hit>>> {
+/// Rows between two looks at whether the search was cancelled.
+const ROWS_A_LOOK: u32 = 4096;
+
+pub(super) fn search(snapshot: &Snapshot<'_>, exact_values: usize, query: &VectorQuery) -> Result<Vec<Vec<Hit>>> {
     if query.k == 0 {
         return Err(IndexError::setting("k", 0, "at least 1"));
     }
-    let dim = view.rows.dim();
+    let view = &snapshot.view;
+    let (values, dim) = (view.rows.values(), view.rows.dim());
     if query.vectors.is_empty() || !query.vectors.len().is_multiple_of(dim) {
         return Err(IndexError::Width { what: "a query".to_owned(), found: query.vectors.len(), expected: dim });
     }
     let queries = UnitEmbeddings::new(query.vectors.clone(), dim)?;
-    let allowed = query.filter.as_ref().map(|filter| store.filtered(view, filter)).transpose()?;
-    let excluded: Vec<u32> =
-        store.catalog().by_ids(&query.exclude)?.into_iter().flatten().map(|(slot, _)| slot).collect();
+    query.cancel.check()?;
+    let allowed = query.filter.as_ref().map(|filter| snapshot.filtered(filter, &query.cancel)).transpose()?;
+    let excluded = snapshot.catalog().rows_of(&query.exclude)?;
+    let stopped = AtomicBool::new(false);
     let keep = |row: u32| {
-        allowed.as_ref().is_none_or(|allowed| allowed.contains(row))
-            && !view.dead.contains(row)
+        if row.is_multiple_of(ROWS_A_LOOK) && query.cancel.is_cancelled() {
+            stopped.store(true, Ordering::Relaxed);
+        }
+        !stopped.load(Ordering::Relaxed)
+            && allowed.as_ref().is_none_or(|allowed| allowed.contains(row))
+            && !view.tombstones.contains(row)
             && !excluded.contains(&row)
     };
-    let found = match plan(store, view, query, allowed.as_deref()) {
+    let found = match plan(snapshot, exact_values, query, allowed.clone()) {
         Plan::Few(rows) => {
-            let rows: Vec<u32> = rows.iter().filter(|&row| keep(row)).collect();
-            let one = |q| rescore(queries.row(q), view.rows.values(), &rows, query.k);
-            (0..queries.len()).map(one).collect::<kinsight_retrieval::Result<_>>()?
+            let rows: Vec<u32> = rows.iter().filter(|row| !excluded.contains(row)).collect();
+            let one = |q| {
+                query.cancel.check()?;
+                Ok(rescore(queries.row(q), values, &rows, query.k)?)
+            };
+            (0..queries.len()).map(one).collect::<Result<Vec<_>>>()?
         }
-        Plan::All => scan(&queries, view.rows.values(), query.k, &keep)?,
-        Plan::Graph(expansion) => by_graph(view, &queries, query.k, expansion, &keep)?,
+        Plan::All => scan(&queries, values, query.k, &keep)?,
+        Plan::Graph(graph, ef) => by_graph(snapshot, graph, &queries, query, ef, &keep)?,
     };
-    found.into_iter().map(|found| hits(store, view, &found, query.with_vectors)).collect()
+    query.cancel.check()?;
+    found.into_iter().map(|found| hits(snapshot, &found, query.with_vectors)).collect()
 }
 
 enum Plan<'a> {
     /// Compare the few rows that pass the filter.
-    Few(&'a SlotSet),
+    Few(Arc<RoaringBitmap>),
     /// Compare all rows.
     All,
-    /// Walk the graph with this many candidates.
-    Graph(usize),
+    /// Search the graph with this ef.
+    Graph(&'a Graph, usize),
 }
 
-fn plan<'a>(store: &LocalStore, view: &View, query: &VectorQuery, allowed: Option<&'a SlotSet>) -> Plan<'a> {
+fn plan<'a>(
+    snapshot: &'a Snapshot<'_>,
+    exact_values: usize,
+    query: &VectorQuery,
+    allowed: Option<Arc<RoaringBitmap>>,
+) -> Plan<'a> {
+    let view = &snapshot.view;
     if let Some(allowed) = allowed
-        && allowed.count() <= FEW_ROWS.max(view.rows.len() / 64)
+        && allowed.len() as usize <= FEW_ROWS.max(view.rows.len() / 64)
     {
         return Plan::Few(allowed);
     }
-    let Some(graph) = &view.graph else { return Plan::All };
+    let Some(graph) = view.graph.as_deref().filter(|graph| graph.is_sound()) else { return Plan::All };
     match query.method {
         SearchMethod::Exact => Plan::All,
-        SearchMethod::Auto if view.rows.values().len() <= store.settings().exact_values => Plan::All,
-        SearchMethod::Auto | SearchMethod::Graph { expansion: 0 } => Plan::Graph(graph.stats().expansion_search),
-        SearchMethod::Graph { expansion } => Plan::Graph(expansion),
+        SearchMethod::Auto if view.rows.values().len() <= exact_values => Plan::All,
+        SearchMethod::Auto | SearchMethod::Graph { ef: 0 } => Plan::Graph(graph, graph.stats().ef),
+        SearchMethod::Graph { ef } => Plan::Graph(graph, ef),
     }
 }
 
 /// The graph's candidates and the rows it does not cover yet, in exact order.
 fn by_graph(
-    view: &View,
+    snapshot: &Snapshot<'_>,
+    graph: &Graph,
     queries: &UnitEmbeddings,
-    k: usize,
-    expansion: usize,
+    query: &VectorQuery,
+    ef: usize,
     keep: &(dyn Fn(u32) -> bool + Sync),
 ) -> Result<Vec<Vec<Found>>> {
-    let Some(graph) = &view.graph else { return Ok(scan(queries, view.rows.values(), k, keep)?) };
+    let rows = &snapshot.view.rows;
     let covered = graph.stats().rows;
-    let newer = scan(queries, &view.rows.values()[covered * view.rows.dim()..], k, &|row| keep(covered as u32 + row))?;
+    let newer = scan(queries, &rows.values()[covered * rows.dim()..], query.k, &|row| keep(covered as u32 + row))?;
     (0..queries.len())
         .map(|q| {
-            let query = queries.row(q);
-            let mut candidates = graph.candidates(query, expansion.max(k), keep);
+            query.cancel.check()?;
+            let vector = queries.row(q);
+            let mut candidates = graph.candidates(vector, ef.max(query.k), keep);
             candidates.extend(newer[q].iter().map(|found| covered as u32 + found.row));
-            Ok(rescore(query, view.rows.values(), &candidates, k)?)
+            Ok(rescore(vector, rows.values(), &candidates, query.k)?)
         })
         .collect()
 }
 
-fn hits(store: &LocalStore, view: &View, found: &[Found], with_vectors: bool) -> Result<Vec<Hit>> {
-    let slots: Vec<u32> = found.iter().map(|found| found.row).collect();
-    let entries = store.catalog().by_slots(&slots)?;
-    // A point that another writer took out since the view was taken is no answer.
-    let hit = |(found, entry): (&Found, Option<_>)| {
-        entry.map(|(id, payload)| Hit {
-            id,
-            score: found.score as f32,
-            payload,
-            vector: with_vectors.then(|| view.rows.get(found.row).unwrap_or_default().to_vec()),
-        })
+fn hits(snapshot: &Snapshot<'_>, found: &[Found], with_vectors: bool) -> Result<Vec<Hit>> {
+    let entries = snapshot.catalog().by_rows(found.iter().map(|found| found.row))?;
+    let hit = |(found, entry): (&Found, Option<super::catalog::Entry>)| {
+        let rows = &snapshot.view.rows;
+        // A row that is not a point has a tombstone; anything else is damage.
+        let mut entry = entry.ok_or_else(|| {
+            IndexError::corrupt(rows.path(), format!("the catalog has no image for row {}", found.row))
+        })?;
+        snapshot.view.roots.resolve(&mut entry.payload);
+        let vector = if with_vectors { Some(rows.get(found.row)?.to_vec()) } else { None };
+        Ok(Hit { id: entry.id, score: found.score as f32, payload: entry.payload, vector })
     };
-    Ok(found.iter().zip(entries).filter_map(hit).collect())
-}
-
-impl LocalStore {
-    /// The rows that pass `filter`, remembered for the next time.
-    pub(super) fn filtered(&self, view: &View, filter: &Filter) -> Result<Arc<SlotSet>> {
-        let mut known = view.filtered.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, rows)) = known.iter().find(|(known, _)| known == filter) {
-            return Ok(rows.clone());
-        }
-        let rows = Arc::new(columns::passing(&self.catalog(), filter, view.rows.len())?);
-        if known.len() == FILTERS_KEPT {
-            known.remove(0);
-        }
-        known.push((filter.clone(), rows.clone()));
-        Ok(rows)
-    }
+    found.iter().zip(entries).map(hit).collect()
 }

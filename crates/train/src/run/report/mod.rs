@@ -1,36 +1,24 @@
-//! From finished runs to a `report.html`.
-//!
-//! The figures are those of the run; everything else is looked at in samples of bounded size, so that a report of a
-//! million images takes seconds and megabytes, too. Samples are drawn with the run's seed.
-//!
-//! `rankings` finds neighbors and chooses queries, `classes` judges classes, `similarities` and `map` look at pairs and
-//! places, `explanations` opens the encoder, `pictures` makes thumbnails within a budget.
+//! From finished runs to a `report.html`: figures, curves and sentences of the runs, and what `kinsight_report` samples
+//! from their embeddings. `explanations` opens the encoder on pairs of images.
 
-mod classes;
 mod explanations;
-mod map;
-mod pictures;
-mod rankings;
-mod similarities;
 
 use std::collections::BTreeMap;
 
 use kinsight_data::{Dataset, Preprocess};
-use kinsight_model::Encoder;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use kinsight_model::{Encoder, TrainingFacts};
+use kinsight_report::Report;
+use kinsight_report::run::samples::{Rankings, Samples};
+use kinsight_report::run::{
+    Chart, Curve, DataFacts, DataPart, MethodRole, MethodRow, NextStep, Quantity, ReferenceLine, Setting, Warning,
+};
 
+use super::story::RunStory;
 use super::{LogRecord, RunFolder, SelectionState, read_log};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::evaluation::Measured;
-use crate::report::{
-    Chart, Curve, DataFacts, DataPart, MethodRole, MethodRow, NextStep, Quantity, ReferenceLine, Report, Setting,
-    Warning,
-};
 use crate::trainer::RunFacts;
-use pictures::Pictures;
-use rankings::Rankings;
 
 /// One finished run of a report.
 #[derive(Debug)]
@@ -43,6 +31,8 @@ pub struct ReportedRun<'a> {
     pub folder: &'a RunFolder,
     /// Sizes.
     pub facts: &'a RunFacts,
+    /// What happened in it.
+    pub training: &'a TrainingFacts,
     /// Final evaluation.
     pub measured: &'a Measured,
     /// Seconds of training.
@@ -91,13 +81,14 @@ impl RunReport<'_> {
             _ => None,
         });
         let mut unique: Vec<Warning> = Vec::new();
-        warnings.for_each(|warning| {
+        for warning in warnings {
             if !unique.contains(&warning) {
-                unique.push(warning)
+                unique.push(warning);
             }
-        });
-        let mut pictures = Pictures::new(self.test);
-        let rankings = Rankings::of(self)?;
+        }
+        let methods = self.compared().into_iter().map(|(name, measured)| measured.as_method(name)).collect();
+        let mut samples = Samples::new(self.test, methods, self.config.seed);
+        let rankings = Rankings::of(&samples)?;
         Ok(Report {
             title: self.title.clone(),
             subtitle: self.subtitle.clone(),
@@ -105,12 +96,12 @@ impl RunReport<'_> {
             warnings: unique,
             methods: self.methods(),
             charts: self.charts(&logs),
-            retrieval: Some(rankings.grid(&mut pictures)),
-            explanations: explanations::explain(self, &rankings)?,
-            classes: classes::scores(self, &rankings, &mut pictures),
-            confusion: classes::confusion(self, &rankings, &mut pictures),
-            similarities: similarities::distributions(self)?,
-            map: map::map(self)?,
+            retrieval: Some(rankings.grid(&mut samples)),
+            explanations: explanations::explain(self, &rankings, &samples)?,
+            classes: rankings.class_scores(&mut samples),
+            confusion: rankings.confusion(&mut samples),
+            similarities: samples.similarities()?,
+            map: samples.map()?,
             data: self.data(),
             settings: self.config.flattened().into_iter().map(|(key, value)| Setting { key, value }).collect(),
             next_steps: self.next_steps.iter().cloned().map(|(what, command)| NextStep { what, command }).collect(),
@@ -188,35 +179,29 @@ impl RunReport<'_> {
         std::iter::once((ZERO_SHOT, self.zero_shot)).chain(featured).collect()
     }
 
-    /// Random numbers for one purpose, told from others by `stream`.
-    fn rng(&self, stream: u64) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
-        rng.set_stream(stream);
-        rng
-    }
-
     /// What the figures are of, and which of them may be quoted.
-    fn notes(&self) -> Vec<String> {
-        let mut notes = vec!["No class is in both parts: the figures are for classes that training never saw.".into()];
-        let selection = self.runs.last().and_then(|run| {
-            let text = std::fs::read_to_string(run.folder.selection()).ok()?;
-            serde_json::from_str::<SelectionState>(&text).ok()
-        });
+    fn notes(&self, run: &ReportedRun<'_>) -> Vec<String> {
+        let story = RunStory(run.training);
+        let mut notes = vec![story.overlap(), format!("Measured with {}.", story.search())];
+        notes.extend(story.groups());
+        match run.measured.unreadable.len() {
+            0 => {}
+            count => notes.push(format!("Test images that could not be read and were left out: {count}.")),
+        }
+        let selection = std::fs::read_to_string(run.folder.selection()).ok();
+        let selection = selection.and_then(|text| serde_json::from_str::<SelectionState>(&text).ok());
         notes.extend(selection.iter().flat_map(SelectionState::sentences));
         notes
     }
 
-    fn class_name(&self, label: i64) -> String {
-        self.test.class_names.get(label as usize).cloned().unwrap_or_default()
-    }
-
     fn data(&self) -> Option<DataFacts> {
-        let facts = self.runs.last()?.facts;
+        let run = self.runs.last()?;
+        let facts = run.facts;
         let part = |name: &str, (images, classes)| DataPart { name: name.into(), classes, images };
         Some(DataFacts {
             source: self.config.data.path.display().to_string(),
             parts: vec![part("train", facts.train), part("test", facts.test)],
-            notes: self.notes(),
+            notes: self.notes(run),
         })
     }
 }
