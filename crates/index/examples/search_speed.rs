@@ -43,6 +43,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         preprocess: "{}".into(),
         embedding: dim,
         library: Fingerprint::LIBRARY.into(),
+        precision: None,
+        pooling: None,
     };
     let source = ModelSource { run: None, backbone: "none".into() };
     let index = Index::create(&path, fingerprint, source, settings)?;

@@ -1,4 +1,4 @@
-//! Stopping work that nobody waits for any more.
+//! Stopping work whose result is not wanted any more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -67,7 +67,7 @@ impl<'a> Migration<'a> {
         }
         let mark = Mark { fingerprint: fingerprint.clone() };
         let manifest = Manifest { fingerprint, model, calibration: None, ..old.clone() };
-        let target = Generation::after(&writer, manifest, &mark)?;
+        let target = Generation::after(&writer, manifest, &mark, true)?;
         Ok(Self { writer, target })
     }
 
@@ -160,7 +160,7 @@ pub fn compact(index: &Index, progress: &dyn Fn(usize, usize)) -> Result<Index> 
     // No model has this fingerprint, so that no migration goes on from here.
     let old = writer.manifest().clone();
     let fingerprint = Fingerprint { library: "compaction".to_owned(), ..old.fingerprint.clone() };
-    let target = Generation::after(&writer, old, &Mark { fingerprint })?;
+    let target = Generation::after(&writer, old, &Mark { fingerprint }, false)?;
     let total = index.store().len()?;
     let (mut cursor, mut done) = (Some(Cursor::default()), 0);
     while let Some(start) = cursor {
@@ -175,14 +175,14 @@ pub fn compact(index: &Index, progress: &dyn Fn(usize, usize)) -> Result<Index> 
 }
 
 impl Generation {
-    /// The one after the one in use: that of an interrupted run with the same `mark`, or an empty one.
-    fn after(writer: &IndexWriter<'_>, manifest: Manifest, mark: &Mark) -> Result<Self> {
+    /// The one after the one in use: an empty one or, if `resume` is set, that of an interrupted run with the same `mark`.
+    fn after(writer: &IndexWriter<'_>, manifest: Manifest, mark: &Mark, resume: bool) -> Result<Self> {
         let index = writer.index();
         let manifest = Manifest { generation: manifest.generation + 1, ..manifest };
         let folder = index.generation_folder(manifest.generation);
         let open = || LocalStore::open(&folder, index.path(), manifest.graph.clone());
         let of_this_index = |store: LocalStore| store.identity() == manifest.identity.as_deref();
-        if !resumable(&folder, mark) || !open().is_ok_and(of_this_index) {
+        if !resume || !resumable(&folder, mark) || !open().is_ok_and(of_this_index) {
             begin(&folder, index, &manifest, mark)?;
         }
         let (store, writer) = (open()?, StoreWriter::open(&folder, index.path())?);
@@ -237,7 +237,7 @@ fn begin(folder: &Path, index: &Index, manifest: &Manifest, mark: &Mark) -> Resu
     kinsight_files::remove_dir_all(folder)?;
     kinsight_files::create_dir_all(folder)?;
     let identity = manifest.identity.as_deref().unwrap_or_default();
-    // Its revisions go on from the old one's: whoever remembers something by revision notices the new generation.
+    // Its revisions go on from the old one's: what is cached by revision is outdated by the new generation.
     StoreWriter::create(folder, manifest.fingerprint.embedding, identity, index.store().revision()? + 1)?;
     let path = folder.join(MARK);
     let text = serde_json::to_string(mark).map_err(|error| IndexError::corrupt(&path, error.to_string()))?;

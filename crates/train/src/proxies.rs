@@ -110,10 +110,10 @@ impl ProxyConfig {
             return fail("proxies.class_prompts has no prompt", "raise count and depth, or use another proxies.source");
         }
         if !(0.0..=1.0).contains(&self.proxy_bias_ratio) {
-            return fail("proxies.proxy_bias_ratio is outside 0 to 1", "");
+            return fail("proxies.proxy_bias_ratio is outside 0 to 1", "the authors use 0.5");
         }
         if !(0.0..1.0).contains(&self.accumulator.dropout) {
-            return fail("proxies.accumulator.dropout is outside 0 to below 1", "");
+            return fail("proxies.accumulator.dropout is outside 0 to below 1", "0 is none");
         }
         Ok(())
     }

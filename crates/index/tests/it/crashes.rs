@@ -79,7 +79,9 @@ fn prove(prepare: impl Fn(&Path), act: impl Fn(&Path) -> Result<()>) {
             // The next write goes on from there.
             Some(found) => {
                 let opened = Index::open(&left).unwrap();
-                upsert(&opened, &[unit("next", 99)]);
+                let mut vector = vec![0.0; opened.store().dim()];
+                vector[0] = 1.0;
+                upsert(&opened, &[Point { vector, ..unit("next", 99) }]);
                 assert_eq!((opened.store().len().unwrap(), damage(&opened)), (found.points.len() + 1, vec![]));
             }
             None => act(&left).unwrap(),

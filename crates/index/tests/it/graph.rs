@@ -80,7 +80,7 @@ fn the_graph_is_made_extended_and_finds_nearly_all() {
     assert_eq!(reopened.store().stats().unwrap().graph.unwrap().rows, 3400);
     assert!(damage(&reopened).is_empty());
     // The graph that was replaced is gone: there is one of each.
-    [".usearch", ".hnsw"].map(|ending| stored_file(folder.path(), ending));
+    [".usearch", ".hnsw"].into_iter().for_each(|ending| drop(stored_file(folder.path(), ending)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Filters that would take too long, and searches that nobody waits for any more.
+//! Filters that would take too long, and searches that are cancelled.
 
 use std::time::{Duration, Instant};
 

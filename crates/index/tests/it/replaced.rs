@@ -16,7 +16,7 @@ fn replaced(folder: &std::path::Path) -> (Index, Index) {
 }
 
 #[test]
-fn an_index_that_was_replaced_cannot_be_written_to_by_whoever_has_the_old_one_open() {
+fn a_replaced_index_cannot_be_written_to_through_an_old_handle() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = replaced(folder.path());
     let error = old.writer().map(|_| ()).unwrap_err();

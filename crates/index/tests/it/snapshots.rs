@@ -47,7 +47,7 @@ fn a_point_that_is_being_replaced_is_always_found_once() {
     assert!(searches > 10, "{searches}");
 }
 
-/// A writer inside its transaction keeps nobody waiting.
+/// A writer inside its transaction does not block readers.
 #[test]
 fn readers_do_not_wait_for_a_writer() {
     let folder = tempfile::tempdir().unwrap();
@@ -67,7 +67,7 @@ fn readers_do_not_wait_for_a_writer() {
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert_eq!(index.store().revision().unwrap(), revision);
     writing.execute_batch("COMMIT").unwrap();
-    assert_eq!(index.store().revision().unwrap(), revision + 1, "a write of anyone shows");
+    assert_eq!(index.store().revision().unwrap(), revision + 1, "every write shows");
 }
 
 /// Snapshots end with the call that took them: the log of writes is started over, however many readers there are.

@@ -22,7 +22,9 @@ fn config_of(file: &WeightFile, image_size: usize) -> VitConfig {
     let meta: serde_json::Value = serde_json::from_str(&file.metadata()["meta"]).unwrap();
     let mut config = infer_config(&file.shapes()).unwrap();
     if meta["config"].is_object() {
-        config = HubFiles::from_config("meta", meta["config"].clone()).apply(config).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.json"), meta["config"].to_string()).unwrap();
+        config = HubFiles::beside(&folder.path().join("model.safetensors")).unwrap().apply(config).unwrap();
     } else {
         config.heads = meta["cfg"]["num_heads"].as_u64().unwrap() as usize;
         if meta["arch"].as_str().unwrap().contains("quick GELU") {

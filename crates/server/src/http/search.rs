@@ -8,7 +8,9 @@ use axum::extract::{Path, State};
 use kinsight_index::Filter;
 use kinsight_index::payload::fields;
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::answers::{Embeddings, Fingerprint, Results};
 use super::form::{Form, Upload};
@@ -85,14 +87,22 @@ pub(super) struct ExplainForm {
     format: Format,
 }
 
-/// Numbers or a picture
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     #[default]
     Json,
     Png,
 }
+
+impl PartialSchema for Format {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["json", "png"]));
+        text.default(Some("json".into())).description(Some("Numbers or a picture")).into()
+    }
+}
+
+impl ToSchema for Format {}
 
 /// `POST /v1/collections/{collection}/search`
 pub(super) async fn search(

@@ -16,7 +16,7 @@ use super::ServiceError;
 #[derive(Clone)]
 pub(crate) struct Work {
     cancel: Cancel,
-    _place: Arc<OwnedSemaphorePermit>,
+    place: Arc<OwnedSemaphorePermit>,
 }
 
 /// Cancels the work when it is dropped: with the request's future, however that ends.
@@ -32,7 +32,7 @@ impl Work {
     /// Begins work that may take up to `limit`.
     pub fn begin(place: OwnedSemaphorePermit, limit: Duration) -> (Self, Ends) {
         let cancel = Cancel::with_deadline(Instant::now() + limit);
-        (Self { cancel: cancel.clone(), _place: Arc::new(place) }, Ends(cancel))
+        (Self { cancel: cancel.clone(), place: Arc::new(place) }, Ends(cancel))
     }
 
     /// Runs `task` on a blocking thread.
@@ -45,10 +45,11 @@ impl Work {
     ) -> Result<T, ServiceError> {
         let work = self.clone();
         let done = tokio::task::spawn_blocking(move || {
-            if work.cancel.is_cancelled() {
-                return Err(ServiceError::TookTooLong);
-            }
-            task(&work.cancel)
+            // Taken apart, so that the place is moved here and not only the field that is named.
+            let Self { cancel, place } = work;
+            let result = if cancel.is_cancelled() { Err(ServiceError::TookTooLong) } else { task(&cancel) };
+            drop(place);
+            result
         });
         done.await.unwrap_or_else(|error| Err(ServiceError::internal("the server failed on this request", error)))
     }

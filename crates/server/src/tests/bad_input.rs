@@ -293,7 +293,7 @@ fn an_index_of_another_version_or_model_is_refused_at_the_start() {
 
     let manifest = fixture.path("index/index.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
-    std::fs::write(&manifest, text.replacen("\"format\": 1", "\"format\": 999", 1)).unwrap();
+    std::fs::write(&manifest, text.replacen("\"format\": 2", "\"format\": 999", 1)).unwrap();
     let error = open(spec_of(root, "index"));
     assert!(error.to_string().contains("format version 999"), "{error}");
 

@@ -13,7 +13,7 @@ const MOST: [(&str, i64); 9] = [
     ("proxies.class_prompts.count", 1 << 12),
     ("tuning.adapter.bottleneck", 1 << 14),
     ("tuning.embedding", 1 << 14),
-    ("loss.soft_triple.centers", 1 << 10),
+    ("loss.soft_triple.centers_per_class", 1 << 10),
     ("sampling.batch_size", 1 << 14),
     ("data.image_size", 1 << 12),
     ("data.workers", 1 << 10),

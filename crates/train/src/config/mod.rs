@@ -98,6 +98,12 @@ settings! {
 }
 
 impl DataConfig {
+    /// Whether `path`, however it is written, is where these images are.
+    pub fn are_at(&self, path: &Path) -> bool {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        self.path == path || real(path).is_some_and(|path| real(&self.path) == Some(path))
+    }
+
     fn check(&self) -> Result<(), TrainError> {
         let share = self.validation_share;
         if !(0.0..1.0).contains(&share) {
@@ -127,10 +133,6 @@ impl TrainConfig {
         self.fit_methods(backbone)?;
         self.optimizer.cosine_length.get_or_insert(self.epochs.max(1));
         self.eval_every.get_or_insert(self.epochs.div_ceil(10).max(1));
-        let rates = [("optimizer.lr", self.optimizer.lr), ("optimizer.lr_proxies", self.optimizer.lr_proxies)];
-        if let Some((name, rate)) = rates.iter().find(|(_, rate)| !(rate.is_finite() && *rate >= 0.0)) {
-            return fail(&format!("{name} is {rate}, expected a number of at least 0"), "leave it out for the default");
-        }
         if self.tuning.embedding == Some(0) {
             return fail("tuning.embedding is 0", "the authors use 384 for ViT-S and 512 for ViT-B");
         }

@@ -63,7 +63,10 @@ impl OptimizerConfig {
         let fail = |message: String, hint: &str| Err(TrainError::config(message, hint));
         for (name, rate) in [("optimizer.lr", self.lr), ("optimizer.lr_proxies", self.lr_proxies)] {
             if !(rate.is_finite() && rate >= 0.0) {
-                return fail(format!("{name} is {rate}, expected a number of at least 0"), "");
+                return fail(
+                    format!("{name} is {rate}, expected a number of at least 0"),
+                    "leave it out for the default",
+                );
             }
         }
         if !(self.layer_decay > 0.0 && self.layer_decay <= 1.0) {

@@ -12,9 +12,7 @@ use burn::tensor::Device;
 use kinsight_data::{DISTRACTORS, Dataset, Loader, LoaderOptions, Preprocess, Protocol, Split, SplitRule, Unreadable};
 use kinsight_model::embedder::{EmbedOptions, embed_dataset};
 use kinsight_model::finetuned::FineTuningInfo;
-use kinsight_model::parameters::inventory;
 use kinsight_model::parameters::{ParameterInfo, inventory};
-use kinsight_model::{Backbone, Encoder};
 use kinsight_model::{Backbone, Encoder, TestFacts, TrainingFacts};
 use kinsight_retrieval::{BootstrapConfig, EvalConfig};
 use rand_chacha::ChaCha8Rng;
@@ -208,7 +206,7 @@ impl Trainer {
         let values = |_| bank_values(&mut rng, classes, schedule, width);
         let bank = match proxies.bank_storage {
             _ if !has_bank => None,
-            BankStorage::Ram => Some(PromptBank::new(classes, width, schedule, values)),
+            BankStorage::Ram => Some(PromptBank::new(classes, width, schedule, values)?),
             BankStorage::Disk if resuming => Some(PromptBank::open(&folder.bank(), classes, width, schedule, moments)?),
             BankStorage::Disk => Some(PromptBank::create(&folder.bank(), classes, width, schedule, moments, values)?),
         };
@@ -295,7 +293,7 @@ impl Trainer {
             data: data.path.clone(),
             split: data.split.unwrap_or_else(|| SplitRule::detect(&data.path)),
             class_names: self.train.class_names.clone(),
-            centers_per_class: loss.centers(),
+            centers_per_class: loss.centers_per_class(),
             train_images: self.train.len(),
             validation_classes: self.validation.as_ref().map_or(0, |set| set.num_classes()),
             test: TestFacts {

@@ -49,8 +49,7 @@ impl Judge {
         inspections: &[Inspection],
         arguments: &AuditArgs,
     ) -> Result<Option<Embedded>> {
-        let readable: Vec<usize> =
-            (0..images.items.len()).filter(|index| inspections[*index].picture.is_ok()).collect();
+        let readable: Vec<usize> = (0..images.items.len()).filter(|index| inspections[*index].image.is_ok()).collect();
         if readable.len() < 2 {
             return Ok(None);
         }

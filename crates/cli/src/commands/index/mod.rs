@@ -199,7 +199,7 @@ pub fn run(arguments: IndexArgs) -> Result<()> {
         Some(IndexCommand::Compact(arguments)) => maintain::compact(&arguments),
         Some(IndexCommand::Export(arguments)) => export::run(&arguments),
         Some(IndexCommand::Migrate(arguments)) => migrate::run(arguments),
-        Some(IndexCommand::Relocate(arguments)) => relocate::run(arguments),
+        Some(IndexCommand::Relocate(arguments)) => relocate::run(&arguments),
         None => update::run(arguments.update),
     }
 }

@@ -173,7 +173,7 @@ impl CatalogWriter {
     }
 }
 
-/// Copies what is in the write-ahead log into the file, if nobody is using the log: a file alone can be read where nothing can
+/// Copies what is in the write-ahead log into the file, if it is not in use: a file alone can be read where nothing can
 /// be written.
 pub(super) fn fold_log(path: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

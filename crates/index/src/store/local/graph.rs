@@ -98,7 +98,7 @@ impl Graph {
             graph.checked();
         } else {
             let graph = graph.clone();
-            // Where there can be no further thread, it is checked when somebody asks.
+            // Where there can be no further thread, it is checked when that is asked for.
             let _ = std::thread::Builder::new().name("graph check".into()).spawn(move || graph.checked());
         }
         Some(graph)

@@ -1,4 +1,4 @@
-//! One moment of the store: a read transaction of its own, and the rows, tombstones, roots and graph that belong to it.
+//! One moment of the store: its read transaction, and the rows, tombstones, roots and graph that belong to it.
 //!
 //! A snapshot sees whole writes or nothing of them, and neither waits for a writer nor for other readers: each has a
 //! connection from a small pool. It lives as long as one call, because SQLite can start its write-ahead log over only when no

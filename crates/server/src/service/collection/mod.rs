@@ -17,7 +17,6 @@ use kinsight_index::payload::fields;
 use kinsight_index::{
     Cancel, Cursor, Filter, Fingerprint, Index, Payload, Point, PointId, Value, VectorQuery, content_hash,
 };
-
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -44,7 +44,7 @@ fn embed(groups: &mut [Vec<Job>]) -> Result<Vec<Vec<f32>>, String> {
         .map(|(jobs, images)| HostedImages { encoder: &jobs[0].model.encoder, images })
         .collect();
     // A defect in the model must cost these requests, not the server.
-    match catch_unwind(AssertUnwindSafe(|| first.model.backbone.embed(&images))) {
+    match catch_unwind(AssertUnwindSafe(|| first.model.backbone.embed(images))) {
         Ok(embedded) => embedded.map_err(|error| error.to_string()),
         Err(_) => Err("it panicked on this batch".into()),
     }
