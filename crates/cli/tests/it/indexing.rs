@@ -172,6 +172,25 @@ fn images_are_added_and_removed_by_name_and_filter() {
     assert!(exported(&fixture, "index") == before, "compacting changes no image");
 }
 
+#[test]
+fn a_moved_folder_is_relocated_and_not_indexed_twice() {
+    let fixture = Fixture::new();
+    succeed(&mut index(&fixture, "index"));
+    let (old, new) = (fixture.images().canonicalize().unwrap(), fixture.path("pictures"));
+    fs::rename(&old, &new).unwrap();
+    let mut moved = on_index(&fixture, &["index"], "index");
+    let message = fail(moved.arg(&new).arg("--backbone").arg(fixture.path("backbone.safetensors")));
+    assert_says(&message, &["48 of these images", &format!("relocate '{}' '{}'", old.display(), new.display())]);
+    let mut relocate = on_index(&fixture, &["index", "relocate"], "index");
+    assert_says(&succeed(relocate.arg(&old).arg(&new)), &["48 images are now in"]);
+    let mut again = on_index(&fixture, &["index"], "index");
+    let report = succeed(again.arg(&new).arg("--backbone").arg(fixture.path("backbone.safetensors")));
+    assert_says(&report, &["48 images in", "48 unchanged"]);
+    // The index itself, too.
+    fs::rename(fixture.path("index"), fixture.path("moved")).unwrap();
+    assert_says(&succeed(&mut on_index(&fixture, &["index", "check"], "moved")), &["48 images, no damage"]);
+}
+
 /// Starts `command` again and again, killing it at random moments, and lets it finish in the end. What was committed by
 /// then must be there after each kill, and the check must pass.
 fn kill_and_finish(fixture: &Fixture, name: &str, whole: Duration, seed: u64, command: impl Fn() -> Command) {
