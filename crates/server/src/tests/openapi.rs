@@ -187,7 +187,7 @@ fn misfit(document: &Value, schema: &Value, value: &Value) -> Option<String> {
         Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
         _ => vec![],
     };
-    if !kinds.is_empty() && !kinds.contains(&kind) && !(kind == "integer" && kinds.contains(&"number")) {
+    if !(kinds.is_empty() || kinds.contains(&kind) || kind == "integer" && kinds.contains(&"number")) {
         return Some(format!("{value} is not of type {kinds:?}"));
     }
     match value {
