@@ -13,7 +13,7 @@ function fieldsOf(operation) {
 }
 
 /** The schema of a value that may also be null. */
-const present = (schema) => (schema.oneOf ?? schema.allOf)?.find((one) => one.type !== "null") ?? schema;
+const present = (schema) => schema.oneOf?.find((one) => one.type !== "null") ?? schema;
 
 function input([name, place, nullable, required, description]) {
   const schema = present(nullable);

@@ -21,7 +21,6 @@ const MAX_LISTED: usize = 200;
 /// An image to add.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct AddForm {
-    /// The picture
     #[schema(inline)]
     image: Upload,
     /// What it shows

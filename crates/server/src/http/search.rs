@@ -81,7 +81,6 @@ pub(super) struct ExplainForm {
     crop: Option<String>,
     /// The stored image to compare with
     against: String,
-    /// Numbers or a picture
     #[serde(default)]
     #[schema(inline)]
     format: Format,

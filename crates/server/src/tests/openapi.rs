@@ -53,7 +53,7 @@ fn every_operation_says_what_it_takes_and_gives() {
             for (field, schema) in fields {
                 // Of a value that may be null, the description may be that of its one other choice.
                 let described = schema.to_string().contains("\"description\":\"");
-                assert!(described, "{name}: {field}: {schema}");
+                assert!(described && schema["allOf"].is_null(), "{name}: {field}: {schema}");
             }
         }
         assert_eq!(method == "POST", operation["requestBody"].is_object(), "{name}");
@@ -187,7 +187,7 @@ fn misfit(document: &Value, schema: &Value, value: &Value) -> Option<String> {
         Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
         _ => vec![],
     };
-    if !kinds.is_empty() && !kinds.contains(&kind) && !(kind == "integer" && kinds.contains(&"number")) {
+    if !(kinds.is_empty() || kinds.contains(&kind) || kind == "integer" && kinds.contains(&"number")) {
         return Some(format!("{value} is not of type {kinds:?}"));
     }
     match value {

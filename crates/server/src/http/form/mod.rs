@@ -173,7 +173,8 @@ impl<'de> Deserialize<'de> for Upload {
 impl PartialSchema for Upload {
     fn schema() -> RefOr<Schema> {
         let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
-        ObjectBuilder::new().schema_type(Type::String).format(Some(binary)).into()
+        let picture = ObjectBuilder::new().schema_type(Type::String).format(Some(binary));
+        picture.description(Some("A picture")).into()
     }
 }
 
