@@ -174,10 +174,7 @@ impl Learner {
             (_, learned) => (learned.as_ref().map(|learned| Mixed { all: learned.val(), of_batch: None }), None),
         };
         let value = self.loss(&embeddings, mixed.as_ref(), batch.labels, &classes, loss, random);
-        let value = match of_prompts {
-            Some(term) => value + term,
-            None => value,
-        };
+        let value = of_prompts.into_iter().fold(value, |value, term| value + term);
         let (all, of_batch) = mixed.map_or((None, None), |mixed| (Some(mixed.all), mixed.of_batch));
         StepOutput { loss: value, embeddings, proxies: all, batch_proxies: of_batch, proxy_memory }
     }
