@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use kinsight_data::DataError;
-use kinsight_files::FileError;
+use kinsight_files::{FileError, LockError};
 use kinsight_index::IndexError;
 use kinsight_model::ModelError;
 use kinsight_retrieval::RetrievalError;
@@ -51,6 +51,9 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         return error.hint().map(str::to_string);
     }
     if let Some(error) = error.downcast_ref::<FileError>() {
+        return error.hint().map(str::to_string);
+    }
+    if let Some(error) = error.downcast_ref::<LockError>() {
         return error.hint().map(str::to_string);
     }
     error.downcast_ref::<DataError>().and_then(|error| error.hint().map(str::to_string))

@@ -1,5 +1,4 @@
-//! The calls that change files and folders: all of them pass here, so that a [`Recording`](crate::Recording) sees
-//! them.
+//! The calls that change files and folders. All of them pass through here, where a [`Recording`](crate::Recording) sees them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Result, Seek, SeekFrom, Write};
@@ -93,7 +92,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     observe(folder, sync, |state, ()| state.folder(folder).map(Call::Sync))
 }
 
-/// The identity of an open file, whatever its name is by now.
+/// Identifies an open file independently of its name.
 #[cfg(unix)]
 pub(crate) fn identity(file: &File) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;

@@ -36,7 +36,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     if parent(from) != parent(to) { sync_folder(parent(from)) } else { Ok(()) }
 }
 
-/// Removes a file. That there is none is no error.
+/// Removes a file, if it exists.
 ///
 /// # Errors
 /// [`FileError`]
@@ -48,7 +48,7 @@ pub fn remove_file(path: &Path) -> Result<()> {
     sync_folder(parent(path))
 }
 
-/// Removes a folder with all that is in it. That there is none is no error.
+/// Removes a folder with everything in it, if it exists.
 ///
 /// # Errors
 /// [`FileError`]

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use crate::calls::identity;
 use crate::error::FileError;
 
 /// Someone else writes, or the lock itself cannot be taken.
@@ -22,6 +23,16 @@ pub enum LockError {
     File(#[from] FileError),
 }
 
+impl LockError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Held { .. } => Some("wait until that command is done, or stop it"),
+            Self::File(error) => error.hint(),
+        }
+    }
+}
+
 /// Held until it is dropped; the operating system releases it when the process dies, however it dies.
 #[derive(Debug)]
 pub struct Lock {
@@ -36,9 +47,13 @@ impl Lock {
     /// [`LockError::Held`] at once if it is taken; [`LockError::File`].
     pub fn acquire(folder: &Path, purpose: &str) -> Result<Self, LockError> {
         let path = folder.join("lock");
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = opened.map_err(FileError::at("open", &path))?;
+        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = open().map_err(FileError::at("open", &path))?;
         match file.try_lock() {
+            // The holder before may have removed the folder in between: then this is the lock of a file that is gone.
+            Ok(()) if identity(&file).ok() != open().and_then(|now| identity(&now)).ok() => {
+                return Self::acquire(folder, purpose);
+            }
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -51,7 +66,7 @@ impl Lock {
         }
         let holder = format!("process {} ({purpose})", std::process::id());
         let named = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
-        // The name helps whoever is refused; the lock holds without it, for example on a full disk.
+        // Best effort: on a full disk the lock holds, and the message cannot name its holder.
         let _ = named;
         Ok(Self { _file: file })
     }

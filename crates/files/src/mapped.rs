@@ -23,7 +23,7 @@ impl MappedFile {
     /// # Errors
     /// [`FileError`]
     pub fn open(path: &Path) -> Result<Self> {
-        Self::of(&File::open(path).map_err(FileError::at("open", path))?, path)
+        Self::of(&File::open(path).map_err(FileError::at("read", path))?, path)
     }
 
     /// Maps an open file; `path` is for errors.

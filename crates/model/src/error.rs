@@ -24,6 +24,9 @@ pub enum ModelError {
         #[source]
         source: std::io::Error,
     },
+    /// A file could not be written or mapped.
+    #[error(transparent)]
+    File(#[from] kinsight_files::FileError),
     /// A file is not valid safetensors.
     #[error("{path} is not a valid safetensors file: {reason}")]
     Format {
@@ -128,9 +131,7 @@ impl ModelError {
             ),
             Self::OtherBackbone { .. } => Some("give the backbone it was trained on with --backbone".into()),
             Self::Data(error) => error.hint().map(str::to_string),
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                Some("the disk is full: free some space, nothing that was saved before is lost".into())
-            }
+            Self::File(error) => error.hint().map(str::to_string),
             _ => None,
         }
     }

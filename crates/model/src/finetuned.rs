@@ -12,7 +12,7 @@ use crate::backbone::Backbone;
 use crate::encoder::Encoder;
 use crate::error::ModelError;
 use crate::hosting::FrozenTensors;
-use crate::parameters::{ParameterSource, named_tensors};
+use crate::parameters::{ParameterSource, selected_tensors};
 use crate::training_facts::TrainingFacts;
 use crate::tuning::Tuning;
 use crate::weights::{TensorMap, WeightFile, write_safetensors};
@@ -172,7 +172,5 @@ impl ParameterSource for Overlay<'_, '_> {
 
 /// The trained tensors of `encoder` by name.
 pub fn trained_tensors(encoder: &Encoder, tuning: &Tuning) -> TensorMap {
-    let mut tensors = named_tensors(encoder);
-    tensors.retain(|name, _| tuning.trains(name));
-    tensors
+    selected_tensors(encoder, |name, _| tuning.trains(name))
 }

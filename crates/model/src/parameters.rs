@@ -113,13 +113,20 @@ pub fn visit_by_name(module: &impl Module, visitor: &mut impl VisitByName) {
 
 /// Every float parameter of `module` by its path, as `backbone.blocks.0.norm1.bias`.
 pub fn named_tensors(module: &impl Module) -> BTreeMap<String, TensorData> {
-    struct Collect(BTreeMap<String, TensorData>);
-    impl VisitByName for Collect {
+    selected_tensors(module, |_, _| true)
+}
+
+/// The parameters that `select` takes by name and by whether they train; the values of no others are copied.
+pub fn selected_tensors(module: &impl Module, select: impl Fn(&str, bool) -> bool) -> BTreeMap<String, TensorData> {
+    struct Collect<F>(BTreeMap<String, TensorData>, F);
+    impl<F: Fn(&str, bool) -> bool> VisitByName for Collect<F> {
         fn visit<const R: usize>(&mut self, name: &str, tensor: Tensor<R>) {
-            self.0.insert(name.to_string(), tensor.to_data());
+            if (self.1)(name, tensor.is_require_grad()) {
+                self.0.insert(name.to_string(), tensor.into_data());
+            }
         }
     }
-    let mut found = Collect(BTreeMap::new());
+    let mut found = Collect(BTreeMap::new(), select);
     visit_by_name(module, &mut found);
     found.0
 }

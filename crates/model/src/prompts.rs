@@ -52,7 +52,7 @@ impl Default for PromptSchedule {
 impl PromptSchedule {
     /// Prompts used in block `block`.
     pub fn in_block(&self, block: usize) -> usize {
-        if block < self.depth { self.count.saturating_sub(block * self.step) } else { 0 }
+        if block < self.depth { self.count.saturating_sub(block.saturating_mul(self.step)) } else { 0 }
     }
 }
 

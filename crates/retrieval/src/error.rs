@@ -90,6 +90,12 @@ pub enum RetrievalError {
         /// The cause.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] kinsight_files::FileError),
+    /// Another process works with the same journal.
+    #[error(transparent)]
+    Lock(#[from] kinsight_files::LockError),
     /// A file is not what it should be.
     #[error("{}: {message}", path.display())]
     Format {
@@ -124,6 +130,8 @@ impl RetrievalError {
                 "embeddings must be finite and not all zero; remove the row, or see how it came to be"
             }
             Self::Content { source, .. } => return source.hint(),
+            Self::File(error) => return error.hint(),
+            Self::Lock(error) => return error.hint(),
             _ => return None,
         })
     }

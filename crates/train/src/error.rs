@@ -44,6 +44,12 @@ pub enum TrainError {
         #[source]
         source: std::io::Error,
     },
+    /// A file of the run could not be written.
+    #[error(transparent)]
+    File(#[from] kinsight_files::FileError),
+    /// Another process trains into the run folder.
+    #[error(transparent)]
+    Lock(#[from] kinsight_files::LockError),
     /// The loss stopped being a number.
     #[error("{message}")]
     Diverged {
@@ -81,6 +87,8 @@ impl TrainError {
             | Self::Diverged { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::Model(error) => error.hint(),
             Self::Data(error) => error.hint().map(str::to_string),
+            Self::File(error) => error.hint().map(str::to_string),
+            Self::Lock(error) => error.hint().map(str::to_string),
             Self::Retrieval(error) => error.hint().map(str::to_string),
             Self::Io { .. } | Self::Json(_) => None,
         }

@@ -205,9 +205,9 @@ fn wait(mut child: Child, stop: &AtomicBool) -> Result<ExitStatus> {
 
 fn write(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        kinsight_files::create_dir_all(parent)?;
     }
-    Ok(kinsight_model::weights::write_atomically(path, bytes)?)
+    Ok(kinsight_files::write(path, bytes)?)
 }
 
 /// The comparison of all finished runs.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use kinsight_data::dataset::image_files;
 use kinsight_data::{DataError, Dataset, LoaderOptions, Split, SplitRule};
@@ -91,13 +91,13 @@ pub fn run(arguments: EmbedArgs) -> Result<()> {
     let dataset = Arc::new(dataset);
     let model = context.model(&model.resolve())?;
     if let Some(parent) = out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        kinsight_files::create_dir_all(parent)?;
     }
     let mut folder = out.as_os_str().to_owned();
     folder.push(".journal");
     let folder = PathBuf::from(folder);
-    if restart && folder.is_dir() {
-        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    if restart {
+        EmbeddingJournal::discard(&folder)?;
     }
     // Unreadable images are skipped and named, however many they are.
     let options = EmbedOptions {

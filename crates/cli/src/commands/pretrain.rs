@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use kinsight_data::{Dataset, Preprocess, SplitRule};
+use kinsight_files::Lock;
 use kinsight_model::backbone::registry::{nano_config, nano_preprocess};
 use kinsight_model::backbone::{CONFIG_KEY, PREPROCESS_KEY};
 use kinsight_model::parameters::{RandomInit, named_tensors};
@@ -57,6 +58,8 @@ pub fn run(arguments: PretrainArgs) -> Result<()> {
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read the recipe {}", path.display()))?;
     let recipe: Recipe = toml::from_str(&text).with_context(|| format!("invalid recipe {}", path.display()))?;
     let (config, preprocess) = (nano_config(), nano_preprocess());
+    kinsight_files::create_dir_all(&out)?;
+    let _lock = Lock::acquire(&out, "kinsight pretrain")?;
     let list = draw(&recipe, &out, preprocess.resize_size_px)?;
 
     let start = out.join("start.safetensors");
@@ -115,7 +118,7 @@ fn draw(recipe: &Recipe, out: &Path, size_px: u32) -> Result<PathBuf> {
             list.push_str(&format!("{},{label},{part}\n", file.display()));
         }
     }
-    fs::write(&path, list).with_context(|| format!("cannot write {}", path.display()))?;
+    kinsight_files::write(&path, list.as_bytes())?;
     Ok(path)
 }
 

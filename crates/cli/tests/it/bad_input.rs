@@ -182,6 +182,20 @@ fn settings_that_do_not_exist() {
 }
 
 #[test]
+fn counts_that_are_nothing_or_absurd() {
+    let fixture = Fixture::new();
+    for bank in ["ram", "disk"] {
+        for count in ["0", "9000000000000000000"] {
+            let setting = format!("proxies.class_prompts.count={count}");
+            let message = fail(&mut fixture.train("run", &["--bank", bank, "--set", &setting]));
+            assert_says(&message, &["proxies.class_prompts has count", count, "expected 1 to", "hint:"]);
+        }
+    }
+    let message = fail(&mut fixture.train("run", &["--set", "tuning.prompts.depth=0"]));
+    assert_says(&message, &["tuning.prompts has count 2 and depth 0", "hint:"]);
+}
+
+#[test]
 fn a_run_folder_that_cannot_be_used() {
     let fixture = Fixture::new();
     fs::write(fixture.path("file"), b"").unwrap();

@@ -11,7 +11,7 @@ use crate::error::ModelError;
 use crate::parameters::named_tensors;
 use crate::vit::config::VitConfig;
 use crate::vit::{Activation, VisionTransformer};
-use crate::weights::{Layout, TensorMap, write_atomically, write_safetensors};
+use crate::weights::{Layout, TensorMap, write_safetensors};
 
 /// Writes `backbone` into `folder` in the layout of the transformers model that computes the same.
 ///
@@ -40,14 +40,10 @@ pub fn write_hf(folder: &Path, backbone: &VisionTransformer, preprocess: &Prepro
     if matches!(layout, Layout::HfClip | Layout::HfSiglip) {
         theirs = theirs.into_iter().map(|(name, data)| (format!("vision_model.{name}"), data)).collect();
     }
-    std::fs::create_dir_all(folder).map_err(|source| ModelError::Io {
-        action: "create",
-        path: folder.to_path_buf(),
-        source,
-    })?;
+    kinsight_files::create_dir_all(folder)?;
     let pretty = |value: &Value| format!("{value:#}\n").into_bytes();
-    write_atomically(&folder.join("config.json"), &pretty(&config_json(config, layout)))?;
-    write_atomically(&folder.join("preprocessor_config.json"), &pretty(&preprocessor_json(preprocess, layout)))?;
+    kinsight_files::write(&folder.join("config.json"), &pretty(&config_json(config, layout)))?;
+    kinsight_files::write(&folder.join("preprocessor_config.json"), &pretty(&preprocessor_json(preprocess, layout)))?;
     let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
     write_safetensors(&folder.join("model.safetensors"), &theirs, metadata)?;
     Ok(layout)

@@ -1,10 +1,9 @@
 //! A memory-mapped safetensors file.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
+use kinsight_files::MappedFile;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -24,7 +23,7 @@ pub type ValuesAndShape = (Vec<f32>, Vec<usize>);
 
 #[derive(Debug)]
 enum Bytes {
-    Mapped(Mmap),
+    Mapped(MappedFile),
     Static(&'static [u8]),
 }
 
@@ -43,18 +42,13 @@ impl WeightFile {
     /// Maps `path` and checks its header.
     ///
     /// # Errors
-    /// [`ModelError::Io`] or [`ModelError::Format`].
-    #[expect(unsafe_code, reason = "mapping a file is unsafe because another process may shorten it while mapped")]
+    /// [`ModelError::File`] or [`ModelError::Format`].
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        let io = |source| ModelError::Io { action: "read", path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(io)?;
-        if file.metadata().map_err(io)?.len() < 8 {
+        let map = MappedFile::open(path)?;
+        if map.len() < 8 {
             let reason = "the file is shorter than a safetensors header".into();
             return Err(ModelError::Format { path: path.to_path_buf(), reason });
         }
-        // SAFETY: the mapping is read-only and private to this value; a file truncated by another process while
-        // mapped is the documented hazard of every memory-mapped reader.
-        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         Self::from_bytes(path, Bytes::Mapped(map))
     }
 

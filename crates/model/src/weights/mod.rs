@@ -10,4 +10,6 @@ pub use backbone_source::BackboneSource;
 pub use file::{ValuesAndShape, WeightFile};
 pub use infer::infer_config;
 pub use layout::{Layout, Names};
-pub use save::{TensorMap, read_tensors, write_atomically, write_safetensors, write_safetensors_f16};
+pub use save::{
+    TensorMap, TensorSlice, read_tensors, tensor_slices, write_safetensors, write_safetensors_f16, write_tensor_slices,
+};

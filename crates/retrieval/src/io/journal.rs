@@ -1,4 +1,4 @@
-//! Embeddings on their way to a file: rows kept as they are computed, so that a job killed at any moment goes on where it
+//! An unfinished embedding file: rows are kept as they are computed, so a job that stopped at any moment continues where it
 //! was.
 //!
 //! ```text
@@ -6,13 +6,14 @@
 //! OUT.journal/rows.f32     rows so far, [n, dim] little-endian
 //! OUT.journal/done.jsonl   one line a batch: how many rows there were then, of which items, and what was skipped
 //! ```
-//! A batch counts once its line is complete, and its line is written only after its rows are on the disk; what lies beyond
-//! the last complete line is cut off when the job goes on.
+//! A batch counts once its line is complete, and its line is written only after its rows are on the disk; the next batch
+//! overwrites what lies beyond the last complete line. `job.json` comes last into a new journal, and the folder is locked.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use kinsight_files::{DurableFile, Lock};
 use serde::{Deserialize, Serialize};
 
 use super::{format_error, io_error};
@@ -25,8 +26,11 @@ const CHUNK_VALUES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct EmbeddingJournal {
     folder: PathBuf,
-    rows: File,
-    done: File,
+    _lock: Lock,
+    rows: DurableFile,
+    done: DurableFile,
+    /// Bytes of `done.jsonl` that count.
+    done_bytes: u64,
     dim: usize,
     batches: usize,
     indices: Vec<usize>,
@@ -48,45 +52,44 @@ impl EmbeddingJournal {
     /// `job` says everything that the rows depend on: model, images, settings.
     ///
     /// # Errors
-    /// [`RetrievalError::Format`] if the folder holds another job; [`RetrievalError::Io`].
+    /// [`RetrievalError::OtherJob`] if the folder holds another job; [`RetrievalError::Lock`] if another process is at it;
+    /// [`RetrievalError::File`].
     pub fn open(folder: &Path, job: &str, dim: usize) -> Result<Self> {
         let (job_path, rows_path, done_path) =
             (folder.join("job.json"), folder.join("rows.f32"), folder.join("done.jsonl"));
-        if job_path.is_file() {
+        kinsight_files::create_dir_all(folder)?;
+        let lock = Lock::acquire(folder, "kinsight embed")?;
+        let (rows, mut done) = if job_path.is_file() {
             let found = fs::read_to_string(&job_path).map_err(io_error("read", &job_path))?;
             if found != job {
                 return Err(RetrievalError::OtherJob { path: folder.to_owned() });
             }
+            (DurableFile::open_or_create(&rows_path)?, DurableFile::open_or_create(&done_path)?)
         } else {
-            fs::create_dir_all(folder).map_err(io_error("create", folder))?;
-            let beside = folder.join("job.json.partial");
-            write_synced(&beside, job.as_bytes()).map_err(io_error("write", &beside))?;
-            fs::rename(&beside, &job_path).map_err(io_error("rename into place", &job_path))?;
-        }
-        let open = |path: &Path| {
-            let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-            options.map_err(io_error("open", path))
+            // What a removal that was cut short left here is emptied first: rows of another job must not pass as ours.
+            let (mut rows, mut done) = (DurableFile::create(&rows_path)?, DurableFile::create(&done_path)?);
+            rows.sync()?;
+            done.sync()?;
+            kinsight_files::write(&job_path, job.as_bytes())?;
+            (rows, done)
         };
-        let (mut rows, mut done) = (open(&rows_path)?, open(&done_path)?);
 
-        let mut text = String::new();
-        done.read_to_string(&mut text).map_err(io_error("read", &done_path))?;
-        let available = rows.metadata().map_err(io_error("read", &rows_path))?.len() / (dim.max(1) * 4) as u64;
-        let (mut kept_bytes, mut batches, mut indices, mut skipped) = (0, 0, Vec::new(), Vec::new());
-        for line in text.split_inclusive('\n') {
-            let Ok(Done { rows, indices: more, skipped: left_out }) = serde_json::from_str::<Done>(line) else { break };
-            if !line.ends_with('\n') || rows as u64 > available || rows != indices.len() + more.len() {
+        let available = rows.len()? / (dim.max(1) * 4) as u64;
+        let lines = done.read_all()?;
+        let (mut done_bytes, mut batches, mut indices, mut skipped) = (0, 0, Vec::new(), Vec::new());
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let Ok(Done { rows, indices: more, skipped: left_out }) = serde_json::from_slice::<Done>(line) else {
+                break;
+            };
+            if !line.ends_with(b"\n") || rows as u64 > available || rows != indices.len() + more.len() {
                 break;
             }
-            kept_bytes += line.len() as u64;
+            done_bytes += line.len() as u64;
             batches += 1;
             indices.extend(more);
             skipped.extend(left_out);
         }
-        let row_bytes = (indices.len() * dim * 4) as u64;
-        rows.set_len(row_bytes).and_then(|()| rows.seek(SeekFrom::End(0))).map_err(io_error("cut", &rows_path))?;
-        done.set_len(kept_bytes).and_then(|()| done.seek(SeekFrom::End(0))).map_err(io_error("cut", &done_path))?;
-        Ok(Self { folder: folder.to_owned(), rows, done, dim, batches, indices, skipped })
+        Ok(Self { folder: folder.to_owned(), _lock: lock, rows, done, done_bytes, dim, batches, indices, skipped })
     }
 
     /// Batches that are done: the number of the next one.
@@ -112,18 +115,23 @@ impl EmbeddingJournal {
     /// Takes in the next batch: `[indices.len(), dim]` values, and what was skipped.
     ///
     /// # Errors
-    /// [`RetrievalError::Shape`]; [`RetrievalError::Io`], a full disk for one: what was taken in before stays.
+    /// [`RetrievalError::Shape`]; [`RetrievalError::File`], a full disk for one: what was taken in before stays.
     pub fn append(&mut self, values: &[f32], indices: &[usize], skipped: &[(usize, String)]) -> Result<()> {
         if values.len() != indices.len() * self.dim {
             return Err(RetrievalError::Shape { values: values.len(), dim: self.dim });
         }
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.rows.write_all(&bytes).and_then(|()| self.rows.sync_data()).map_err(io_error("write", &self.folder))?;
+        // Not at the end of the file: a batch that was cut off may lie there.
+        self.rows.write_at((self.indices.len() * self.dim * 4) as u64, &bytes)?;
+        self.rows.sync()?;
         let line =
             Done { rows: self.indices.len() + indices.len(), indices: indices.to_vec(), skipped: skipped.to_vec() };
         let mut line = serde_json::to_string(&line).map_err(|error| format_error(&self.folder, error.to_string()))?;
         line.push('\n');
-        self.done.write_all(line.as_bytes()).map_err(io_error("write", &self.folder))?;
+        self.done.set_len(self.done_bytes)?;
+        self.done.write_at(self.done_bytes, line.as_bytes())?;
+        self.done.sync()?;
+        self.done_bytes += line.len() as u64;
         self.batches += 1;
         self.indices.extend_from_slice(indices);
         self.skipped.extend_from_slice(skipped);
@@ -151,18 +159,22 @@ impl EmbeddingJournal {
     /// Removes the folder, once its rows are elsewhere.
     ///
     /// # Errors
-    /// [`RetrievalError::Io`]
+    /// [`RetrievalError::File`]
     pub fn remove(self) -> Result<()> {
-        let Self { folder, rows, done, .. } = self;
-        drop((rows, done));
-        fs::remove_dir_all(&folder).map_err(io_error("remove", &folder))
+        Ok(kinsight_files::remove_dir_all(&self.folder)?)
     }
-}
 
-fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    /// Removes the folder of any unfinished job, if it exists.
+    ///
+    /// # Errors
+    /// [`RetrievalError::Lock`] if another process is at it; [`RetrievalError::File`].
+    pub fn discard(folder: &Path) -> Result<()> {
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        let _lock = Lock::acquire(folder, "kinsight embed")?;
+        Ok(kinsight_files::remove_dir_all(folder)?)
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One label for each row, from whichever file has them.
+//! Labels of rows, from any of the file formats that hold them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub fn read_label_column(path: &Path, column: Option<&str>) -> Result<LabelColum
     }
 }
 
-/// Where the labels of an embedding file are when nobody says: in the file itself, or beside a `.npy` as
+/// Where the labels of an embedding file are by default: in the file itself, or next to a `.npy` as
 /// `NAME.labels.npy` or `NAME.csv`.
 pub fn labels_beside(embeddings: &Path) -> Option<PathBuf> {
     match ending(embeddings) {

@@ -1,9 +1,8 @@
 //! Embeddings and labels from files that other programs write, and embeddings back to them.
 //!
-//! Everything is streamed: a file is never held beside the values read from it, and sizes a header claims are compared with
+//! Everything is streamed: a file is never held in memory along with the values read from it, and sizes a header claims are compared with
 //! the file's before memory is taken for them.
 
-mod atomic_file;
 mod journal;
 mod labels;
 mod npy;
@@ -13,7 +12,10 @@ mod safetensors;
 mod table;
 mod values;
 
+use std::io::Write;
 use std::path::Path;
+
+use kinsight_files::{AtomicFile, FileError};
 
 pub use journal::EmbeddingJournal;
 pub use labels::{LabelColumn, labels_beside, read_label_column};
@@ -31,8 +33,7 @@ use crate::error::{Result, RetrievalError};
 /// one that fits.
 ///
 /// # Errors
-/// Another ending, and whatever [`read_npy_embeddings`], [`read_safetensors_embeddings`] or [`read_parquet_embeddings`]
-/// finds wrong.
+/// Another ending, and the errors of [`read_npy_embeddings`], [`read_safetensors_embeddings`] or [`read_parquet_embeddings`].
 pub fn read_embeddings(path: &Path, tensor: Option<&str>) -> Result<UnitEmbeddings> {
     match ending(path)? {
         Ending::Npy => read_npy_embeddings(path),
@@ -75,6 +76,11 @@ fn format_error(path: &Path, message: impl Into<String>) -> RetrievalError {
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> RetrievalError {
     let path = path.to_owned();
     move |source| RetrievalError::Io { action, path, source }
+}
+
+/// Writes to a file that is not in its place yet.
+fn append(file: &mut AtomicFile, target: &Path, bytes: &[u8]) -> Result<()> {
+    Ok(file.write_all(bytes).map_err(FileError::at("write", target))?)
 }
 
 /// Normalizes what was read; a bad row is reported with the file it came from.

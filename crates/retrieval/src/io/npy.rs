@@ -3,12 +3,13 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::atomic_file::AtomicFile;
+use kinsight_files::AtomicFile;
+
 use super::npy_header::{MAGIC, NpyHeader, WRITTEN_BYTES};
 use super::values::{read_floats, read_integers};
-use super::{format_error, io_error, unit_rows};
+use super::{append, format_error, io_error, unit_rows};
 use crate::UnitEmbeddings;
 use crate::error::{Result, RetrievalError};
 
@@ -18,7 +19,7 @@ const LONGEST_HEADER: usize = 1 << 16;
 /// Reads embeddings from an array of two dimensions.
 ///
 /// # Errors
-/// A file that cannot be read, is no `.npy`, is cut off or too long, holds another shape or type, or has a row without a
+/// A file that cannot be read, is not a `.npy`, is cut off or too long, holds another shape or type, or has a row without a
 /// direction.
 pub fn read_npy_embeddings(path: &Path) -> Result<UnitEmbeddings> {
     let (header, mut reader) = open(path)?;
@@ -32,7 +33,7 @@ pub fn read_npy_embeddings(path: &Path) -> Result<UnitEmbeddings> {
 /// Reads labels from an array of one dimension.
 ///
 /// # Errors
-/// A file that cannot be read, is no `.npy`, is cut off or too long, or holds another shape or no integers.
+/// A file that cannot be read, is not a `.npy`, is cut off or too long, or holds another shape or no integers.
 pub fn read_npy_labels(path: &Path) -> Result<Vec<i64>> {
     let (header, mut reader) = open(path)?;
     let [rows] = header.shape[..] else {
@@ -44,9 +45,10 @@ pub fn read_npy_labels(path: &Path) -> Result<Vec<i64>> {
 /// Writes `f32` rows one batch after another, without holding them.
 ///
 /// The file appears under its name when [`finish`](Self::finish) returns; until then, and if the writer is dropped,
-/// whatever stood there stays.
+/// an existing file stays.
 pub struct NpyWriter {
     file: AtomicFile,
+    path: PathBuf,
     dim: usize,
     rows: usize,
     bytes: Vec<u8>,
@@ -62,21 +64,21 @@ impl NpyWriter {
             return Err(RetrievalError::Shape { values: 0, dim });
         }
         let mut file = AtomicFile::create(path)?;
-        file.append(&[0; WRITTEN_BYTES])?;
-        Ok(Self { file, dim, rows: 0, bytes: Vec::new() })
+        append(&mut file, path, &[0; WRITTEN_BYTES])?;
+        Ok(Self { file, path: path.to_owned(), dim, rows: 0, bytes: Vec::new() })
     }
 
     /// Appends `[n, dim]` values.
     ///
     /// # Errors
-    /// A number of values that is no multiple of the width, or a failure to write (a full disk, for one).
+    /// A number of values that is not a multiple of the width; a failure to write, such as a full disk.
     pub fn write_rows(&mut self, values: &[f32]) -> Result<()> {
         if !values.len().is_multiple_of(self.dim) {
             return Err(RetrievalError::Shape { values: values.len(), dim: self.dim });
         }
         self.bytes.clear();
         self.bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        self.file.append(&self.bytes)?;
+        append(&mut self.file, &self.path, &self.bytes)?;
         self.rows += values.len() / self.dim;
         Ok(())
     }
@@ -90,8 +92,9 @@ impl NpyWriter {
     ///
     /// # Errors
     /// A failure to write or to rename.
-    pub fn finish(self) -> Result<()> {
-        self.file.finish(&NpyHeader::of_rows(self.rows, self.dim))
+    pub fn finish(mut self) -> Result<()> {
+        self.file.rewrite_start(&NpyHeader::of_rows(self.rows, self.dim))?;
+        Ok(self.file.commit()?)
     }
 }
 
@@ -101,12 +104,12 @@ impl NpyWriter {
 /// A failure to write or to rename.
 pub fn write_npy_labels(path: &Path, labels: &[i64]) -> Result<()> {
     let mut file = AtomicFile::create(path)?;
-    file.append(&NpyHeader::of_labels(labels.len()))?;
+    append(&mut file, path, &NpyHeader::of_labels(labels.len()))?;
     for labels in labels.chunks(1 << 16) {
         let bytes: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
-        file.append(&bytes)?;
+        append(&mut file, path, &bytes)?;
     }
-    file.finish(&[])
+    Ok(file.commit()?)
 }
 
 /// The header and a reader at the first value, the file's length being what the header claims.

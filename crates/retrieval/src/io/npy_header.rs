@@ -20,7 +20,7 @@ pub(super) struct NpyHeader {
 }
 
 impl NpyHeader {
-    /// Understands the dictionary of a header.
+    /// Parses the dictionary of a header.
     ///
     /// # Errors
     /// What is wrong with it, in words.

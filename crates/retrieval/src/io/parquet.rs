@@ -1,13 +1,14 @@
 //! Parquet: one row an embedding, in the column `embedding`, with columns of text (`path`, `label`) before it.
 //!
 //! What pandas, polars, DuckDB and Spark read and write. The column of embeddings is a list of numbers a row; labels are
-//! integers or text, and text is numbered in the order of its bytes. Rows are read and written in groups, so that a file is
-//! never held beside the values read from it. Pages may be plain or compressed by Snappy, the writers' usual choices.
+//! integers or text, and text is numbered in the order of its bytes. Rows are read and written in groups, so the
+//! file is never in memory along with its values. Pages may be plain or compressed by Snappy, the writers' usual choices.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kinsight_files::AtomicFile;
 use parquet::basic::{Compression, ConvertedType, Repetition, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType};
@@ -17,7 +18,6 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, Type};
 
-use super::atomic_file::AtomicFile;
 use super::labels::{LabelColumn, number_names};
 use super::{format_error, io_error, unit_rows};
 use crate::UnitEmbeddings;
@@ -32,13 +32,15 @@ const CHUNK: usize = 1 << 16;
 /// Reads the column of embeddings called `column`, or the only one that holds a list of floating-point numbers a row.
 ///
 /// # Errors
-/// A file that cannot be read or is no Parquet; no such column, or none or several to choose from without a name; rows of
+/// A file that cannot be read or is not Parquet; no such column, or none or several to choose from without a name; rows of
 /// different widths; a row without a direction.
 pub fn read_parquet_embeddings(path: &Path, column: Option<&str>) -> Result<UnitEmbeddings> {
     let reader = open(path)?;
     let place = embedding_column(path, &reader, column)?;
     let rows = row_count(path, &reader)?;
-    let mut lists = Lists { dim: None, filled: 0, values: Vec::new(), rows };
+    // A footer can claim anything. Values that compress well are more than their bytes, and then the list grows.
+    let most_reserved = std::fs::metadata(path).map_err(io_error("read", path))?.len() as usize / size_of::<f32>();
+    let mut lists = Lists { dim: None, filled: 0, values: Vec::new(), rows, most_reserved };
     for group in 0..reader.num_row_groups() {
         let column = column_reader(path, &reader, group, place)?;
         match column {
@@ -49,6 +51,10 @@ pub fn read_parquet_embeddings(path: &Path, column: Option<&str>) -> Result<Unit
     }
     lists.end_row(path)?;
     let Some(dim) = lists.dim else { return Err(format_error(path, "no rows")) };
+    if lists.values.len() != rows * dim {
+        let found = lists.values.len() / dim;
+        return Err(format_error(path, format!("the footer says {rows} rows, found {found}")));
+    }
     unit_rows(path, lists.values, dim)
 }
 
@@ -120,6 +126,7 @@ struct Lists {
     filled: usize,
     values: Vec<f32>,
     rows: usize,
+    most_reserved: usize,
 }
 
 impl Lists {
@@ -166,8 +173,9 @@ impl Lists {
             _ if width == 0 => Ok(()),
             None => {
                 self.dim = Some(width);
-                // The rows are there, as the file's own size allowed them; one allocation instead of many.
-                self.values.reserve_exact(self.rows.saturating_sub(1).saturating_mul(width).min(1 << 34));
+                // One allocation instead of many.
+                let others = self.rows.saturating_sub(1).saturating_mul(width);
+                self.values.reserve_exact(others.min(self.most_reserved));
                 Ok(())
             }
             Some(dim) if dim == width => Ok(()),
@@ -288,7 +296,7 @@ impl ParquetWriter {
     pub fn finish(mut self) -> Result<()> {
         self.write_group()?;
         let path = self.path;
-        self.file.into_inner().map_err(parquet_error(&path))?.finish(&[])
+        Ok(self.file.into_inner().map_err(parquet_error(&path))?.commit()?)
     }
 
     fn write_group(&mut self) -> Result<()> {

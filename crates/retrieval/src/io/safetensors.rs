@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use kinsight_files::AtomicFile;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::atomic_file::AtomicFile;
 use super::values::{Kind, read_floats, read_integers};
-use super::{format_error, io_error, unit_rows};
+use super::{append, format_error, io_error, unit_rows};
 use crate::UnitEmbeddings;
 use crate::error::{Result, RetrievalError};
 
@@ -19,7 +19,7 @@ const LONGEST_HEADER: u64 = 100_000_000;
 /// Reads embeddings from a tensor of two dimensions in `f32`, `f16`, `bf16` or `f64`.
 ///
 /// # Errors
-/// A file that cannot be read, is no safetensors or is cut off; no such tensor, or none or several to choose from without a
+/// A file that cannot be read, is not safetensors or is cut off; no such tensor, or none or several to choose from without a
 /// name; another shape or type; a row without a direction.
 pub fn read_safetensors_embeddings(path: &Path, tensor: Option<&str>) -> Result<UnitEmbeddings> {
     let (info, kind, mut reader) = open(path, tensor, 2)?;
@@ -44,6 +44,7 @@ pub fn read_safetensors_labels(path: &Path, tensor: Option<&str>) -> Result<Vec<
 /// [`finish`](Self::finish) returns.
 pub(super) struct SafetensorsWriter {
     file: AtomicFile,
+    path: PathBuf,
     labels: Vec<i64>,
     dim: usize,
     expected: usize,
@@ -51,7 +52,7 @@ pub(super) struct SafetensorsWriter {
 }
 
 impl SafetensorsWriter {
-    /// Starts a file of `rows` rows with these labels (none, or one a row).
+    /// Starts a file of `rows` rows with these labels (none, or one for each row).
     ///
     /// # Errors
     /// A folder that cannot be written to.
@@ -75,9 +76,9 @@ impl SafetensorsWriter {
         // Readers that map the file want the values aligned.
         text.push_str(&" ".repeat(text.len().next_multiple_of(8) - text.len()));
         let mut file = AtomicFile::create(path)?;
-        file.append(&(text.len() as u64).to_le_bytes())?;
-        file.append(text.as_bytes())?;
-        Ok(Self { file, labels, dim, expected: rows, rows: 0 })
+        append(&mut file, path, &(text.len() as u64).to_le_bytes())?;
+        append(&mut file, path, text.as_bytes())?;
+        Ok(Self { file, path: path.to_owned(), labels, dim, expected: rows, rows: 0 })
     }
 
     /// Appends `[n, dim]` values.
@@ -87,7 +88,7 @@ impl SafetensorsWriter {
     pub fn write_rows(&mut self, values: &[f32]) -> Result<()> {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.rows += values.len() / self.dim;
-        self.file.append(&bytes)
+        append(&mut self.file, &self.path, &bytes)
     }
 
     /// Appends the labels and puts the file in its place.
@@ -99,8 +100,8 @@ impl SafetensorsWriter {
             return Err(RetrievalError::LabelCount { what: "embeddings", rows: self.rows, labels: self.expected });
         }
         let bytes: Vec<u8> = self.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
-        self.file.append(&bytes)?;
-        self.file.finish(&[])
+        append(&mut self.file, &self.path, &bytes)?;
+        Ok(self.file.commit()?)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::atomic_file::AtomicFile;
+use kinsight_files::AtomicFile;
+
 use super::npy::{NpyWriter, write_npy_labels};
 use super::parquet::ParquetWriter;
 use super::safetensors::SafetensorsWriter;
@@ -39,7 +40,7 @@ impl RowFacts<'_> {
 
 /// Writes rows of width `dim`, which come in chunks, with what belongs to them, and says which files it wrote.
 ///
-/// `.parquet` holds everything. Beside `.npy` and `.safetensors` stands `NAME.csv` with `path` and `label`; the numbers of
+/// `.parquet` holds everything. `.npy` and `.safetensors` come with `NAME.csv` of `path` and `label`; the numbers of
 /// labels are in `NAME.labels.npy`, or in the tensor `labels`. The embedding file itself comes last.
 ///
 /// # Errors
@@ -121,6 +122,6 @@ fn write_csv(path: &Path, facts: &RowFacts<'_>) -> Result<PathBuf> {
         writer.write_record(&facts.texts(row)[..columns.len()]).map_err(failed)?;
     }
     let file = writer.into_inner().map_err(|error| format_error(&target, format!("cannot be written ({error})")))?;
-    file.finish(&[])?;
+    file.commit()?;
     Ok(target)
 }

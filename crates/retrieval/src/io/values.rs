@@ -42,7 +42,7 @@ impl Kind {
 /// The caller has compared the claimed size with the file's, so `count` numbers are there to allocate for.
 ///
 /// # Errors
-/// A kind that is no floating-point number, or a failure to read.
+/// A kind that is not a floating-point number, or a failure to read.
 pub(super) fn read_floats(path: &Path, reader: &mut impl Read, kind: Kind, count: usize) -> Result<Vec<f32>> {
     match kind {
         Kind::F32 => read(path, reader, count, f32::from_le_bytes),
@@ -56,7 +56,7 @@ pub(super) fn read_floats(path: &Path, reader: &mut impl Read, kind: Kind, count
 /// Reads `count` integers as `i64`.
 ///
 /// # Errors
-/// A kind that is no integer, an integer above `i64::MAX`, or a failure to read.
+/// A kind that is not an integer, an integer above `i64::MAX`, or a failure to read.
 pub(super) fn read_integers(path: &Path, reader: &mut impl Read, kind: Kind, count: usize) -> Result<Vec<i64>> {
     match kind {
         Kind::I8 => read(path, reader, count, |bytes| i64::from(i8::from_le_bytes(bytes))),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kinsight_retrieval::io::{NpyWriter, read_embeddings, read_labels};
+use kinsight_retrieval::io::{NpyWriter, RowFacts, read_embeddings, read_labels, write_embeddings};
 use kinsight_retrieval::{RetrievalError, UnitEmbeddings};
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
@@ -204,4 +204,37 @@ fn safetensors_that_are_not_whole_are_refused() {
     }
     let path = put(&folder, "rows.safetensors", &whole);
     assert_eq!(message(&path, read_labels(&path, None).unwrap_err()), "rows.safetensors: no tensor of 1 dimension(s)");
+}
+
+/// The bytes of a number in Thrift's compact protocol.
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+#[test]
+fn a_parquet_footer_that_claims_too_many_rows_takes_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let paths = vec![String::new(); 100];
+    let facts = RowFacts { paths: &paths, labels: &[], class_names: &[] };
+    write_embeddings(&path, 8, std::iter::once(Ok(vec![1.0; 800])), &facts).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let (rest, end) = bytes.split_at(bytes.len() - 8);
+    let footer_bytes = u32::from_le_bytes(end[..4].try_into().unwrap()) as usize;
+    let (data, footer) = rest.split_at(rest.len() - footer_bytes);
+    // Field 3, a 64-bit number, zigzag; then field 4, the list of row groups.
+    let field = [&[0x16], &varint(2 * 100)[..], &[0x19]].concat();
+    let place = footer.windows(field.len()).position(|window| window == field).unwrap();
+    let claimed = [&footer[..=place], &varint(2 * 4_000_000_000), &footer[place + field.len() - 1..]].concat();
+    let length = (claimed.len() as u32).to_le_bytes();
+    std::fs::write(&path, [data, &claimed, &length, b"PAR1"].concat()).unwrap();
+    // 4 billion rows of eight values would be 128 GB.
+    let error = read_embeddings(&path, None).unwrap_err().to_string();
+    assert!(error.contains("4000000000 rows, found 100"), "{error}");
 }

@@ -5,4 +5,5 @@
 mod evaluation;
 mod files;
 mod golden;
+mod journal;
 mod knn;

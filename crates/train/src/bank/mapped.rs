@@ -6,17 +6,15 @@
 //! ```
 //! Every class has two places. The last checkpoint says which of them holds the class's rows; the first update after a
 //! checkpoint writes to the other one, later updates write there again. So nothing that the checkpoint needs is ever
-//! overwritten, and a run that is killed at any moment resumes from rows that are as they were: there is no journal and
-//! nothing to repair. Before a checkpoint is written the file is synced; the checkpoint's own renaming commits both.
+//! overwritten, and a run that stops at any moment resumes from unchanged rows, without a journal or a repair. Before a checkpoint is written the file is synced; the checkpoint's own renaming commits both.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use memmap2::MmapMut;
+use kinsight_files::{DurableFile, MappedFileMut};
 
 use super::Rows;
+use crate::error::TrainError;
 
 /// First bytes of the file; its last number is the version.
 const MAGIC: [u8; 16] = *b"kinsight bank v1";
@@ -57,7 +55,7 @@ impl Layout {
 #[derive(Debug)]
 pub(super) struct MappedRows {
     layout: Layout,
-    map: MmapMut,
+    map: MappedFileMut,
     /// Whether a class's rows are in place B.
     in_second: Vec<bool>,
     /// Classes that moved to their other place since the last checkpoint.
@@ -65,20 +63,21 @@ pub(super) struct MappedRows {
 }
 
 impl MappedRows {
-    /// Makes the file, with `values(block, class)` in each class's first place.
-    pub fn create(path: &Path, layout: Layout, mut values: impl FnMut(usize) -> Vec<f32>) -> io::Result<Self> {
+    /// Makes the file, with the rows of `values(block)` in each class's first place.
+    pub fn create(path: &Path, layout: Layout, mut values: impl FnMut(usize) -> Vec<f32>) -> Result<Self, TrainError> {
         // Written in full rather than left sparse: a full disk is an error here, and not a signal in the middle of a step.
-        let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-        file.write_all(&layout.header())?;
-        let empty = vec![0u8; layout.place_len() * 4];
-        for _ in 0..2 * layout.classes {
-            file.write_all(&empty)?;
+        let mut file = DurableFile::create(path)?;
+        let (empty, mut written) = (vec![0; 1 << 20], 0);
+        while written < layout.file_bytes() {
+            let more = layout.file_bytes().saturating_sub(written).min(1 << 20);
+            file.write_at(written, &empty[..more as usize])?;
+            written += more;
         }
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        let mut rows = Self::open(path, layout)?;
+        file.write_at(0, &layout.header())?;
+        file.sync()?;
+        let mut rows = Self::of(&file, layout)?;
         for block in 0..layout.blocks {
-            let values = values(block);
-            for (class, row) in values.chunks_exact(layout.row).enumerate() {
+            for (class, row) in values(block).chunks_exact(layout.row).enumerate() {
                 rows.place_mut(class, block, 0).copy_from_slice(row);
             }
         }
@@ -87,20 +86,25 @@ impl MappedRows {
     }
 
     /// Makes the file sparse, all rows zero.
-    pub fn create_empty(path: &Path, layout: Layout) -> io::Result<()> {
-        let mut file = File::create(path)?;
-        file.write_all(&layout.header())?;
-        file.set_len(layout.file_bytes())
+    pub fn create_empty(path: &Path, layout: Layout) -> Result<(), TrainError> {
+        let mut file = DurableFile::create(path)?;
+        file.write_at(0, &layout.header())?;
+        Ok(file.set_len(layout.file_bytes())?)
     }
 
     /// Opens the file; a file of another layout is an error.
-    pub fn open(path: &Path, layout: Layout) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        #[expect(unsafe_code, reason = "mapping a file is unsafe because another process may shorten it while mapped")]
-        // SAFETY: the file belongs to this run alone, and only its bytes as plain numbers are read and written.
-        let map = unsafe { MmapMut::map_mut(&file) }?;
+    pub fn open(path: &Path, layout: Layout) -> Result<Self, TrainError> {
+        Self::of(&DurableFile::open(path)?, layout)
+    }
+
+    fn of(file: &DurableFile, layout: Layout) -> Result<Self, TrainError> {
+        let map = MappedFileMut::of(file)?;
         if map.len() as u64 != layout.file_bytes() || map[..HEADER] != layout.header()[..] {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the file holds a bank of another shape"));
+            return Err(TrainError::RunFolder {
+                path: file.path().to_owned(),
+                message: "the file holds a bank of another shape".into(),
+                hint: "resume with the settings and classes that the run began with".into(),
+            });
         }
         Ok(Self { layout, map, in_second: vec![false; layout.classes], moved: BTreeSet::new() })
     }
@@ -117,8 +121,8 @@ impl MappedRows {
     }
 
     /// Brings all rows to the disk; to be called before the checkpoint that names their places is written.
-    pub fn flush(&self) -> io::Result<()> {
-        self.map.flush()
+    pub fn flush(&self) -> Result<(), TrainError> {
+        Ok(self.map.flush()?)
     }
 
     /// A checkpoint names the places in use: from now on they must stay as they are.

@@ -2,16 +2,16 @@
 //!
 //! Class prompts are C * P * D numbers a block, gigabytes on large data sets, and a batch touches only the rows of its
 //! own classes. The bank lends those rows for a step and takes them back updated; rows of absent classes do not change:
-//! no momentum, no decay. The Adam step counter is one a block, as in the authors' code.
+//! no momentum, no decay. Each block has one Adam step counter, as in the authors' code.
 
 mod mapped;
 mod ram;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kinsight_model::prompts::{PromptSchedule, PromptTables};
-use kinsight_model::weights::TensorMap;
+use kinsight_model::weights::{TensorMap, TensorSlice};
 use serde::{Deserialize, Serialize};
 
 use self::mapped::{Layout, MappedRows};
@@ -27,8 +27,8 @@ pub enum BankStorage {
     /// In memory.
     #[default]
     Ram,
-    /// In a memory-mapped file of the run folder, twice the size: every class has two places, so that no update touches
-    /// what the last checkpoint needs.
+    /// In a memory-mapped file of the run folder, twice the size: every class has two places, and no update touches the one
+    /// that the last checkpoint needs.
     Disk,
 }
 
@@ -42,6 +42,9 @@ pub struct BankCost {
     /// Bytes of the file.
     pub file_bytes: u64,
 }
+
+/// Names of what is kept of a row.
+const SLOTS: [&str; 3] = ["values", "first", "second"];
 
 /// A store of rows by block, kind (0 values, 1 and 2 moments) and class.
 trait Rows {
@@ -65,21 +68,37 @@ pub struct PromptBank {
 #[derive(Debug)]
 enum Storage {
     Ram(RamRows),
-    Mapped(MappedRows, PathBuf),
+    Mapped(MappedRows),
 }
 
 impl PromptBank {
     /// A bank in memory with the values that `values(block)` gives, `[C, P, D]` each.
-    pub fn new(classes: usize, width: usize, schedule: PromptSchedule, values: impl FnMut(usize) -> Vec<f32>) -> Self {
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] if there is no memory for them.
+    pub fn new(
+        classes: usize,
+        width: usize,
+        schedule: PromptSchedule,
+        values: impl FnMut(usize) -> Vec<f32>,
+    ) -> Result<Self, TrainError> {
+        let bytes = Self::bytes(classes, width, schedule, 0);
+        if Vec::<u8>::new().try_reserve_exact(bytes as usize).is_err() {
+            let message = format!("class prompts of {classes} classes take {} GB, more than can be had", bytes >> 30);
+            return Err(TrainError::Config {
+                message,
+                hint: "lower proxies.class_prompts.count, or use --bank disk".into(),
+            });
+        }
         let row = schedule.count * width;
         let rows = Storage::Ram(RamRows::new(row, (0..schedule.depth).map(values)));
-        Self { schedule, shape: [classes, schedule.count, width], steps: vec![0; schedule.depth], rows }
+        Ok(Self { schedule, shape: [classes, schedule.count, width], steps: vec![0; schedule.depth], rows })
     }
 
     /// A bank in a new file at `path`, with the values that `values(block)` gives.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if the file cannot be written in full.
+    /// [`TrainError::File`] if the file cannot be written in full.
     pub fn create(
         path: &Path,
         classes: usize,
@@ -89,14 +108,14 @@ impl PromptBank {
         values: impl FnMut(usize) -> Vec<f32>,
     ) -> Result<Self, TrainError> {
         let layout = Self::layout(classes, width, schedule, moments);
-        let rows = MappedRows::create(path, layout, values).map_err(|source| Self::io("write", path, source))?;
-        Ok(Self::mapped(rows, path, classes, width, schedule))
+        let rows = MappedRows::create(path, layout, values)?;
+        Ok(Self::mapped(rows, classes, width, schedule))
     }
 
     /// Makes a file of a bank's size that takes no space yet, its rows all zero: for trying out what a run takes.
     ///
     /// # Errors
-    /// [`TrainError::Io`]
+    /// [`TrainError::File`]
     pub(crate) fn create_empty(
         path: &Path,
         classes: usize,
@@ -105,13 +124,14 @@ impl PromptBank {
         moments: usize,
     ) -> Result<(), TrainError> {
         let layout = Self::layout(classes, width, schedule, moments);
-        MappedRows::create_empty(path, layout).map_err(|source| Self::io("write", path, source))
+        MappedRows::create_empty(path, layout)
     }
 
     /// The bank in the file at `path`, which a checkpoint is to be put into with [`Self::restore`].
     ///
     /// # Errors
-    /// [`TrainError::Io`] if the file cannot be read or holds a bank of another shape.
+    /// [`TrainError::File`] if the file cannot be read;
+    /// [`TrainError::RunFolder`] if it holds a bank of another shape.
     pub fn open(
         path: &Path,
         classes: usize,
@@ -120,26 +140,23 @@ impl PromptBank {
         moments: usize,
     ) -> Result<Self, TrainError> {
         let layout = Self::layout(classes, width, schedule, moments);
-        let rows = MappedRows::open(path, layout).map_err(|source| Self::io("open", path, source))?;
-        Ok(Self::mapped(rows, path, classes, width, schedule))
+        let rows = MappedRows::open(path, layout)?;
+        Ok(Self::mapped(rows, classes, width, schedule))
     }
 
-    fn mapped(rows: MappedRows, path: &Path, classes: usize, width: usize, schedule: PromptSchedule) -> Self {
+    fn mapped(rows: MappedRows, classes: usize, width: usize, schedule: PromptSchedule) -> Self {
         let shape = [classes, schedule.count, width];
-        Self { schedule, shape, steps: vec![0; schedule.depth], rows: Storage::Mapped(rows, path.to_path_buf()) }
+        Self { schedule, shape, steps: vec![0; schedule.depth], rows: Storage::Mapped(rows) }
     }
 
     fn layout(classes: usize, width: usize, schedule: PromptSchedule, moments: usize) -> Layout {
         Layout { classes, blocks: schedule.depth, row: schedule.count * width, moments }
     }
 
-    fn io(action: &'static str, path: &Path, source: std::io::Error) -> TrainError {
-        TrainError::Io { action, path: path.to_path_buf(), source }
-    }
-
     /// Bytes of values and optimizer state once every class has been seen.
     pub fn bytes(classes: usize, width: usize, schedule: PromptSchedule, moments: usize) -> u64 {
-        (classes * width * schedule.count * schedule.depth) as u64 * 4 * (1 + moments as u64)
+        let factors = [width, schedule.count, schedule.depth, 4, 1 + moments];
+        factors.iter().fold(classes as u64, |bytes, factor| bytes.saturating_mul(*factor as u64))
     }
 
     /// What a bank of these sizes takes.
@@ -164,7 +181,7 @@ impl PromptBank {
     fn rows(&self) -> &dyn Rows {
         match &self.rows {
             Storage::Ram(rows) => rows,
-            Storage::Mapped(rows, _) => rows,
+            Storage::Mapped(rows) => rows,
         }
     }
 
@@ -202,63 +219,66 @@ impl PromptBank {
         }
         match &mut self.rows {
             Storage::Ram(rows) => rows.write(classes, &new),
-            Storage::Mapped(rows, _) => rows.write(classes, &new),
+            Storage::Mapped(rows) => rows.write(classes, &new),
         }
     }
 
     /// Brings a file's rows to the disk, before a checkpoint is written that relies on them.
     ///
     /// # Errors
-    /// [`TrainError::Io`]
+    /// [`TrainError::File`]
     pub fn flush(&self) -> Result<(), TrainError> {
         match &self.rows {
             Storage::Ram(_) => Ok(()),
-            Storage::Mapped(rows, path) => rows.flush().map_err(|source| Self::io("write", path, source)),
+            Storage::Mapped(rows) => rows.flush(),
         }
     }
 
     /// Says that a checkpoint with [`Self::to_tensors`] has been written.
     pub fn checkpointed(&mut self) {
-        if let Storage::Mapped(rows, _) = &mut self.rows {
+        if let Storage::Mapped(rows) = &mut self.rows {
             rows.checkpointed();
         }
     }
 
-    /// What a checkpoint keeps, as named tensors: values and state, or, of a file, where they are in it.
+    /// What a checkpoint keeps besides [`Self::rows_in_memory`]: the steps, and of a file where the rows are in it.
     pub fn to_tensors(&self) -> TensorMap {
         let mut tensors = TensorMap::new();
         for (block, step) in self.steps.iter().enumerate() {
             let halves = vec![(step >> 20) as f32, (step & 0xf_ffff) as f32];
             tensors.insert(format!("{block}/step"), TensorData::new(halves, [2]));
         }
-        match &self.rows {
-            Storage::Ram(rows) => {
-                for block in 0..self.schedule.depth {
-                    for (slot, name) in ["values", "first", "second"].into_iter().enumerate() {
-                        let buffer = rows.buffer(block, slot);
-                        if !buffer.is_empty() {
-                            tensors.insert(format!("{block}/{name}"), TensorData::new(buffer.to_vec(), self.shape));
-                        }
-                    }
-                }
-            }
-            Storage::Mapped(rows, _) => {
-                let places: Vec<f32> = rows.places().iter().map(|second| f32::from(u8::from(*second))).collect();
-                let count = places.len();
-                tensors.insert("places".into(), TensorData::new(places, [count]));
-            }
+        if let Storage::Mapped(rows) = &self.rows {
+            let places: Vec<f32> = rows.places().iter().map(|second| f32::from(u8::from(*second))).collect();
+            let count = places.len();
+            tensors.insert("places".into(), TensorData::new(places, [count]));
         }
         tensors
     }
 
-    /// Restores what [`Self::to_tensors`] gave; tensors of another size are refused.
+    /// Values and moments of a bank in memory, for the checkpoint.
+    pub fn rows_in_memory(&self) -> impl Iterator<Item = (String, TensorSlice<'_>)> {
+        let rows = match &self.rows {
+            Storage::Ram(rows) => Some(rows),
+            Storage::Mapped(_) => None,
+        };
+        let buffers = rows.into_iter().flat_map(|rows| {
+            let slots =
+                (0..self.schedule.depth).flat_map(|block| SLOTS.into_iter().enumerate().map(move |s| (block, s)));
+            slots.map(|(block, (slot, name))| (format!("{block}/{name}"), rows.buffer(block, slot)))
+        });
+        let slices = buffers.map(|(name, values)| (name, TensorSlice { shape: self.shape.to_vec(), values }));
+        slices.filter(|(_, slice)| !slice.values.is_empty())
+    }
+
+    /// Restores what [`Self::to_tensors`] and [`Self::rows_in_memory`] gave; tensors of another size are refused.
     ///
     /// # Errors
     /// Names the tensor that does not fit.
-    pub fn restore(&mut self, tensors: &TensorMap) -> Result<(), String> {
-        let values = |name: &str| -> Result<Option<Vec<f32>>, String> {
-            let Some(data) = tensors.get(name) else { return Ok(None) };
-            data.try_to_vec::<f32>().map(Some).map_err(|e| format!("{name}: {e:?}"))
+    pub fn restore(&mut self, mut tensors: TensorMap) -> Result<(), String> {
+        let mut values = |name: &str| -> Result<Option<Vec<f32>>, String> {
+            let Some(data) = tensors.remove(name) else { return Ok(None) };
+            data.try_into_vec::<f32>().map(Some).map_err(|e| format!("{name}: {e:?}"))
         };
         for (block, counter) in self.steps.iter_mut().enumerate() {
             let Some(step) = values(&format!("{block}/step"))?.filter(|s| s.len() == 2) else {
@@ -270,7 +290,7 @@ impl PromptBank {
         match &mut self.rows {
             Storage::Ram(rows) => {
                 for block in 0..self.schedule.depth {
-                    for (slot, name) in ["values", "first", "second"].into_iter().enumerate() {
+                    for (slot, name) in SLOTS.into_iter().enumerate() {
                         let buffer = values(&format!("{block}/{name}"))?.unwrap_or_default();
                         if !(buffer.len() == expected || buffer.is_empty() && slot > 0) {
                             return Err(format!("{block}/{name} has {} values, expected {expected}", buffer.len()));
@@ -279,7 +299,7 @@ impl PromptBank {
                     }
                 }
             }
-            Storage::Mapped(rows, _) => {
+            Storage::Mapped(rows) => {
                 let places = values("places")?.filter(|places| places.len() == self.shape[0]);
                 let Some(places) = places else { return Err("places of the bank's rows are missing".into()) };
                 rows.set_places(places.into_iter().map(|place| place != 0.0).collect());
@@ -333,7 +353,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for kind in [OptimizerKind::Sgd, OptimizerKind::Adam, OptimizerKind::AdamW] {
             let config = OptimizerConfig { kind, ..OptimizerConfig::default() };
-            let mut ram = PromptBank::new(5, 4, SCHEDULE, start);
+            let mut ram = PromptBank::new(5, 4, SCHEDULE, start).unwrap();
             let path = folder.path().join("bank.bin");
             let mut disk = PromptBank::create(&path, 5, 4, SCHEDULE, config.moments(), start).unwrap();
             for (i, classes) in BATCHES.iter().enumerate() {
@@ -376,13 +396,20 @@ mod tests {
                 }
                 drop(bank); // killed
                 let mut bank = PromptBank::open(&path, 5, 4, SCHEDULE, 2).unwrap();
-                bank.restore(&checkpoint).unwrap();
+                bank.restore(checkpoint).unwrap();
                 for (i, classes) in BATCHES.iter().enumerate().skip(at) {
                     step(&mut bank, classes, i as u64, &config);
                 }
                 assert_eq!(contents(&bank), expected, "checkpoint before step {at}, {more} steps lost");
             }
         }
+    }
+
+    #[test]
+    fn a_bank_that_no_memory_holds_is_an_error() {
+        let schedule = PromptSchedule { count: 1 << 16, depth: 64, step: 0 };
+        let error = PromptBank::new(1 << 40, 1 << 12, schedule, start).unwrap_err();
+        assert!(error.hint().unwrap().contains("--bank disk"), "{error}");
     }
 
     #[test]

@@ -97,12 +97,9 @@ impl CompareFolder {
     /// # Errors
     /// [`TrainError`] if a file cannot be written.
     pub fn write(&self, comparison: &Comparison) -> Result<Vec<PathBuf>, TrainError> {
-        let invalid = |error| TrainError::Io {
-            action: "write",
-            path: self.root.join("compare.json"),
-            source: std::io::Error::new(std::io::ErrorKind::InvalidData, error),
-        };
-        let json = serde_json::to_string_pretty(comparison).map_err(invalid)?;
+        let path = self.root.join("compare.json");
+        let json = serde_json::to_string_pretty(comparison)
+            .map_err(|error| kinsight_files::FileError::at("write", &path)(error.into()))?;
         let files = [
             ("compare.md", comparison.to_markdown()),
             ("compare.csv", comparison.to_csv()),
@@ -112,7 +109,7 @@ impl CompareFolder {
         let mut written = Vec::new();
         for (name, text) in files {
             let path = self.root.join(name);
-            kinsight_model::weights::write_atomically(&path, text.as_bytes())?;
+            kinsight_files::write(&path, text.as_bytes())?;
             written.push(path);
         }
         Ok(written)

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use kinsight_model::Encoder;
-use kinsight_model::parameters::{MapByName, inventory, map_by_name, named_tensors};
-use kinsight_model::weights::{TensorMap, read_tensors, write_safetensors};
+use kinsight_model::parameters::{MapByName, map_by_name, selected_tensors};
+use kinsight_model::weights::{TensorMap, read_tensors, tensor_slices, write_tensor_slices};
 use serde::{Deserialize, Serialize};
 
+use super::not_json;
 use super::selection::SelectionState;
 use crate::bank::PromptBank;
 use crate::da_vpt::ClassSums;
@@ -56,7 +57,7 @@ pub struct TrainingState {
 const PROGRESS_KEY: &str = "kinsight.progress";
 
 impl TrainingState {
-    /// Writes the state to `path` atomically.
+    /// Writes the state to `path`, without a second copy of a bank in memory.
     ///
     /// # Errors
     /// [`TrainError::Model`] if the file cannot be written; the previous checkpoint is untouched then.
@@ -64,32 +65,29 @@ impl TrainingState {
         if let Some(bank) = &self.bank {
             bank.flush()?;
         }
-        let trained: Vec<String> = inventory(&self.learner).into_iter().filter(|p| p.trains).map(|p| p.name).collect();
-        let all = named_tensors(&self.learner);
         let mut tensors = TensorMap::new();
-        let mut add = |prefix: &str, name: &str, data: TensorData| tensors.insert(format!("{prefix}:{name}"), data);
-        for name in trained {
-            if let Some(data) = all.get(&name) {
-                add("parameter", &name, data.clone());
-            }
+        let mut add = |prefix: &str, more: TensorMap| {
+            tensors.extend(more.into_iter().map(|(name, data)| (format!("{prefix}:{name}"), data)));
+        };
+        add("parameter", selected_tensors(&self.learner, |_, trains| trains));
+        add("state", TensorMap::from([("container".to_string(), self.proxy_memory.to_data())]));
+        add("optimizer", self.optimizer.to_tensors());
+        if let Some(bank) = &self.bank {
+            add("bank", bank.to_tensors());
         }
-        add("state", "container", self.proxy_memory.to_data());
-        for (name, data) in self.optimizer.to_tensors() {
-            add("optimizer", &name, data);
-        }
-        for (name, data) in self.bank.iter().flat_map(PromptBank::to_tensors) {
-            add("bank", &name, data);
-        }
-        for (name, data) in self.average.iter().flat_map(MovingAverage::to_tensors) {
-            add("average", &name, data);
+        if let Some(average) = &self.average {
+            add("average", average.to_tensors());
         }
         if let (Some(da_vpt), Some(sums)) = (&self.learner.da_vpt, &self.class_sums) {
-            for (name, data) in da_vpt.to_tensors(sums) {
-                add("prompt_spread", &name, data);
-            }
+            add("prompt_spread", da_vpt.to_tensors(sums));
         }
-        let json = serde_json::to_string(progress).unwrap_or_default();
-        write_safetensors(path, &tensors, BTreeMap::from([(PROGRESS_KEY.to_string(), json)]))?;
+        let mut slices = tensor_slices(path, &tensors)?;
+        // Rows in memory may be most of it: they are written from where they are.
+        slices.extend(
+            self.bank.iter().flat_map(PromptBank::rows_in_memory).map(|(name, rows)| (format!("bank:{name}"), rows)),
+        );
+        let json = serde_json::to_string(progress).map_err(not_json(path))?;
+        write_tensor_slices(path, &slices, &BTreeMap::from([(PROGRESS_KEY.to_string(), json)]))?;
         if let Some(bank) = &mut self.bank {
             bank.checkpointed();
         }
@@ -112,20 +110,22 @@ impl TrainingState {
             hint: "the checkpoint belongs to another backbone, data set or version; choose another --out".into(),
         };
         let (tensors, metadata) = read_tensors(path)?;
-        let progress: Progress = metadata
-            .get(PROGRESS_KEY)
-            .and_then(|json| serde_json::from_str(json).ok())
-            .ok_or_else(|| fail("is not a checkpoint of kinsight".into()))?;
+        let json = metadata.get(PROGRESS_KEY).ok_or_else(|| fail("is not a checkpoint of kinsight".into()))?;
+        let progress: Progress =
+            serde_json::from_str(json).map_err(|error| fail(format!("has unreadable progress ({error})")))?;
         if progress.backbone_fingerprint != expected.backbone_fingerprint {
             return Err(fail("was made with another backbone".into()));
         }
         if progress.data_fingerprint != expected.data_fingerprint {
             return Err(fail("was made with other training images".into()));
         }
-        let section = |prefix: &str| -> TensorMap {
-            let prefix = format!("{prefix}:");
-            tensors.iter().filter_map(|(k, v)| Some((k.strip_prefix(&prefix)?.to_string(), v.clone()))).collect()
-        };
+        let mut sections = BTreeMap::<String, TensorMap>::new();
+        for (key, data) in tensors {
+            let (section, name) =
+                key.split_once(':').ok_or_else(|| fail(format!("has a tensor {key} of no section")))?;
+            sections.entry(section.to_string()).or_default().insert(name.to_string(), data);
+        }
+        let mut section = |name: &str| sections.remove(name).unwrap_or_default();
         let mut put = Restore { values: section("parameter"), device, problems: Vec::new() };
         self.learner = map_by_name(self.learner, &mut put);
         if let Some(problem) = put.problems.first() {
@@ -136,7 +136,7 @@ impl TrainingState {
         self.proxy_memory = Tensor::from_data(proxy_memory, device);
         self.optimizer = OptimizerState::from_tensors(&section("optimizer"), device);
         if let Some(bank) = &mut self.bank {
-            bank.restore(&section("bank")).map_err(fail)?;
+            bank.restore(section("bank")).map_err(fail)?;
         }
         if let Some(average) = &mut self.average {
             average.restore(&section("average"), device).map_err(fail)?;

@@ -1,4 +1,4 @@
-//! What a run took, and what each query scored: kept beside its metrics, so that runs can be compared.
+//! What a run took and what each query scored: stored with its metrics, for comparing runs.
 
 use kinsight_retrieval::QueryScore;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub struct RunCost {
     pub kept: usize,
     /// Seconds of training, evaluations left out.
     pub seconds: Option<f64>,
-    /// Images trained on a second.
+    /// Images trained on in a second.
     pub images_per_second: Option<f64>,
     /// Largest resident size of the process that finished the run, evaluation included.
     pub peak_memory_bytes: Option<u64>,

@@ -1,11 +1,13 @@
 //! `log.jsonl`: one JSON object a line.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
+use kinsight_files::{DurableFile, FileError};
 use serde::{Deserialize, Serialize};
 
+use super::not_json;
 use super::selection::Figures;
 use crate::error::TrainError;
 
@@ -63,45 +65,57 @@ impl LogRecord {
 /// The open log of a run.
 #[derive(Debug)]
 pub struct RunLog {
-    path: PathBuf,
-    file: File,
+    file: DurableFile,
 }
 
 impl RunLog {
     /// Opens the log for appending after dropping what lies beyond `step` and `epochs`, as left by a run that was killed.
     ///
     /// # Errors
-    /// [`TrainError::Io`]
+    /// [`TrainError::File`]
     pub fn open_at(path: &Path, step: u64, epochs: usize) -> Result<Self, TrainError> {
-        let old = fs::read_to_string(path).unwrap_or_default();
         let is_kept =
-            |line: &&str| serde_json::from_str::<LogRecord>(line).is_ok_and(|record| record.is_before(step, epochs));
-        // Lines are kept as they are: reading a number and writing it again may change its last digit.
-        let text: String = old.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect();
-        kinsight_model::weights::write_atomically(path, text.as_bytes())?;
-        let io = |source| TrainError::Io { action: "open", path: path.to_path_buf(), source };
-        Ok(Self { path: path.to_path_buf(), file: OpenOptions::new().append(true).open(path).map_err(io)? })
+            |line: &&[u8]| serde_json::from_slice::<LogRecord>(line).is_ok_and(|record| record.is_before(step, epochs));
+        // Lines are kept as they are, also those of versions that wrote numbers in other ways.
+        let old = bytes(path)?;
+        let kept = old.split(|byte| *byte == b'\n').filter(is_kept);
+        kinsight_files::write(path, &kept.flat_map(|line| [line, b"\n"]).collect::<Vec<_>>().concat())?;
+        Ok(Self { file: DurableFile::open(path)? })
     }
 
     /// Appends one record.
     ///
     /// # Errors
-    /// [`TrainError::Io`]
+    /// [`TrainError::File`]
     pub fn append(&mut self, record: &LogRecord) -> Result<(), TrainError> {
-        let mut line = serde_json::to_string(record).unwrap_or_default();
-        line.push('\n');
-        self.file.write_all(line.as_bytes()).map_err(|source| TrainError::Io {
-            action: "write",
-            path: self.path.clone(),
-            source,
-        })
+        let mut line = serde_json::to_vec(record).map_err(not_json(self.file.path()))?;
+        line.push(b'\n');
+        Ok(self.file.append(&line)?)
+    }
+
+    /// Brings the records to the disk: a checkpoint that counts them is written only after that.
+    ///
+    /// # Errors
+    /// [`TrainError::File`]
+    pub fn sync(&mut self) -> Result<(), TrainError> {
+        Ok(self.file.sync()?)
     }
 }
 
-/// The records of a log; lines cut off by a crash are skipped.
-pub fn read(path: &Path) -> Vec<LogRecord> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+/// The records of a log, none if there is no log; lines cut off by a crash are skipped.
+///
+/// # Errors
+/// [`TrainError::File`] for a log that cannot be read.
+pub fn read(path: &Path) -> Result<Vec<LogRecord>, TrainError> {
+    let text = bytes(path)?;
+    Ok(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, FileError> {
+    match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(FileError::at("read", path)),
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +132,6 @@ mod tests {
         fs::write(&path, fs::read_to_string(&path).unwrap() + "{\"event\":\"st").unwrap();
         let mut log = RunLog::open_at(&path, 3, 0).unwrap();
         log.append(&record(4)).unwrap();
-        assert_eq!(read(&path), (1..=4).map(record).collect::<Vec<_>>());
+        assert_eq!(read(&path).unwrap(), (1..=4).map(record).collect::<Vec<_>>());
     }
 }

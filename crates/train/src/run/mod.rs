@@ -8,7 +8,8 @@
 //! RUN/cost.json           what the run took        RUN/queries.json        the final evaluation, query by query
 //! RUN/proxies.safetensors unit proxies of classes
 //! ```
-//! Every file is written beside its target, synced and renamed; the log is appended and cut back on resuming.
+//! Files are replaced whole; the log is appended to, synced before each checkpoint, and cut back on resuming. While a process
+//! trains into the folder it holds its `lock`, and a second one is refused; readers need none.
 
 mod card;
 mod checkpoint;
@@ -22,8 +23,9 @@ mod tensorboard;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use kinsight_model::weights::write_atomically;
+use kinsight_files::{FileError, Lock};
 
 use crate::config::{TrainConfig, read_saved};
 use crate::error::TrainError;
@@ -43,40 +45,67 @@ pub use tensorboard::EventFile;
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     root: PathBuf,
+    /// Held while a process trains into the folder.
+    _lock: Option<Arc<Lock>>,
 }
 
 impl RunFolder {
-    /// The folder at `root`, whatever is in it.
+    /// The folder at `root`, unchecked.
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_path_buf() }
+        Self { root: root.to_path_buf(), _lock: None }
     }
 
-    /// Makes an empty run folder for `config`, or checks that the one there can be continued with it.
+    /// Makes an empty run folder for `config`, or checks that the one there can be continued with it; locks it while the
+    /// returned value or a clone of it lives.
     ///
     /// # Errors
-    /// [`TrainError::RunFolder`] if it holds another run, or a run and `resume` is false, or cannot be written.
+    /// [`TrainError::RunFolder`] if it holds another run, or a run and `resume` is false, or cannot be made;
+    /// [`TrainError::Lock`] if another process trains into it; [`TrainError::File`].
     pub fn prepare(root: &Path, config: &TrainConfig, resume: bool) -> Result<Self, TrainError> {
-        let folder = Self::at(root);
+        let mut folder = Self::at(root);
+        // Once before anything is touched, and again under the lock.
+        folder.check(config, resume)?;
+        kinsight_files::create_dir_all(root).map_err(|error| TrainError::RunFolder {
+            path: root.to_path_buf(),
+            message: format!("cannot be created: {}", error.source),
+            hint: "choose an --out that you may write to".into(),
+        })?;
+        folder._lock = Some(Arc::new(Lock::acquire(root, "kinsight train")?));
+        folder.check(config, resume)?;
+        // The settings first: they mark the folder as a run's.
+        folder.write(&folder.config(), config.to_toml()?.as_bytes())?;
+        kinsight_files::create_dir_all(&folder.checkpoints())?;
+        Ok(folder)
+    }
+
+    /// Whether a run with these settings may go into the folder as it is.
+    fn check(&self, config: &TrainConfig, resume: bool) -> Result<(), TrainError> {
         let fail = |message: String, hint: &str| {
-            Err(TrainError::RunFolder { path: root.to_path_buf(), message, hint: hint.to_string() })
+            Err(TrainError::RunFolder { path: self.root.clone(), message, hint: hint.to_string() })
         };
-        if folder.latest_checkpoint().is_file() || folder.model().is_file() {
+        if self.latest_checkpoint().is_file() || self.model().is_file() {
             if !resume {
                 return fail("already holds a run".into(), "continue it with --resume, or choose another --out");
             }
-            let differences = folder.differences(config)?;
+            let differences = self.differences(config)?;
             if !differences.is_empty() {
                 let hint = "resume with the settings of its config.toml, or choose another --out";
                 return fail(format!("holds a run with other settings:\n  {}", differences.join("\n  ")), hint);
             }
-        } else if !folder.config().is_file() && fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some()) {
+        } else if !self.config().is_file() && self.holds_something() {
             return fail("is not empty and is not a run".into(), "choose another --out");
         }
-        if let Err(error) = fs::create_dir_all(folder.checkpoints()) {
-            return fail(format!("cannot be created: {error}"), "choose an --out that you may write to");
+        Ok(())
+    }
+
+    /// Whether anything is in the folder but what a run that was killed at its very start leaves there.
+    fn holds_something(&self) -> bool {
+        let partial = self.config().with_extension("toml.partial");
+        let own = [partial.file_name(), Some("lock".as_ref())];
+        match fs::read_dir(&self.root) {
+            Ok(mut entries) => entries.any(|entry| entry.is_ok_and(|entry| !own.contains(&Some(&entry.file_name())))),
+            Err(_) => false, // none there, or none that can be made: making it says which
         }
-        folder.write(&folder.config(), config.to_toml()?.as_bytes())?;
-        Ok(folder)
     }
 
     /// The settings a run was trained with.
@@ -114,12 +143,20 @@ impl RunFolder {
             .collect())
     }
 
-    /// Writes a file of the run atomically.
+    /// Replaces a file of the run.
     ///
     /// # Errors
-    /// [`TrainError::Model`] with the operating system's reason.
+    /// [`TrainError::File`]; an existing file is untouched then.
     pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-        Ok(write_atomically(path, bytes)?)
+        Ok(kinsight_files::write(path, bytes)?)
+    }
+
+    /// Replaces a file of the run by what was turned into JSON.
+    ///
+    /// # Errors
+    /// [`TrainError::File`]; an existing file is untouched then.
+    pub fn write_json(&self, path: &Path, json: serde_json::Result<Vec<u8>>) -> Result<(), TrainError> {
+        self.write(path, &json.map_err(not_json(path))?)
     }
 
     /// The folder itself.
@@ -182,4 +219,9 @@ impl RunFolder {
     pub fn card(&self) -> PathBuf {
         self.root.join("README.md")
     }
+}
+
+/// A value that has no form in JSON.
+fn not_json(path: &Path) -> impl FnOnce(serde_json::Error) -> FileError {
+    move |error| FileError::at("write", path)(error.into())
 }

@@ -1,15 +1,15 @@
 //! TensorBoard's event file: the log's scalars in the format that TensorBoard reads.
 //!
-//! A TFRecord a scalar: length, masked CRC-32C of the length, protocol buffer, masked CRC-32C of the buffer. Of the buffers
-//! `Event { wall_time = 1, step = 2, file_version = 3, summary = 5 }`, `Summary { value = 1 }` and
-//! `Value { tag = 1, simple_value = 2 }` are written. Source: tensorflow/core/util/event.proto, lib/io/record_writer.cc.
+//! Each scalar is a TFRecord: length, masked CRC-32C of the length, protocol buffer, masked CRC-32C of the buffer. Source:
+//! tensorflow/core/util/event.proto, lib/io/record_writer.cc.
 //!
-//! When a run goes on, the file is written anew from the log, so that it always says what the log says.
+//! A resumed run rewrites the file from the log, so the two always agree.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use kinsight_files::DurableFile;
+use prost::Message;
 
 use super::log::{self, LogRecord};
 use crate::error::TrainError;
@@ -17,8 +17,7 @@ use crate::error::TrainError;
 /// The open event file of a run.
 #[derive(Debug)]
 pub struct EventFile {
-    path: PathBuf,
-    file: File,
+    file: DurableFile,
     /// Whether the clock is left out.
     deterministic: bool,
 }
@@ -27,36 +26,73 @@ impl EventFile {
     /// Writes `path` anew from the records of the log, and opens it for appending.
     ///
     /// # Errors
-    /// [`TrainError::Io`]
+    /// [`TrainError::File`]
     pub fn open(path: &Path, log: &Path, deterministic: bool) -> Result<Self, TrainError> {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(io("create", folder))?;
+            kinsight_files::create_dir_all(folder)?;
         }
-        let mut bytes = record(&version_event());
-        for entry in log::read(log) {
-            scalars(&entry)
-                .into_iter()
-                .for_each(|scalar| bytes.extend(record(&scalar.encode(wall_time(deterministic)))));
+        let version = Event { wall_time: Some(0.0), file_version: Some("brain.Event:2".into()), ..Event::default() };
+        let mut bytes = record(&version.encode_to_vec());
+        for entry in log::read(log)? {
+            bytes.extend(records(&entry, wall_time(deterministic)));
         }
-        kinsight_model::weights::write_atomically(path, &bytes)?;
-        let file = OpenOptions::new().append(true).open(path).map_err(io("open", path))?;
-        Ok(Self { path: path.to_path_buf(), file, deterministic })
+        kinsight_files::write(path, &bytes)?;
+        Ok(Self { file: DurableFile::open(path)?, deterministic })
     }
 
     /// Appends the scalars of one log record.
     ///
     /// # Errors
-    /// [`TrainError::Io`]
+    /// [`TrainError::File`]
     pub fn append(&mut self, entry: &LogRecord) -> Result<(), TrainError> {
-        let time = wall_time(self.deterministic);
-        let bytes: Vec<u8> = scalars(entry).into_iter().flat_map(|scalar| record(&scalar.encode(time))).collect();
-        self.file.write_all(&bytes).map_err(io("write", &self.path))
+        Ok(self.file.append(&records(entry, wall_time(self.deterministic)))?)
+    }
+
+    /// Brings the records to the disk.
+    ///
+    /// # Errors
+    /// [`TrainError::File`]
+    pub fn sync(&mut self) -> Result<(), TrainError> {
+        Ok(self.file.sync()?)
     }
 }
 
-fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
-    let path = path.to_path_buf();
-    move |source| TrainError::Io { action, path, source }
+#[derive(Clone, PartialEq, Message)]
+struct Event {
+    #[prost(double, optional, tag = "1")]
+    wall_time: Option<f64>,
+    #[prost(int64, optional, tag = "2")]
+    step: Option<i64>,
+    #[prost(string, optional, tag = "3")]
+    file_version: Option<String>,
+    #[prost(message, optional, tag = "5")]
+    summary: Option<Summary>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Summary {
+    #[prost(message, repeated, tag = "1")]
+    value: Vec<Scalar>,
+}
+
+/// One point of one curve.
+#[derive(Clone, PartialEq, Message)]
+struct Scalar {
+    #[prost(string, optional, tag = "1")]
+    tag: Option<String>,
+    #[prost(float, optional, tag = "2")]
+    simple_value: Option<f32>,
+}
+
+/// A record for each scalar of a line of the log.
+fn records(entry: &LogRecord, wall_time: f64) -> Vec<u8> {
+    let event = |(step, tag, value): (u64, &str, f64)| Event {
+        wall_time: Some(wall_time),
+        step: Some(step as i64),
+        file_version: None,
+        summary: Some(Summary { value: vec![Scalar { tag: Some(tag.into()), simple_value: Some(value as f32) }] }),
+    };
+    scalars(entry).into_iter().flat_map(|scalar| record(&event(scalar).encode_to_vec())).collect()
 }
 
 fn wall_time(deterministic: bool) -> f64 {
@@ -66,74 +102,25 @@ fn wall_time(deterministic: bool) -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }
 
-/// One point of one curve.
-#[derive(Debug, PartialEq)]
-struct Scalar {
-    tag: &'static str,
-    step: u64,
-    value: f64,
-}
-
-fn scalars(entry: &LogRecord) -> Vec<Scalar> {
-    match entry {
-        LogRecord::Step { step, loss, lr, images_per_second, .. } => {
-            let values =
-                [("train/loss", Some(*loss)), ("train/lr", Some(*lr)), ("train/images_per_second", *images_per_second)];
-            values.into_iter().filter_map(|(tag, value)| Some(Scalar { tag, step: *step, value: value? })).collect()
-        }
-        LogRecord::Evaluation { step, recall_at_1, map_at_r, validation, .. } => {
-            let mut points = vec![
-                Scalar { tag: "test/recall@1", step: *step, value: *recall_at_1 },
-                Scalar { tag: "test/map@r", step: *step, value: *map_at_r },
-            ];
-            if let Some(figures) = validation {
-                points.push(Scalar { tag: "validation/recall@1", step: *step, value: figures.recall_at_1 });
-                points.push(Scalar { tag: "validation/map@r", step: *step, value: figures.map_at_r });
-            }
-            points
-        }
-        LogRecord::Warning { .. } => Vec::new(),
-    }
-}
-
-impl Scalar {
-    fn encode(&self, wall_time: f64) -> Vec<u8> {
-        let mut value = field(1, self.tag.as_bytes());
-        value.push(2 << 3 | 5);
-        value.extend((self.value as f32).to_le_bytes());
-        let mut event = vec![1 << 3 | 1];
-        event.extend(wall_time.to_le_bytes());
-        event.push(2 << 3);
-        event.extend(varint(self.step));
-        event.extend(field(5, &field(1, &value)));
-        event
-    }
-}
-
-/// The first record of every file.
-fn version_event() -> Vec<u8> {
-    let mut event = vec![1 << 3 | 1];
-    event.extend(0.0_f64.to_le_bytes());
-    event.extend(field(3, b"brain.Event:2"));
-    event
-}
-
-/// A field that holds bytes.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut encoded = vec![number << 3 | 2];
-    encoded.extend(varint(bytes.len() as u64));
-    encoded.extend(bytes);
-    encoded
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
+/// Step, tag and value of each.
+fn scalars(entry: &LogRecord) -> Vec<(u64, &'static str, f64)> {
+    let (step, values) = match entry {
+        LogRecord::Step { step, loss, lr, images_per_second, .. } => (
+            step,
+            vec![("train/loss", Some(*loss)), ("train/lr", Some(*lr)), ("train/images_per_second", *images_per_second)],
+        ),
+        LogRecord::Evaluation { step, recall_at_1, map_at_r, validation, .. } => (
+            step,
+            vec![
+                ("test/recall@1", Some(*recall_at_1)),
+                ("test/map@r", Some(*map_at_r)),
+                ("validation/recall@1", validation.map(|figures| figures.recall_at_1)),
+                ("validation/map@r", validation.map(|figures| figures.map_at_r)),
+            ],
+        ),
+        LogRecord::Warning { .. } => return Vec::new(),
+    };
+    values.into_iter().filter_map(|(tag, value)| Some((*step, tag, value?))).collect()
 }
 
 fn record(data: &[u8]) -> Vec<u8> {
@@ -145,7 +132,7 @@ fn record(data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Checksums are stored in a disguise, so that a checksum of data with checksums in it is still one.
+/// The format masks checksums, since a CRC over data that holds CRCs is weak.
 fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -159,6 +146,8 @@ fn crc32c(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -166,7 +155,6 @@ mod tests {
         // RFC 3720, appendix B.4, and the customary check value.
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
-        assert_eq!(varint(300), [0xac, 0x02]);
     }
 
     #[test]

@@ -206,7 +206,7 @@ impl Trainer {
         let values = |_| bank_values(&mut rng, classes, schedule, width);
         let bank = match proxies.bank_storage {
             _ if !has_bank => None,
-            BankStorage::Ram => Some(PromptBank::new(classes, width, schedule, values)),
+            BankStorage::Ram => Some(PromptBank::new(classes, width, schedule, values)?),
             BankStorage::Disk if resuming => Some(PromptBank::open(&folder.bank(), classes, width, schedule, moments)?),
             BankStorage::Disk => Some(PromptBank::create(&folder.bank(), classes, width, schedule, moments, values)?),
         };

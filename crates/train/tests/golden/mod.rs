@@ -82,6 +82,7 @@ impl GoldenRun {
             PromptBank::new(self.classes, self.vit().width, proxies.class_prompts, |i| {
                 source.values(&format!("proxy_tower.prompts.tables.{i}"), &[])
             })
+            .unwrap()
         });
         let mut proxy_memory = self.tensor::<2>("init.proxies_container", &device);
         let mut state = OptimizerState::default();

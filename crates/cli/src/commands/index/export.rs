@@ -1,10 +1,10 @@
 //! `kinsight index export`: vectors and fields for other programs.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use kinsight_files::AtomicFile;
 use kinsight_index::{Filter, Index, Point};
 use kinsight_retrieval::io::{NpyWriter, ParquetWriter};
 
@@ -42,25 +42,23 @@ pub(super) fn run(arguments: &ExportArgs) -> Result<()> {
 /// A file of vectors and fields that is being written.
 enum Table {
     /// Vectors in `.npy`; id and fields in the same order in the CSV next to it.
-    Npy { vectors: NpyWriter, rows: csv::Writer<File>, partial: PathBuf },
+    Npy { vectors: NpyWriter, rows: csv::Writer<AtomicFile> },
     /// Both in one file.
     Parquet(ParquetWriter),
 }
 
 impl Table {
     fn beside_npy(out: &Path, dim: usize, columns: &[&str]) -> Result<Self> {
-        let partial = out.with_extension("csv.partial");
-        let mut rows =
-            csv::Writer::from_path(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+        let mut rows = csv::Writer::from_writer(AtomicFile::create(&out.with_extension("csv"))?);
         rows.write_record(columns)?;
-        Ok(Self::Npy { vectors: NpyWriter::create(out, dim)?, rows, partial })
+        Ok(Self::Npy { vectors: NpyWriter::create(out, dim)?, rows })
     }
 
     fn write(&mut self, point: &Point, names: &BTreeSet<String>) -> Result<()> {
         let cell = |name: &String| point.payload.get(name).map(|value| value.text()).unwrap_or_default();
         let texts: Vec<String> = std::iter::once(point.id.to_string()).chain(names.iter().map(cell)).collect();
         match self {
-            Self::Npy { vectors, rows, .. } => {
+            Self::Npy { vectors, rows } => {
                 vectors.write_rows(&point.vector)?;
                 rows.write_record(&texts)?;
             }
@@ -76,16 +74,10 @@ impl Table {
                 writer.finish()?;
                 Ok(out.display().to_string())
             }
-            Self::Npy { vectors, mut rows, partial } => {
-                let failed = || format!("cannot write {}", partial.display());
-                rows.flush().with_context(failed)?;
-                let file = rows.into_inner().map_err(|error| error.into_error())?;
-                file.sync_all().with_context(failed)?;
+            Self::Npy { vectors, rows } => {
+                rows.into_inner().map_err(|error| error.into_error())?.commit()?;
                 vectors.finish()?;
-                let table = out.with_extension("csv");
-                std::fs::rename(&partial, &table)
-                    .with_context(|| format!("cannot rename into place {}", table.display()))?;
-                Ok(format!("{} and {}", out.display(), table.display()))
+                Ok(format!("{} and {}", out.display(), out.with_extension("csv").display()))
             }
         }
     }

@@ -16,7 +16,6 @@ use self::graph::Graph;
 use super::export_error;
 use crate::encoder::Encoder;
 use crate::error::ModelError;
-use crate::weights::write_atomically;
 
 /// Protocol buffers cannot be larger; larger models would need their weights in separate files.
 const MAX_BYTES: usize = (1 << 31) - (1 << 20);
@@ -53,5 +52,5 @@ pub fn write_onnx(path: &Path, encoder: &Encoder, preprocess: &Preprocess) -> Re
         (&embeddings, "embeddings", &[None, Some(encoder.embedding_size() as i64)]),
         &[("kinsight.preprocess", &preprocess), ("kinsight.version", env!("CARGO_PKG_VERSION"))],
     );
-    write_atomically(path, &bytes)
+    Ok(kinsight_files::write(path, &bytes)?)
 }

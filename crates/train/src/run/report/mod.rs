@@ -71,8 +71,11 @@ impl RunReport<'_> {
     /// # Errors
     /// [`TrainError::Retrieval`] if neighbors cannot be found.
     pub fn build(&self) -> Result<Report, TrainError> {
-        let logs: Vec<(&str, Vec<LogRecord>)> =
-            self.runs.iter().map(|run| (run.name, read_log(&run.folder.log()))).collect();
+        let logs: Vec<(&str, Vec<LogRecord>)> = self
+            .runs
+            .iter()
+            .map(|run| Ok((run.name, read_log(&run.folder.log())?)))
+            .collect::<Result<_, TrainError>>()?;
         let warnings = logs.iter().flat_map(|(_, log)| log).filter_map(|record| match record {
             LogRecord::Warning { message, .. } => {
                 let (message, hint) = message.split_once("\nhint: ").unwrap_or((message, ""));
