@@ -67,7 +67,7 @@ fn a_checkpoint_of_a_bank_in_memory_takes_little_besides_the_bank() {
 
     let mut state = TrainingState {
         learner: learner.with_trainable(&settings.tuning),
-        container: Tensor::zeros([CLASSES, WIDTH], &device),
+        proxy_memory: Tensor::zeros([CLASSES, WIDTH], &device),
         optimizer: OptimizerState::default(),
         bank: Some(bank),
         average: None,

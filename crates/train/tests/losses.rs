@@ -2,7 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kinsight_model::parameters::{RandomInit, inventory, named_tensors, normal_values};
+use kinsight_model::head::l2_normalize;
+use kinsight_model::parameters::{RandomInit, inventory, named_tensors, normal_values, to_vec};
 use kinsight_model::{Pooling, VitConfig};
 use kinsight_train::TrainConfig;
 use kinsight_train::config::{Overrides, parse_assignment};
@@ -245,5 +246,33 @@ fn proxy_anchor_equals_its_equation() {
         let expected = (term(0) + term(1) + term(2)) / 3.0;
         let found = f64::from(value_and_gradient(&settings).0);
         assert!((found - expected).abs() < 1e-5 * expected, "alpha {alpha}: {found}, expected {expected}");
+    }
+}
+
+#[test]
+fn class_proxies_are_those_that_the_loss_compares_with() {
+    let device = Device::flex();
+    for (method, assignments) in [
+        ("bitfit", &[][..]),
+        ("vptsp-g", &["proxies.normalize_learned=true", "proxies.proxy_bias_ratio=0.3"]),
+        ("vptsp-g", &["loss.kind=soft-triple", "loss.soft_triple.centers_per_class=2"]),
+    ] {
+        let config = settings(method, &assignments.iter().map(|text| text.to_string()).collect::<Vec<_>>());
+        let (mut rng, mut backbone) = (ChaCha8Rng::seed_from_u64(3), ChaCha8Rng::seed_from_u64(4));
+        let mut backbone = RandomInit::new(&mut backbone, &device);
+        let mut source = FreshLearner::new(&mut backbone, &config.tuning, &mut rng);
+        let learner = Learner::from_source(&mut source, &vit(), &config.tuning, &config.proxies, &config.loss, CLASSES);
+        let proxy_memory = initial_proxy_memory(&mut rng, CLASSES, 12, &device);
+        let images = TensorData::new(normal_values(&mut rng, 4 * 3 * 16 * 16, 1.0), [4, 3, 16, 16]);
+        let images = Tensor::from_data(images, &device);
+        let batch = TrainBatch { images, labels: vec![2, 2, 0, 0], banked_prompts: None };
+        let output = learner.forward(batch, &proxy_memory, &config.proxies, &config.loss, &mut rng);
+        let memory = output.proxy_memory.unwrap_or(proxy_memory);
+        let found = learner.class_proxies(&memory, &config.proxies).unwrap();
+        assert_eq!(found.dims(), [CLASSES * config.loss.centers_per_class(), 12], "{assignments:?}");
+        let expected = to_vec(l2_normalize(output.proxies.unwrap()));
+        for (found, expected) in to_vec(found).into_iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{assignments:?}: {found}, expected {expected}");
+        }
     }
 }
