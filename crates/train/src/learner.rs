@@ -174,19 +174,16 @@ impl Learner {
             (_, learned) => (learned.as_ref().map(|learned| Mixed { all: learned.val(), of_batch: None }), None),
         };
         let value = self.loss(&embeddings, mixed.as_ref(), batch.labels, &classes, loss, random);
-        let value = match of_prompts {
-            Some(term) => value + term,
-            None => value,
-        };
+        let value = of_prompts.into_iter().fold(value, |value, term| value + term);
         let (all, of_batch) = mixed.map_or((None, None), |mixed| (Some(mixed.all), mixed.of_batch));
         StepOutput { loss: value, embeddings, proxies: all, batch_proxies: of_batch, proxy_memory }
     }
 
     /// Unit proxies of all classes as the loss compares with them, `[C * K, E]`, if the learner has any.
-    pub fn class_proxies(&self, container: &Tensor<2>, config: &ProxyConfig) -> Option<Tensor<2>> {
+    pub fn class_proxies(&self, proxy_memory: &Tensor<2>, config: &ProxyConfig) -> Option<Tensor<2>> {
         let learned = self.proxies.as_ref()?.val();
         let all = match &self.proxy_tower {
-            Some(_) => blend(prepared(learned, config), container.clone(), config),
+            Some(_) => blend(prepared(learned, config), proxy_memory.clone(), config),
             None => learned,
         };
         Some(l2_normalize(all))
@@ -255,11 +252,17 @@ fn blend(learned: Tensor<2>, semantic: Tensor<2>, config: &ProxyConfig) -> Tenso
 }
 
 /// The blend for all classes and for those of the batch.
-fn mix(learned: Tensor<2>, states: Tensor<2>, container: Tensor<2>, classes: &[usize], config: &ProxyConfig) -> Mixed {
+fn mix(
+    learned: Tensor<2>,
+    states: Tensor<2>,
+    proxy_memory: Tensor<2>,
+    classes: &[usize],
+    config: &ProxyConfig,
+) -> Mixed {
     let learned = prepared(learned, config);
-    let centers = learned.dims()[0] / container.dims()[0];
+    let centers = learned.dims()[0] / proxy_memory.dims()[0];
     let of_batch = l2_normalize(blend(rows_of_classes(&learned, classes, centers), states, config));
-    Mixed { all: blend(learned, container, config), of_batch: Some(of_batch) }
+    Mixed { all: blend(learned, proxy_memory, config), of_batch: Some(of_batch) }
 }
 
 /// Each row `times` times, side by side.

@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinsight_model::parameters::{RandomInit, inventory, named_tensors, normal_values};
-use kinsight_model::{Compute, Engine, Pooling, VitConfig};
+use kinsight_model::prompts::PromptSchedule;
+use kinsight_model::{Compute, Engine, Pooling, Tuning, VitConfig};
 use kinsight_train::config::{Overrides, parse_assignment};
 use kinsight_train::da_vpt::DaVpt;
 use kinsight_train::init::{FreshLearner, initial_proxy_memory};
 use kinsight_train::learner::{Learner, TrainBatch};
-use kinsight_train::optim::{LearningRates, OptimizerConfig, OptimizerKind, OptimizerState};
+use kinsight_train::loss::LossConfig;
+use kinsight_train::optim::{
+    Group, LearningRates, MapByGroup, OptimizerConfig, OptimizerKind, OptimizerState, map_by_group,
+};
+use kinsight_train::proxies::{ProxyConfig, ProxySource};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -122,5 +127,54 @@ fn check((method, settings, declared): &(&str, &[&str], Declared), engine: Engin
         } else {
             assert_eq!(old, new, "{method} ({engine:?}): {name} is frozen and changed");
         }
+    }
+}
+
+#[derive(Default)]
+struct Collect(BTreeMap<String, Group>);
+
+impl MapByGroup for Collect {
+    fn map<const R: usize>(&mut self, name: &str, group: Group, tensor: Tensor<R>) -> Tensor<R> {
+        self.0.insert(name.to_string(), group);
+        tensor
+    }
+}
+
+#[test]
+fn every_parameter_has_a_group_under_its_name_in_the_module_tree() {
+    let config = VitConfig { attention_pool: true, ..VitConfig::new(32, 8, 16, 3, 2) };
+    let prompts = PromptSchedule { count: 2, depth: 3, step: 0 };
+    let tuning = Tuning { prompts: Some(prompts), embedding: Some(8), ..Tuning::default() };
+    let proxies = ProxyConfig { source: ProxySource::Semantic, class_prompts: prompts, ..ProxyConfig::default() };
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut source = RandomInit::new(&mut rng, &Device::flex());
+    let learner = Learner::from_source(&mut source, &config, &tuning, &proxies, &LossConfig::default(), 4);
+    let names: Vec<String> = named_tensors(&learner).into_keys().collect();
+    let mut groups = Collect::default();
+    map_by_group(learner, &mut groups);
+    assert_eq!(groups.0.keys().cloned().collect::<Vec<_>>(), names);
+    for (name, group) in [
+        ("encoder.backbone.patch_embed.proj.bias", Group::Backbone { depth: 0 }),
+        ("encoder.backbone.blocks.0.norm1.bias", Group::Backbone { depth: 1 }),
+        ("encoder.backbone.blocks.2.mlp.fc1.weight", Group::Backbone { depth: 3 }),
+        ("encoder.backbone.norm.bias", Group::Backbone { depth: 4 }),
+        ("encoder.backbone.attn_pool.latent", Group::Backbone { depth: 4 }),
+        ("encoder.prompts.tables.0", Group::Prompts),
+        ("encoder.head.norm.weight", Group::Head),
+        ("proxy_tower.prompts.tables.1", Group::ProxyTower),
+        ("proxies", Group::Proxies),
+    ] {
+        assert_eq!(groups.0.get(name), Some(&group), "{name}");
+    }
+}
+
+#[test]
+fn rates_fall_towards_the_input() {
+    let rates = LearningRates { base: 1.0, proxies: 20.0 };
+    let rate = |group: Group| group.rate(rates, 0.5, 12);
+    assert_eq!(rate(Group::Head), 1.0);
+    assert_eq!(rate(Group::Proxies), 20.0);
+    for (depth, expected) in [(13, 1.0), (12, 0.5), (1, 0.5f64.powi(12)), (0, 0.5f64.powi(13))] {
+        assert_eq!(rate(Group::Backbone { depth }), expected);
     }
 }

@@ -2,13 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kinsight_model::parameters::{RandomInit, inventory, named_tensors, normal_values};
+use kinsight_model::head::l2_normalize;
+use kinsight_model::parameters::{RandomInit, inventory, named_tensors, normal_values, to_vec};
 use kinsight_model::{Pooling, VitConfig};
 use kinsight_train::TrainConfig;
 use kinsight_train::config::{Overrides, parse_assignment};
 use kinsight_train::init::{FreshLearner, initial_proxy_memory};
 use kinsight_train::learner::{Learner, TrainBatch};
-use kinsight_train::loss::LossKind;
+use kinsight_train::loss::{Chosen, LossConfig, LossKind};
 use kinsight_train::miner::MinerKind;
 use kinsight_train::optim::{LearningRates, OptimizerConfig, OptimizerState};
 use rand_chacha::ChaCha8Rng;
@@ -166,6 +167,112 @@ fn gradients_of_the_other_forms_agree_with_finite_differences() {
             let expected = (value(values.clone(), 0.05 + h) - value(values.clone(), 0.05 - h)) / f64::from(2.0 * h);
             let found = beta.grad(&gradients).unwrap().into_scalar::<f64>();
             assert!((found - expected).abs() < 2e-2 * expected.abs().max(0.1), "beta: {found}, {expected}");
+        }
+    }
+}
+
+/// Value and gradient of a loss on six images of three classes, two of them all but equal and two opposite.
+fn value_and_gradient(settings: &str) -> (f32, Vec<f32>) {
+    let config: LossConfig = toml::from_str(settings).unwrap();
+    let rows = [[1.0, 0.0], [0.999, 0.0447], [0.0, 1.0], [-1.0, 0.0], [0.6, 0.8], [-0.8, 0.6]];
+    let labels = [0, 0, 1, 1, 2, 2];
+    let embeddings = Tensor::<2>::from_data(rows, &Device::flex()).autodiff().require_grad();
+    let loss = match config.chosen() {
+        Chosen::Proxies(loss) => {
+            let proxies = Tensor::<2>::from_data([rows[0], rows[3], rows[4]], &Device::flex());
+            let centers = config.centers_per_class();
+            let proxies = proxies.reshape([3, 1, 2]).expand([3, centers, 2]).reshape([3 * centers, 2]);
+            loss.value(embeddings.clone(), proxies, &labels)
+        }
+        Chosen::Samples(loss) => {
+            let mut rng = ChaCha8Rng::seed_from_u64(0);
+            config.between_samples(loss, embeddings.clone(), &labels, 0, None, &mut rng)
+        }
+    };
+    let gradient = embeddings.grad(&loss.backward()).unwrap();
+    (loss.into_scalar::<f32>(), gradient.into_data().try_to_vec().unwrap())
+}
+
+#[test]
+fn no_scale_or_margin_overflows() {
+    let extreme = [
+        ("proxy-anchor", "positive_alpha = 5e3\nnegative_alpha = 5e3"),
+        ("proxy-nca", "positive_alpha = 5e3\nnegative_alpha = 5e3"),
+        ("proxy-nca-softmax", "scale = 5e3"),
+        ("normalized-softmax", "temperature = 2e-4"),
+        ("arcface", "scale = 5e3"),
+        ("cosface", "scale = 5e3"),
+        ("soft-triple", "la = 5e3\ngamma = 2e-4"),
+        ("multi-similarity", "alpha = 5e3\nbeta = 5e3"),
+        ("contrastive", "negative_margin = 5e3"),
+        ("triplet", "margin = 5e3"),
+        ("margin", "margin = 5e3"),
+        ("ntxent", "temperature = 2e-4"),
+        ("supcon", "temperature = 2e-4"),
+        ("circle", "gamma = 5e3"),
+        ("lifted-structure", "negative_margin = 5e3"),
+        ("lifted-structure", "form = \"original\"\nnegative_margin = 5e3"),
+        ("npairs", ""),
+    ];
+    for kind in LossKind::ALL {
+        assert!(extreme.iter().any(|(name, _)| *name == kind.name()), "{}", kind.name());
+    }
+    for (name, settings) in extreme {
+        let text = format!("kind = \"{name}\"\n[{}]\n{settings}", name.replace('-', "_"));
+        let (value, gradient) = value_and_gradient(&text);
+        assert!(value.is_finite(), "{name} with {settings}: {value}");
+        assert!(gradient.iter().all(|value| value.is_finite()), "{name} with {settings}: {gradient:?}");
+    }
+}
+
+#[test]
+fn proxy_anchor_equals_its_equation() {
+    for alpha in [1.0, 32.0, 96.0] {
+        let settings = format!("[proxy_anchor]\npositive_alpha = {alpha}\nnegative_alpha = {alpha}");
+        let cosines: [[f64; 3]; 6] = [
+            [1.0, -1.0, 0.6],
+            [0.999, -0.999, 0.63516],
+            [0.0, 0.0, 0.8],
+            [-1.0, 1.0, -0.6],
+            [0.6, -0.6, 1.0],
+            [-0.8, 0.8, 0.0],
+        ];
+        let term = |class: usize| {
+            let of = |own: bool| cosines.iter().enumerate().filter(move |(row, _)| (row / 2 == class) == own);
+            let positive: f64 = of(true).map(|(_, s)| (-alpha * (s[class] - 0.1)).exp()).sum();
+            let negative: f64 = of(false).map(|(_, s)| (alpha * (s[class] + 0.1)).exp()).sum();
+            positive.ln_1p() + negative.ln_1p()
+        };
+        let expected = (term(0) + term(1) + term(2)) / 3.0;
+        let found = f64::from(value_and_gradient(&settings).0);
+        assert!((found - expected).abs() < 1e-5 * expected, "alpha {alpha}: {found}, expected {expected}");
+    }
+}
+
+#[test]
+fn class_proxies_are_those_that_the_loss_compares_with() {
+    let device = Device::flex();
+    for (method, assignments) in [
+        ("bitfit", &[][..]),
+        ("vptsp-g", &["proxies.normalize_learned=true", "proxies.proxy_bias_ratio=0.3"]),
+        ("vptsp-g", &["loss.kind=soft-triple", "loss.soft_triple.centers_per_class=2"]),
+    ] {
+        let config = settings(method, &assignments.iter().map(|text| text.to_string()).collect::<Vec<_>>());
+        let (mut rng, mut backbone) = (ChaCha8Rng::seed_from_u64(3), ChaCha8Rng::seed_from_u64(4));
+        let mut backbone = RandomInit::new(&mut backbone, &device);
+        let mut source = FreshLearner::new(&mut backbone, &config.tuning, &mut rng);
+        let learner = Learner::from_source(&mut source, &vit(), &config.tuning, &config.proxies, &config.loss, CLASSES);
+        let proxy_memory = initial_proxy_memory(&mut rng, CLASSES, 12, &device);
+        let images = TensorData::new(normal_values(&mut rng, 4 * 3 * 16 * 16, 1.0), [4, 3, 16, 16]);
+        let images = Tensor::from_data(images, &device);
+        let batch = TrainBatch { images, labels: vec![2, 2, 0, 0], banked_prompts: None };
+        let output = learner.forward(batch, &proxy_memory, &config.proxies, &config.loss, &mut rng);
+        let memory = output.proxy_memory.unwrap_or(proxy_memory);
+        let found = learner.class_proxies(&memory, &config.proxies).unwrap();
+        assert_eq!(found.dims(), [CLASSES * config.loss.centers_per_class(), 12], "{assignments:?}");
+        let expected = to_vec(l2_normalize(output.proxies.unwrap()));
+        for (found, expected) in to_vec(found).into_iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{assignments:?}: {found}, expected {expected}");
         }
     }
 }

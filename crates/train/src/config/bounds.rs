@@ -28,32 +28,27 @@ const MOST_OF_ALL: i64 = 1 << 30;
 /// # Errors
 /// [`TrainError::Config`] names the setting.
 pub(super) fn check(config: &TrainConfig) -> Result<(), TrainError> {
-    let fail = |message: String, hint: String| Err(TrainError::Config { message, hint });
+    let fail = |message: String, hint: &str| Err(TrainError::config(message, hint));
     for (key, value) in layers::leaves(config)? {
-        match value {
-            Value::Float(value) if !value.is_finite() => {
-                return fail(
-                    format!("{key} is {value}, expected a finite number"),
-                    format!("leave {key} out for its default"),
-                );
-            }
+        let problem = match value {
+            Value::Float(value) if !value.is_finite() => format!("{key} is {value}, expected a finite number"),
             Value::Integer(value) if key != "seed" => {
-                let most = MOST.iter().find(|(name, _)| *name == key).map_or(MOST_OF_ALL, |(_, most)| *most);
-                if value > most {
-                    let hint = format!("leave {key} out for its default");
-                    return fail(format!("{key} is {value}, expected at most {most}"), hint);
+                match MOST.iter().find(|(name, _)| *name == key).map_or(MOST_OF_ALL, |(_, most)| *most) {
+                    most if value > most => format!("{key} is {value}, expected at most {most}"),
+                    _ => continue,
                 }
             }
-            _ => {}
-        }
+            _ => continue,
+        };
+        return fail(problem, &format!("leave {key} out for its default"));
     }
     let area = config.data.min_crop_area;
     if !(area > 0.0 && area <= 1.0) {
         let hint = "0.08 shows at least a twelfth of the image, as the authors do";
-        return fail(format!("data.min_crop_area is {area}, expected above 0 to 1"), hint.into());
+        return fail(format!("data.min_crop_area is {area}, expected above 0 to 1"), hint);
     }
     if config.data.image_size == Some(0) {
-        return fail("data.image_size is 0".into(), "leave it out for the backbone's own size".into());
+        return fail("data.image_size is 0".into(), "leave it out for the backbone's own size");
     }
     Ok(())
 }

@@ -37,6 +37,8 @@ pub struct MethodPart {
 
 use MethodEngine::{Fused, FusedWholeWeights};
 
+const VPT: fn() -> Table = || toml! { tuning.prompts = { count = 10, depth = 12 } };
+
 /// All parts. They combine with `+`: later ones add to earlier ones.
 pub const METHODS: &[MethodPart] = &[
     MethodPart { name: "linear", about: "the embedding head alone", engine: Fused, preset: Table::new },
@@ -91,18 +93,8 @@ pub const METHODS: &[MethodPart] = &[
         engine: Fused,
         preset: || toml! { tuning = { prompts = { count = 10, depth = 1 }, shallow_prompts = true } },
     },
-    MethodPart {
-        name: "vpt",
-        about: "new visual prompts in every block (VPT deep)",
-        engine: Fused,
-        preset: || toml! { tuning.prompts = { count = 10, depth = 12 } },
-    },
-    MethodPart {
-        name: "vpt-deep",
-        about: "the same as vpt",
-        engine: Fused,
-        preset: || toml! { tuning.prompts = { count = 10, depth = 12 } },
-    },
+    MethodPart { name: "vpt", about: "new visual prompts in every block (VPT deep)", engine: Fused, preset: VPT },
+    MethodPart { name: "vpt-deep", about: "the same as vpt", engine: Fused, preset: VPT },
     MethodPart {
         name: "vpt-decreasing",
         about: "visual prompts, fewer from block to block",

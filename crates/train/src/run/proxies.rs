@@ -111,51 +111,7 @@ impl RunFolder {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
-    use kinsight_model::head::l2_normalize;
-    use kinsight_model::parameters::{RandomInit, normal_values};
-    use kinsight_model::{Pooling, VitConfig};
-    use rand_chacha::ChaCha8Rng;
-    use rand_chacha::rand_core::SeedableRng;
-
     use super::*;
-    use crate::config::{Overrides, parse_assignment};
-    use crate::init::{FreshLearner, initial_container};
-    use crate::learner::{Learner, TrainBatch};
-
-    #[test]
-    fn class_proxies_are_those_that_the_loss_compares_with() {
-        let (classes, device) = (3, Device::flex());
-        for settings in [
-            &["method=bitfit"][..],
-            &["method=vptsp-g", "proxies.normalize_learned=true", "proxies.learned_share=0.3"],
-            &["method=vptsp-g", "loss.kind=soft-triple", "loss.soft_triple.centers=2"],
-        ] {
-            let assignments = settings.iter().map(|text| parse_assignment(text).unwrap()).collect();
-            let vit = VitConfig::new(16, 8, 12, 2, 2);
-            let config = Overrides { file: None, assignments }.load().unwrap().resolve(&vit, Pooling::Class).unwrap();
-            let (mut rng, mut backbone) = (ChaCha8Rng::seed_from_u64(3), ChaCha8Rng::seed_from_u64(4));
-            let mut backbone = RandomInit::new(&mut backbone, &device);
-            let mut source = FreshLearner::new(&mut backbone, &config.tuning, &mut rng);
-            let learner =
-                Learner::from_source(&mut source, &vit, &config.tuning, &config.proxies, &config.loss, classes);
-            let container = initial_container(&mut rng, classes, 12, &device);
-            let images = TensorData::new(normal_values(&mut rng, 4 * 3 * 16 * 16, 1.0), [4, 3, 16, 16]);
-            let batch = TrainBatch {
-                images: Tensor::from_data(images, &device),
-                labels: vec![2, 2, 0, 0],
-                banked_prompts: None,
-            };
-            let output = learner.forward(batch, &container, &config.proxies, &config.loss, &mut rng);
-            let found = learner.class_proxies(&output.container.unwrap_or(container), &config.proxies).unwrap();
-            assert_eq!(found.dims(), [classes * config.loss.centers(), 12], "{settings:?}");
-            let values = |tensor: Tensor<2>| tensor.into_data().iter::<f32>().collect::<Vec<f32>>();
-            let expected = values(l2_normalize(output.proxies.unwrap()));
-            for (found, expected) in values(found).into_iter().zip(expected) {
-                assert!((found - expected).abs() < 1e-6, "{settings:?}: {found}, expected {expected}");
-            }
-        }
-    }
 
     #[test]
     fn several_centers_are_of_one_class() {
