@@ -75,8 +75,7 @@ impl Judge {
 
     /// Embeds what can be read; none with fewer than two images.
     pub fn embed(&self, images: &Images, inspections: &[Inspection], arguments: &AuditArgs) -> Result<Option<Judged>> {
-        let readable: Vec<usize> =
-            (0..images.items.len()).filter(|index| inspections[*index].picture.is_ok()).collect();
+        let readable: Vec<usize> = (0..images.items.len()).filter(|index| inspections[*index].image.is_ok()).collect();
         if readable.len() < 2 {
             return Ok(None);
         }
