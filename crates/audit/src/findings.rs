@@ -373,7 +373,7 @@ mod tests {
     use super::*;
 
     fn inspection(hash: u8) -> Inspection {
-        Inspection { bytes: 1, hash: [hash; 32], picture: Err("not looked at".into()) }
+        Inspection { bytes: 1, hash: [hash; 32], image: Err("not looked at".into()) }
     }
 
     #[test]

@@ -183,21 +183,19 @@ pub enum DataError {
         /// The class.
         class: String,
     },
-    /// A loader thread that died before it delivered its batch.
-    #[error("an image loading thread ended before batch {batch} was ready")]
-    WorkerLost {
-        /// The missing batch.
-        batch: usize,
-    },
-    /// A loader thread that could not be started.
-    #[error("cannot start an image loading thread")]
-    Spawn {
-        /// The operating system's error.
-        source: std::io::Error,
+    /// A loader thread that cannot be started, or that died before it delivered its batch.
+    #[error("an image loading thread {reason}")]
+    Thread {
+        /// What happened.
+        reason: String,
     },
 }
 
 impl DataError {
+    pub(crate) fn setting(part: &'static str, field: &'static str, expected: &'static str, found: String) -> Self {
+        Self::Setting { part, field, expected, found }
+    }
+
     /// Advice for the user: one line to print after `hint:`.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {

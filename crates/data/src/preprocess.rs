@@ -57,7 +57,12 @@ impl Preprocess {
     /// [`DataError::Setting`] when `crop_fraction` is outside (0, 1].
     pub fn with_crop_fraction(mut self, crop_fraction: f64) -> Result<Self, DataError> {
         if !(crop_fraction > 0.0 && crop_fraction <= 1.0) {
-            return Err(refuse("crop_fraction", "a number above 0 and at most 1", crop_fraction.to_string()));
+            return Err(DataError::setting(
+                "preprocessing",
+                "crop_fraction",
+                "a number above 0 and at most 1",
+                crop_fraction.to_string(),
+            ));
         }
         self.resize_size_px = (f64::from(self.input_size_px) / crop_fraction).floor() as u32;
         Ok(self)
@@ -75,22 +80,27 @@ impl Preprocess {
     pub fn validate(&self) -> Result<(), DataError> {
         for (field, size) in [("input_size_px", self.input_size_px), ("resize_size_px", self.resize_size_px)] {
             if !(1..=Self::MAX_SIDE_PX).contains(&size) {
-                return Err(refuse(field, "1 to 16384", size.to_string()));
+                return Err(DataError::setting("preprocessing", field, "1 to 16384", size.to_string()));
             }
         }
         if !self.mean.iter().all(|mean| mean.is_finite()) {
-            return Err(refuse("mean", "three finite numbers", format!("{:?}", self.mean)));
+            return Err(DataError::setting(
+                "preprocessing",
+                "mean",
+                "three finite numbers",
+                format!("{:?}", self.mean),
+            ));
         }
         if !self.std.iter().all(|std| std.is_finite() && *std > 0.0) {
-            return Err(refuse("std", "three finite numbers above 0", format!("{:?}", self.std)));
+            return Err(DataError::setting(
+                "preprocessing",
+                "std",
+                "three finite numbers above 0",
+                format!("{:?}", self.std),
+            ));
         }
         Ok(())
     }
-}
-
-/// The error for a setting out of range.
-pub(crate) fn refuse(field: &'static str, expected: &'static str, found: String) -> DataError {
-    DataError::Setting { part: "preprocessing", field, expected, found }
 }
 
 impl Default for Preprocess {

@@ -192,8 +192,8 @@ impl Split {
     /// Names of the classes that are on both sides, in byte order.
     pub fn shared_classes(&self) -> Vec<String> {
         let train: BTreeSet<&String> = self.train.class_names.iter().collect();
-        let test: BTreeSet<&String> = self.test.class_names.iter().collect();
-        train.intersection(&test).map(|&name| name.clone()).collect()
+        let shared: BTreeSet<&String> = self.test.class_names.iter().filter(|name| train.contains(name)).collect();
+        shared.into_iter().cloned().collect()
     }
 }
 

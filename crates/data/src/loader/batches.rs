@@ -46,7 +46,7 @@ impl Batch {
 /// The batches of a plan, in order, from [`Loader::batches`](super::Loader::batches). It ends after an error.
 ///
 /// # Errors
-/// [`DataError::TooManyUnreadable`], [`DataError::NoReadableImage`] and, if a thread dies, [`DataError::WorkerLost`].
+/// [`DataError::TooManyUnreadable`], [`DataError::NoReadableImage`] and, if a thread dies, [`DataError::Thread`].
 #[derive(Debug)]
 pub struct Batches {
     shared: Arc<Shared>,
@@ -82,7 +82,7 @@ impl Batches {
             let thread = thread::Builder::new()
                 .name(format!("image-loader-{worker}"))
                 .spawn(move || work(&shared, &plan, own, &stop, &sender))
-                .map_err(|source| DataError::Spawn { source })?;
+                .map_err(|error| DataError::Thread { reason: format!("cannot be started: {error}") })?;
             batches.queues.push(queue);
             batches.threads.push(thread);
         }
@@ -92,7 +92,9 @@ impl Batches {
     /// Takes the next batch from its worker and counts its unreadable images.
     fn receive(&self) -> Result<Batch, DataError> {
         let queue = &self.queues[(self.next - self.first) % self.queues.len()];
-        let loaded = queue.recv().map_err(|_| DataError::WorkerLost { batch: self.next })?;
+        let loaded = queue
+            .recv()
+            .map_err(|_| DataError::Thread { reason: format!("ended before batch {} was ready", self.next) })?;
         let mut ledger = self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         ledger.add(loaded.faults, &self.shared.dataset, self.shared.max_unreadable)?;
         loaded.batch

@@ -123,12 +123,8 @@ impl Loader {
     /// [`DataError::Setting`] for settings out of range.
     pub fn new(dataset: Arc<Dataset>, preprocess: Preprocess, options: LoaderOptions) -> Result<Self, DataError> {
         if !(0.0..=1.0).contains(&options.max_unreadable_fraction) {
-            return Err(DataError::Setting {
-                part: "loader",
-                field: "max_unreadable_fraction",
-                expected: "0 to 1",
-                found: options.max_unreadable_fraction.to_string(),
-            });
+            let found = options.max_unreadable_fraction.to_string();
+            return Err(DataError::setting("loader", "max_unreadable_fraction", "0 to 1", found));
         }
         Ok(Self {
             shared: Arc::new(Shared {
@@ -147,7 +143,7 @@ impl Loader {
     /// Starts the threads for `plan` and yields its batches in order. Dropping the iterator stops them.
     ///
     /// # Errors
-    /// [`DataError::IndexOutOfRange`] for an index beyond the dataset, [`DataError::Spawn`] if a thread cannot be started.
+    /// [`DataError::IndexOutOfRange`] for an index beyond the dataset, [`DataError::Thread`] if a thread cannot be started.
     /// [`Batches`] lists the iterator's errors.
     pub fn batches(&self, plan: Plan) -> Result<Batches, DataError> {
         plan.check(self.shared.dataset.len())?;

@@ -6,7 +6,7 @@ use super::normalize::Normalize;
 use super::resample::Scratch;
 use crate::crop_box::CropBox;
 use crate::error::DataError;
-use crate::preprocess::{Preprocess, refuse};
+use crate::preprocess::Preprocess;
 use crate::rgb_image::RgbImage;
 
 /// Aspect ratios (width / height) of torchvision's `RandomResizedCrop`.
@@ -42,7 +42,8 @@ impl TrainTransform {
     pub fn new(preprocess: Preprocess, min_area: f64) -> Result<Self, DataError> {
         preprocess.validate()?;
         if !(min_area > 0.0 && min_area <= 1.0) {
-            return Err(refuse("min_crop_area", "a number above 0 and at most 1", min_area.to_string()));
+            let expected = "a number above 0 and at most 1";
+            return Err(DataError::setting("preprocessing", "min_crop_area", expected, min_area.to_string()));
         }
         Ok(Self { preprocess, normalize: Normalize::new(&preprocess), min_area })
     }

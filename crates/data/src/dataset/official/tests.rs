@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
@@ -218,29 +219,20 @@ fn inaturalist_2018_by_lists() {
 fn inaturalist_2018_by_annotations() {
     let miniature = Miniature::new();
     miniature.images(".", INAT);
-    let images = |range: std::ops::Range<usize>| -> String {
-        let image = |id: usize| {
-            format!("{{\"id\": {id}, \"file_name\": \"{}\", \"width\": 1, \"height\": 1, \"license\": 3}}", INAT[id])
-        };
-        range.map(image).collect::<Vec<_>>().join(",")
+    let file = |images: std::ops::Range<usize>, categories: &[usize]| {
+        let annotations: Vec<_> = (images.clone().zip(categories))
+            .map(|(id, category)| json!({ "id": id, "image_id": id, "category_id": category }))
+            .collect();
+        let images: Vec<_> =
+            images.map(|id| json!({ "id": id, "file_name": INAT[id], "width": 1, "license": 3 })).collect();
+        json!({ "info": {}, "images": images, "categories": [], "annotations": annotations }).to_string()
     };
-    let annotation =
-        |id: usize, category: usize| format!("{{\"id\": {id}, \"image_id\": {id}, \"category_id\": {category}}}");
-    let file = |images: String, annotations: Vec<String>| {
-        format!(
-            "{{\"info\": {{}}, \"images\": [{images}], \"categories\": [], \"annotations\": [{}]}}",
-            annotations.join(",")
-        )
-    };
-    miniature.write(
-        "train2018.json",
-        file(images(0..3), vec![annotation(0, 2761), annotation(1, 2762), annotation(2, 5813)]),
-    );
-    miniature.write("val2018.json", file(images(3..4), vec![annotation(3, 9)]));
+    miniature.write("train2018.json", file(0..3, &[2761, 2762, 5813]));
+    miniature.write("val2018.json", file(3..4, &[9]));
     let split = assert_detected(&miniature, Layout::Inaturalist);
     assert_eq!(split.train.class_names, ["Plantae/9", "Aves/2761"]);
     assert_eq!(split.test.class_names, ["Aves/2762", "Plantae/5813"]);
-    miniature.write("val2018.json", file(images(3..4), vec![]));
+    miniature.write("val2018.json", file(3..4, &[]));
     assert!(Split::load(miniature.path(), None, false).unwrap_err().to_string().contains("val2018.json"));
     miniature.write("val2018.json", "{");
     assert!(matches!(Split::load(miniature.path(), None, false), Err(DataError::Malformed { .. })));
