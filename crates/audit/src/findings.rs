@@ -44,7 +44,7 @@ pub struct Embedded {
 pub enum FindingKind {
     /// A file without a readable picture.
     Unreadable,
-    /// A picture on both sides of the split.
+    /// A image on both sides of the split.
     Leakage,
     /// A class on both sides of the split.
     SharedClass,
@@ -103,12 +103,12 @@ impl FindingKind {
     pub fn words(self, count: usize) -> &'static str {
         let (one, many) = match self {
             Self::Unreadable => ("unreadable file", "unreadable files"),
-            Self::Leakage => ("picture on both sides of the split", "pictures on both sides of the split"),
+            Self::Leakage => ("image on both sides of the split", "images on both sides of the split"),
             Self::SharedClass => ("class on both sides of the split", "classes on both sides of the split"),
-            Self::Conflict => ("picture with different labels", "pictures with different labels"),
+            Self::Conflict => ("image with different labels", "images with different labels"),
             Self::SameFile => ("copy of a file", "copies of files"),
-            Self::SamePicture => ("other file of the same picture", "other files of the same pictures"),
-            Self::Label => ("label in doubt", "labels in doubt"),
+            Self::SamePicture => ("copy of an image in another file", "copies of images in other files"),
+            Self::Label => ("probably wrong label", "probably wrong labels"),
             Self::Outlier => ("outlier", "outliers"),
             Self::Size => ("small or very long image", "small or very long images"),
             Self::SmallClass => ("class with a single image", "classes with a single image"),

@@ -26,7 +26,7 @@ pub struct Cli {
 /// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// See it work in about three minutes: offline, with drawn images and the built-in backbone
+    /// Try everything in about three minutes: offline, with drawn images and the built-in backbone
     Quickstart(QuickstartArgs),
     /// Fine-tune a backbone on images of labeled classes
     Train(TrainArgs),
@@ -36,7 +36,7 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Check that a known data set is complete
     Data(DataArgs),
-    /// Look for duplicates, leakage, wrong labels and broken files in a data set
+    /// Find duplicates, leakage, wrong labels and broken files in a dataset
     Audit(crate::commands::audit::AuditArgs),
     /// Train several methods with several seeds; mark the differences that other classes and seeds should show, too
     Compare(crate::commands::compare::CompareArgs),
@@ -44,7 +44,7 @@ pub enum Command {
     Plan(crate::commands::plan::PlanArgs),
     /// Index images for search, and keep the index up to date
     Index(crate::commands::index::IndexArgs),
-    /// Find the indexed images most like some query images
+    /// Find the indexed images most similar to query images
     Search(crate::commands::search::SearchArgs),
     /// Measure which scores mean duplicate, same or similar
     Calibrate(crate::commands::calibrate::CalibrateArgs),
@@ -56,7 +56,7 @@ pub enum Command {
     Pretrain(PretrainArgs),
     /// Write a fine-tuned model for timm, transformers or ONNX Runtime
     Export(ExportArgs),
-    /// List the backbones known by name
+    /// List the backbones that can be used by name
     Backbones(BackbonesArgs),
     /// List the fine-tuning methods
     Methods,
@@ -65,7 +65,7 @@ pub enum Command {
 /// Arguments of `quickstart`.
 #[derive(Debug, Args)]
 pub struct QuickstartArgs {
-    /// Folder for images, runs and the report
+    /// Folder for the images, the runs and the report
     #[arg(long, default_value = "kinsight-quickstart")]
     pub out: PathBuf,
     /// Seed of images and training
@@ -83,14 +83,14 @@ Examples:
   The default method on a folder of class folders; the first half of the classes trains:
     kinsight train --backbone deit_small --data photos/ --out runs/first
 
-  One of the authors' published settings:
+  The paper's settings for a dataset:
     kinsight train --config configs/cub_vit_small.toml --data CUB_200_2011/images --out runs/cub
 
   A baseline with two settings changed:
     kinsight train --method vpt+bitfit --backbone deit_tiny --data photos/ --out runs/vpt \\
         --epochs 10 --set optimizer.lr=0.001 --set tuning.prompts.count=20
 
-  Select the model on a fifth of the training classes, and stop when they no longer improve:
+  Select the model on a fifth of the training classes, and stop when it no longer improves on them:
     kinsight train --backbone deit_small --data photos/ --out runs/selected \\
         --validation-share 0.2 --keep best --early-stopping 5
 
@@ -109,7 +109,7 @@ pub struct TrainArgs {
     /// Continue the run in --out from its last checkpoint
     #[arg(long)]
     pub resume: bool,
-    /// Print the settings this command line amounts to, and stop
+    /// Print the resulting settings and exit
     #[arg(long)]
     pub print_config: bool,
 }
@@ -120,16 +120,16 @@ pub struct SettingArgs {
     /// Method, parts joined by + (see `kinsight methods`) [default: vptsp-g+bitfit]
     #[arg(long)]
     pub method: Option<String>,
-    /// Registry name (see `kinsight backbones`), path of a safetensors file or folder, or OWNER/NAME on the hub
+    /// Name (see `kinsight backbones`), path of a safetensors file or folder, or OWNER/NAME on the Hugging Face Hub
     #[arg(long)]
     pub backbone: Option<String>,
-    /// Folder of class folders, folder with train/ and test/, a known data set's folder, or CSV/Parquet with path,label,split
+    /// Images: folder of class folders, folder with train/ and test/, folder of a published dataset, or CSV/Parquet with path,label,split
     #[arg(long)]
     pub data: Option<PathBuf>,
-    /// The data set whose layout --data has: cub, cars, sop, in_shop, inaturalist [default: recognized by its files]
+    /// Published dataset in --data: cub, cars, sop, in_shop, inaturalist [default: recognized by its files]
     #[arg(long, value_parser = crate::commands::images::layout, conflicts_with = "split")]
     pub dataset: Option<kinsight_data::Layout>,
-    /// Crop to the annotated boxes of the data set
+    /// Crop images to the dataset's annotated boxes
     #[arg(long)]
     pub boxes: bool,
     /// TOML with settings; flags win over it
@@ -147,7 +147,7 @@ pub struct SettingArgs {
     /// Images of each class in a batch
     #[arg(long)]
     pub images_per_class: Option<usize>,
-    /// Learning rate of all but the learned proxies
+    /// Learning rate of everything except the learned proxies
     #[arg(long)]
     pub lr: Option<f64>,
     /// Learning rate of the learned proxies
@@ -159,16 +159,16 @@ pub struct SettingArgs {
     /// Input size in pixels [default: the backbone's]
     #[arg(long)]
     pub image_size: Option<usize>,
-    /// Which classes train [default: by the path]
+    /// Which classes to train on [default: depends on --data]
     #[arg(long, value_enum)]
     pub split: Option<SplitArg>,
-    /// Any setting by its key, as optimizer.lr=0.001; may be repeated
+    /// Any setting by its key, such as optimizer.lr=0.001; can be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Keep class prompts and their optimizer state in a memory bank: in memory, or in a file of the run folder
+    /// Store class prompts and their optimizer state in a memory bank: in RAM, or in a file of the run folder
     #[arg(long, value_parser = one_of::<BankStorage>(&[("ram", "In memory"), ("disk", "In a memory-mapped file")]))]
     pub bank: Option<BankStorage>,
-    /// Leave timings out of the run's files, so that two equal runs leave equal files
+    /// Omit timings from the run's files, so that equal runs write equal files
     #[arg(long)]
     pub deterministic: bool,
     #[command(flatten)]
@@ -182,7 +182,7 @@ pub struct SettingArgs {
 pub struct TrainComputeArgs {
     #[command(flatten)]
     pub compute: ComputeArgs,
-    /// What is kept between forward and backward: less memory takes more time, the result is the same
+    /// Activations to keep for the backward pass: fewer need less memory and more time, with the same result
     #[arg(long, value_parser = one_of::<Checkpoint>(&[
         ("auto", "none for small batches, mlp for large ones"),
         ("none", "Keep all activations"),
@@ -195,13 +195,13 @@ pub struct TrainComputeArgs {
 /// `--split`
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum SplitArg {
-    /// First half of the class names trains
+    /// Train on the first half of the class names
     FirstHalf,
-    /// A half drawn with the seed trains
+    /// Train on a random half of the classes
     RandomHalf,
-    /// Subfolders train/ and test/
+    /// Use the subfolders train/ and test/
     Folders,
-    /// Column `split` of a CSV
+    /// Use the column `split` of a CSV or Parquet file
     Csv,
 }
 
@@ -219,10 +219,10 @@ pub enum PartArg {
 /// Arguments of `pretrain`.
 #[derive(Debug, Args)]
 pub struct PretrainArgs {
-    /// Recipe
+    /// TOML file with the recipe
     #[arg(long, default_value = "configs/pretrain_nano.toml")]
     pub config: PathBuf,
-    /// Folder for drawn images, checkpoints and the finished backbone
+    /// Folder for the drawn images, the checkpoints and the finished backbone
     #[arg(long, default_value = "kinsight-pretrain")]
     pub out: PathBuf,
     /// Continue from the last checkpoint

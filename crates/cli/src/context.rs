@@ -21,7 +21,7 @@ use crate::commands::device::DeviceArg;
 /// Where to compute.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct DeviceArgs {
-    /// Processor: cpu, or cuda, rocm, wgpu, vulkan, metal where built with that feature; cuda:1 for the second
+    /// Device: cpu, or, if built with that feature, cuda, rocm, wgpu, vulkan or metal; cuda:1 for the second GPU
     #[arg(long, default_value = "cpu", hide_default_value = true)]
     pub device: DeviceArg,
     /// Threads to compute with [default: one per core]
@@ -54,12 +54,12 @@ pub struct ModelArgs {
     /// Run folder with a fine-tuning
     #[arg(long, required_unless_present = "backbone")]
     run: Option<PathBuf>,
-    /// Backbone: alone for zero-shot, or in place of the one a run names
+    /// Backbone, for zero-shot embeddings or to replace the path stored in --run
     #[arg(long)]
     backbone: Option<String>,
 }
 
-/// The model of an index, where it is or where it has moved to.
+/// The model of an index, if it has moved.
 #[derive(Debug, Args)]
 pub struct IndexModelArgs {
     /// Run folder [default: the model of the index]
@@ -160,7 +160,9 @@ impl Context {
 
     fn load(&self, description: ModelDescription, choice: ComputeChoice) -> Result<EmbeddingModel> {
         if description.info.is_none() && description.backbone.preprocess_is_a_guess {
-            eprintln!("warning: the backbone does not say how its images were normalized; ImageNet's values are used");
+            eprintln!(
+                "warning: the backbone's files do not state its normalization; using ImageNet's mean and standard deviation"
+            );
         }
         let base = trained_compute(&description)?;
         Ok(description.load(choice.over(base), &self.device)?)

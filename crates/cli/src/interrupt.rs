@@ -22,7 +22,7 @@ pub fn stop_flag() -> Result<&'static AtomicBool> {
             if STOP.swap(true, Ordering::Relaxed) {
                 std::process::exit(EXIT_CODE.into());
             }
-            eprintln!("\nstopping after this step; press Ctrl-C again to stop at once");
+            eprintln!("\nstopping after this step; press Ctrl-C again to stop immediately");
         })
         .context("cannot listen for Ctrl-C")?;
     }

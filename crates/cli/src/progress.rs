@@ -36,7 +36,7 @@ impl TrainProgress {
                 self.bar.set_position(facts.resumed_at);
                 self.bar.reset_eta();
                 self.say(&format!(
-                    "training {} of {} parameters ({:.2} %), {} in the saved fine-tuning; {} images of {} classes",
+                    "training {} of {} parameters ({:.2} %), {} in the saved fine-tuning, on {} images of {} classes",
                     grouped(facts.trainable),
                     grouped(facts.parameters),
                     100.0 * facts.trainable as f64 / facts.parameters.max(1) as f64,
@@ -71,7 +71,7 @@ impl TrainProgress {
                 let figures = figures(measured);
                 self.say(&format!("after epoch {epochs}: {figures}{}", validation.unwrap_or_default()));
             }
-            Event::StoppedEarly => self.say("stopped early: the validation classes no longer improve"),
+            Event::StoppedEarly => self.say("stopped early: no more improvement on the validation classes"),
             Event::Warning(message) => self.say(&format!("warning: {message}")),
             // The command says how to go on.
             Event::Stopped => {}
@@ -117,9 +117,9 @@ pub fn grouped(number: usize) -> String {
 /// What the prompt memory bank will take.
 fn bank_line(bank: &BankCost) -> String {
     match bank.storage {
-        BankStorage::Ram => format!("class prompts and their optimizer state take {} of memory", bytes(bank.ram_bytes)),
+        BankStorage::Ram => format!("class prompts and their optimizer state use {} of memory", bytes(bank.ram_bytes)),
         BankStorage::Disk => {
-            format!("class prompts and their optimizer state take {} of the run folder's disk", bytes(bank.file_bytes))
+            format!("class prompts and their optimizer state use {} of disk in the run folder", bytes(bank.file_bytes))
         }
     }
 }

@@ -16,7 +16,7 @@ pub enum IndexError {
         path: PathBuf,
     },
     /// The folder holds an index already, or something else.
-    #[error("{} {found}, expected an empty or a new folder", .path.display())]
+    #[error("{} {found}, expected an empty or new folder", .path.display())]
     Occupied {
         /// The folder.
         path: PathBuf,
@@ -158,16 +158,18 @@ impl IndexError {
     /// What the user can do, as one line for a `hint:` after the message; `None` where there is no advice.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NoIndex { .. } => "make one with `kinsight index DIR --index PATH --run RUN`",
-            Self::Occupied { .. } => "name another folder with --index",
-            Self::FormatVersion { .. } => "index the images again into a new folder, or use the version that wrote it",
+            Self::NoIndex { .. } => "create one with `kinsight index DIR --index PATH --run RUN`",
+            Self::Occupied { .. } => "choose another folder with --index",
+            Self::FormatVersion { .. } => {
+                "index the images again into a new folder, or use the version of kinsight that wrote it"
+            }
             Self::OtherModel { differences, .. } if differences.iter().all(|d| d.what == Difference::PRECISION) => {
                 "leave out --precision, --engine and --device to compute as the index was made, or embed it again with `kinsight index migrate`"
             }
             Self::OtherModel { .. } => {
-                "search with the model the index was made with, or move the index to this one with `kinsight index migrate`"
+                "use the model the index was made with, or migrate the index to this one with `kinsight index migrate`"
             }
-            Self::Busy { .. } => "wait until it is done; searching goes on meanwhile",
+            Self::Busy { .. } => "wait until it is done; searching works meanwhile",
             Self::Replaced { .. } | Self::Migrated { .. } => "open it again",
             Self::Moved { old, new, .. } => {
                 let (old, new) = (old.display(), new.display());
@@ -177,12 +179,10 @@ impl IndexError {
                 ));
             }
             Self::FilterTooCostly { .. } => "ask fewer patterns and ranges at once; equality (=, in) costs least",
-            Self::Corrupt { .. } => {
-                "`kinsight index check` says what is damaged; index the images again into a new folder"
-            }
+            Self::Corrupt { .. } => "`kinsight index check` lists the damage; index the images again into a new folder",
             Self::File(error) => return error.hint().map(str::to_owned),
             Self::Catalog { source, .. } if is_full_catalog(source) => {
-                "the disk is full: free some space and run the same command again; nothing that was indexed before is lost"
+                "the disk is full: free some space and run the same command again; nothing indexed before is lost"
             }
             Self::Data(error) => return error.hint().map(str::to_owned),
             _ => return None,

@@ -283,7 +283,7 @@ fn lock(path: &Path) -> Result<Lock> {
 fn refuse_occupied(path: &Path) -> Result<()> {
     let occupied = |found| Err(IndexError::Occupied { path: path.to_owned(), found });
     if Index::exists(path) {
-        return occupied("holds an index already");
+        return occupied("already contains an index");
     }
     for entry in std::fs::read_dir(path).map_err(FileError::at("read", path))? {
         let name = entry.map_err(FileError::at("read", path))?.file_name();

@@ -56,14 +56,13 @@ impl Manifest {
             }
             _ => FileError::at("read", &file)(source).into(),
         })?;
-        let damaged =
-            |error: serde_json::Error| IndexError::corrupt(&file, format!("not a manifest of an index: {error}"));
+        let damaged = |error: serde_json::Error| IndexError::corrupt(&file, format!("not an index manifest: {error}"));
         // The version first: a newer manifest may have other keys.
         let value: serde_json::Value = serde_json::from_str(&text).map_err(damaged)?;
         match value.get("format").and_then(serde_json::Value::as_u64) {
             Some(OLDEST_FORMAT..=FORMAT) => serde_json::from_value(value).map_err(damaged),
             Some(found) => Err(IndexError::FormatVersion { path: path.to_owned(), found, expected: FORMAT }),
-            None => Err(IndexError::corrupt(&file, "not a manifest of an index: it has no format number")),
+            None => Err(IndexError::corrupt(&file, "not an index manifest: it has no format number")),
         }
     }
 

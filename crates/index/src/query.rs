@@ -55,7 +55,7 @@ pub fn combine_queries(wanted: &[Vec<f32>], unwanted: &[Vec<f32>]) -> Result<Vec
         }
     }
     unit(&sum).ok_or_else(|| {
-        IndexError::setting("the mean of the query images", "zero", "a direction: they cancel each other out")
+        IndexError::setting("the mean of the query images", "zero", "a nonzero mean (they cancel each other out)")
     })
 }
 

@@ -91,7 +91,7 @@ pub enum ModelError {
     Data(#[from] kinsight_data::DataError),
     /// An explanation that does not add up to what the model computes.
     #[error(
-        "the parts of the embedding differ from it by {difference:.1e} of its length, expected at most {allowed:.1e}"
+        "the embedding's summands differ from it by {difference:.1e} of its length, expected at most {allowed:.1e}"
     )]
     Unexplained {
         /// Length of the difference between the sum of the parts and the embedding, which has length one.
@@ -115,21 +115,20 @@ impl ModelError {
         match self {
             Self::Backbone { hint, .. } | Self::Export { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::Weights { .. } => Some(
-                "give the backbone these weights belong to by its registry name, or a ViT of timm or transformers in \
-                 safetensors"
+                "name the backbone these weights belong to (see `kinsight backbones`), or use a ViT from timm or transformers in safetensors"
                     .into(),
             ),
             Self::Config { .. } => Some(
                 "fit data.image_size and the method to the backbone; `kinsight backbones` lists their sizes".into(),
             ),
-            Self::HubFile { .. } => Some("take the file from the same repository as the weights, or remove it".into()),
+            Self::HubFile { .. } => Some("use the file from the same repository as the weights, or remove it".into()),
             Self::NoModel => Some("name a run with --run, or a backbone with --backbone".into()),
             Self::Unfinished { .. } => Some(
                 "finish it with `kinsight train --resume`, or name a run folder: it holds config.toml and \
                  model.safetensors"
                     .into(),
             ),
-            Self::OtherBackbone { .. } => Some("give the backbone it was trained on with --backbone".into()),
+            Self::OtherBackbone { .. } => Some("use --backbone with the backbone it was trained on".into()),
             Self::Data(error) => error.hint().map(str::to_string),
             Self::File(error) => error.hint().map(str::to_string),
             _ => None,

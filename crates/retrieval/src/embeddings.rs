@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(error.to_string(), "embeddings: row 3, column 2 is NaN, expected a finite number");
         values[4..8].fill(0.0);
         let error = UnitEmbeddings::new(values, 4).unwrap_err();
-        assert_eq!(error.to_string(), "embeddings: row 1 is all zeros and has no direction");
+        assert_eq!(error.to_string(), "embeddings: row 1 is all zeros, so that it has no direction");
     }
 
     #[test]

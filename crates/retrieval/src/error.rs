@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum RetrievalError {
     /// The number of values is not a multiple of the width.
-    #[error("embeddings: {values} values cannot be rows of width {dim}")]
+    #[error("embeddings: {values} values do not divide into rows of width {dim}")]
     Shape {
         /// How many values were given.
         values: usize,
@@ -25,13 +25,13 @@ pub enum RetrievalError {
         value: f32,
     },
     /// A row of zeros has no direction.
-    #[error("embeddings: row {row} is all zeros and has no direction")]
+    #[error("embeddings: row {row} is all zeros, so that it has no direction")]
     ZeroRow {
         /// The offending row.
         row: usize,
     },
     /// More rows than a 32-bit index can name.
-    #[error("embeddings: {rows} rows, at most {limit} can be searched")]
+    #[error("embeddings: {rows} rows, expected at most {limit}")]
     TooManyRows {
         /// How many rows were given.
         rows: usize,
@@ -105,7 +105,7 @@ pub enum RetrievalError {
         message: String,
     },
     /// An unfinished embedding job of other images, another model or other settings lies where this one would work.
-    #[error("{} holds an unfinished job of another model, other images or other settings", path.display())]
+    #[error("{} holds an unfinished job with another model, other images or other settings", path.display())]
     OtherJob {
         /// The folder.
         path: PathBuf,
@@ -124,10 +124,10 @@ impl RetrievalError {
     /// What the user can do about it, if there is anything.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::OtherJob { .. } => "finish it with the command that began it, or start over with --restart",
+            Self::OtherJob { .. } => "finish it with the command that started it, or start again with --restart",
             Self::Memory { .. } => "raise the bound with --max-memory-mb",
             Self::ZeroRow { .. } | Self::NotFinite { .. } => {
-                "embeddings must be finite and not all zero; remove the row, or see how it came to be"
+                "embeddings must be finite and not all zero; remove the row, or check how it was computed"
             }
             Self::Content { source, .. } => return source.hint(),
             Self::File(error) => return error.hint(),

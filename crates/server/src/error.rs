@@ -22,7 +22,7 @@ pub enum ServerError {
     #[error("cannot start the server's threads")]
     Threads(#[source] std::io::Error),
     /// An address that others can reach, without a key.
-    #[error("{address} can be reached from other machines, and no API key is set")]
+    #[error("{address} can be reached from other machines, but no API key is set")]
     Unprotected {
         /// The address asked for.
         address: SocketAddr,
@@ -34,13 +34,13 @@ pub enum ServerError {
         name: String,
     },
     /// Two collections of one name.
-    #[error("two collections are called {name:?}")]
+    #[error("two collections are named {name:?}")]
     SameName {
         /// The name.
         name: String,
     },
     /// The folder of collections cannot be used.
-    #[error("cannot use the folder of collections {}", .path.display())]
+    #[error("cannot use the collections folder {}", .path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum ServerError {
         source: std::io::Error,
     },
     /// No collection to serve, and none whose model a new one could have.
-    #[error("there is no collection to serve")]
+    #[error("no collections to serve")]
     Nothing,
     /// A file of keys that cannot be read or understood.
     #[error("cannot read API keys from {}: {reason}", .path.display())]
@@ -79,17 +79,17 @@ impl ServerError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Listen { address, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
-                Some(format!("another program listens on port {}; give another with --address", address.port()))
+                Some(format!("another program uses port {}; choose another with --address", address.port()))
             }
             Self::Unprotected { .. } => Some(
-                "set KINSIGHT_READ_KEY and KINSIGHT_WRITE_KEY, or --keys FILE; --public lets anyone read".to_string(),
+                "set KINSIGHT_READ_KEY and KINSIGHT_WRITE_KEY, or use --keys FILE; --public allows reading without a key".to_string(),
             ),
-            Self::WeakKey { .. } => Some("make one with: openssl rand -hex 24".to_string()),
+            Self::WeakKey { .. } => Some("create one with: openssl rand -hex 24".to_string()),
             Self::Keys { .. } => {
                 Some("each line holds `read KEY` or `write KEY`; a line that starts with # is a comment".to_string())
             }
             Self::Nothing => Some(
-                "give the first one with --index or --images; a new collection takes its model from one that is there"
+                "serve at least one with --index or --images; new collections use the model of an existing one"
                     .to_string(),
             ),
             Self::Index(error) => error.hint(),

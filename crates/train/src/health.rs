@@ -25,7 +25,7 @@ impl Health {
         if !loss.is_finite() {
             let hint = match step {
                 0 => "nothing has been updated yet, so no learning rate is to blame: look at the settings of the loss",
-                _ => "lower optimizer.lr and optimizer.lr_proxies; the last checkpoint is still good",
+                _ => "lower optimizer.lr and optimizer.lr_proxies; the last checkpoint is intact",
             };
             return Err(TrainError::Diverged {
                 message: format!("the loss became {loss} at step {}", step + 1),

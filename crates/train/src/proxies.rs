@@ -103,7 +103,7 @@ impl ProxyConfig {
         if self.memory_bank && self.source != ProxySource::Semantic {
             return fail(
                 "proxies.memory_bank needs class prompts",
-                "set proxies.source = \"semantic\" (method vptsp-m or vptsp-g), or leave the bank out",
+                "set proxies.source = \"semantic\" (method vptsp-m or vptsp-g), or turn the bank off",
             );
         }
         if self.source == ProxySource::Semantic && (self.class_prompts.count == 0 || self.class_prompts.depth == 0) {

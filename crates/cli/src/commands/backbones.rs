@@ -16,7 +16,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BackbonesArgs {
-    /// List only those whose name or description contains this
+    /// Only list backbones whose name or description contains this text
     pub filter: Option<String>,
     /// Print the list as JSON
     #[arg(long)]
@@ -46,15 +46,15 @@ pub fn run(arguments: &BackbonesArgs) -> anyhow::Result<()> {
             config.width,
             config.depth,
             engine(entry),
-            entry.repository.unwrap_or("part of the program")
+            entry.repository.unwrap_or("built in")
         );
     }
     println!(
-        "\nfused: the CPU kernel computes the blocks. composed: plain tensor operations do, several times slower on a CPU."
+        "\nfused: the CPU runs blocks in its own kernel. composed: in plain tensor operations, several times slower on a CPU."
     );
     println!(
         "Any other ViT of these families works by its path (a safetensors file, or a folder with config.json next to\n\
-         it) or as OWNER/NAME on the Hugging Face hub. KINSIGHT_WEIGHTS names a folder with NAME.safetensors files."
+         config.json) or as OWNER/NAME on the Hugging Face Hub. KINSIGHT_WEIGHTS names a folder with NAME.safetensors files."
     );
     Ok(())
 }

@@ -17,10 +17,10 @@ use crate::progress::grouped;
 
 const EXAMPLES: &str = "\
 Examples:
-  From the labeled images of the index itself:
+  From the index's own labeled images:
     kinsight calibrate --index photos.index
 
-  From other labeled images, stricter, with the curve as a page:
+  From other labeled images, stricter, with the curves as a page:
     kinsight calibrate labeled/ --index photos.index --same 0.0001 --html thresholds.html
 
 Afterwards `kinsight search` labels each hit as duplicate, same, similar or unknown.";
@@ -49,10 +49,10 @@ pub struct CalibrateArgs {
     /// Write the curves to this HTML file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Print as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
-    /// Forget the thresholds
+    /// Remove the thresholds from the index
     #[arg(long, conflicts_with_all = ["images", "html", "json"])]
     clear: bool,
     #[command(flatten)]
@@ -95,7 +95,7 @@ fn embedded(images: &Path, index: &Index, model: &EmbeddingModel, limit: usize) 
     let folder = tempfile::Builder::new()
         .prefix(".kinsight-calibrate-")
         .tempdir_in(index.path().parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(".".as_ref()))
-        .context("cannot make a folder for the vectors")?;
+        .context("cannot create a folder for the vectors")?;
     let scratch = Index::create(
         &folder.path().join("vectors"),
         model.fingerprint.clone(),
@@ -111,7 +111,7 @@ fn embedded(images: &Path, index: &Index, model: &EmbeddingModel, limit: usize) 
 
 fn print(calibration: &Calibration) {
     println!(
-        "measured on {} images of {} labels: {} pairs of the same label, {} of different labels",
+        "measured on {} images with {} labels: {} pairs with the same label, {} with different labels",
         grouped(calibration.images),
         grouped(calibration.labels),
         grouped(calibration.genuine_pairs as usize),
@@ -120,20 +120,23 @@ fn print(calibration: &Calibration) {
     let rates = calibration.rates;
     let rows = [
         ("duplicate", calibration.duplicate, rates.duplicate, "same-label pairs of different images"),
-        ("same", calibration.same, rates.same, "pairs of different labels"),
-        ("similar", calibration.similar, rates.similar, "pairs of different labels"),
+        ("same", calibration.same, rates.same, "pairs with different labels"),
+        ("similar", calibration.similar, rates.similar, "pairs with different labels"),
     ];
     for (name, threshold, rate, pairs) in rows {
-        println!("  {name:<10} from {threshold:.4}  at most {rate} of the {pairs} reach it");
+        println!("  {name:<10} from {threshold:.4}  reached by at most {rate} of the {pairs}");
     }
     println!("  unknown    below {:.4}", calibration.similar);
     if let Some(point) = calibration.curve.iter().rev().find(|point| point.threshold >= calibration.same) {
-        println!("  {:.1} % of the pairs of one label reach \"same\"", 100.0 * (1.0 - point.false_non_match_rate));
+        println!(
+            "  {:.1} % of the pairs with the same label reach \"same\"",
+            100.0 * (1.0 - point.false_non_match_rate)
+        );
     }
     let fewest = 1.0 / rates.same.min(rates.similar);
     if (calibration.impostor_pairs as f64) < 10.0 * fewest {
         eprintln!(
-            "warning: {} pairs of different labels say little about a rate of {}; take more images or a larger rate",
+            "warning: {} pairs with different labels are too few for a rate of {}; use more images or a larger rate",
             calibration.impostor_pairs, rates.same
         );
     }

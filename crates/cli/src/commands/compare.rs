@@ -19,28 +19,28 @@ use crate::interrupt::{stop_flag, stopped};
 
 const EXAMPLES: &str = "\
 Examples:
-  Which way is best for these photos, three seeds each:
+  Which method is best for these photos, with three seeds each:
     kinsight compare --methods linear,bitfit,vpt+bitfit,vptsp-g+bitfit --backbone deit_small --data photos/ --out compare
 
   The paper's table of methods:
     kinsight compare --config configs/compare_methods.toml --backbone deit_tiny --data photos/ --out compare
 
-  Stopped, or more seeds wanted: the same command again trains what is missing.";
+  To continue, or to add seeds: the same command again trains what is missing.";
 
 /// Arguments of `compare`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CompareArgs {
-    /// TOML with title, seeds, a table settings and a list of tables entry
+    /// TOML file with title, seeds, [settings] and one [[entry]] per method
     #[arg(long, required_unless_present = "methods")]
     pub config: Option<PathBuf>,
-    /// Methods to compare, in place of a TOML
+    /// Methods to compare, instead of --config
     #[arg(long, value_delimiter = ',', value_name = "METHOD,..", conflicts_with = "config")]
     pub methods: Vec<String>,
     /// Seeds of each entry [default: those of the TOML, or 0,1,2]; one seed cannot show how much training varies
     #[arg(long, value_delimiter = ',', value_name = "SEED,..")]
     pub seeds: Vec<u64>,
-    /// Registry name or path of the backbone
+    /// Name or path of the backbone
     #[arg(long)]
     pub backbone: Option<String>,
     /// Images, as for `kinsight train`
@@ -52,12 +52,12 @@ pub struct CompareArgs {
     /// Passes over the training images
     #[arg(long)]
     pub epochs: Option<usize>,
-    /// Any setting of all runs, as optimizer.lr=0.001; may be repeated
+    /// Any setting, for all runs, such as optimizer.lr=0.001; can be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Train nothing: make the tables of the runs that are finished
+    /// Do not train; only write the tables of the finished runs
     #[arg(long)]
     pub tables_only: bool,
     /// Print the comparison as JSON
@@ -77,7 +77,7 @@ pub fn run(arguments: &CompareArgs) -> Result<()> {
     let runs = spec.runs(&above(arguments)?)?;
     let configs = runs.iter().map(config_of).collect::<Result<Vec<TrainConfig>>>()?;
     if configs[0].data.path.as_os_str().is_empty() {
-        bail!("no images given: --data DIR, or data.path among the settings");
+        bail!("no images given: use --data DIR, or data.path in the settings");
     }
     let folder = CompareFolder::at(&arguments.out);
     let context = arguments.device.resolve()?;
@@ -108,7 +108,7 @@ pub fn run(arguments: &CompareArgs) -> Result<()> {
         eprintln!("wrote {}", path.display());
     }
     if !comparison.missing.is_empty() {
-        bail!("{} of {} runs are missing", comparison.missing.len(), runs.len());
+        bail!("{} of {} runs are not finished", comparison.missing.len(), runs.len());
     }
     Ok(())
 }
@@ -146,7 +146,7 @@ fn zero_shot(folder: &CompareFolder, config: &TrainConfig, as_it_is: bool, conte
             return Ok(known.figures);
         }
     }
-    eprintln!("measuring the backbone as it comes (zero-shot)");
+    eprintln!("measuring the bare backbone (zero-shot)");
     let trainer = Trainer::new(config.clone(), &context.device)?;
     let measured = trainer.measure_zero_shot()?;
     let figures = RunFigures {
@@ -179,7 +179,7 @@ fn train(folder: &CompareFolder, run: &PlannedRun, device: DeviceArgs, stop: &At
         bail!("the run failed ({status}); see the message above");
     }
     if !stop.load(Ordering::Relaxed) && RunFigures::of_run(&RunFolder::at(&out))?.is_none() {
-        bail!("the run stopped before its end");
+        bail!("the run stopped early");
     }
     Ok(())
 }

@@ -8,13 +8,13 @@ use toml::Value;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Selection and averaging")]
 pub struct ConvenienceArgs {
-    /// Share of the training classes to select a model on [default: 0, none]
+    /// Share of the training classes to set aside for model selection [default: 0]
     #[arg(long, value_name = "SHARE")]
     validation_share: Option<f64>,
-    /// Which state to keep: `best` on the validation classes, or the final one
+    /// Which model to keep: the best on the validation classes, or the final one
     #[arg(long, value_parser = ["final", "best"])]
     keep: Option<String>,
-    /// What `best` and early stopping compare; map@r if not given
+    /// Metric for `--keep best` and early stopping [default: map@r]
     #[arg(long, value_name = "METRIC", value_parser = ["map@r", "recall@1", "r_precision"])]
     select_by: Option<String>,
     /// Stop after this many evaluations in a row without improvement on the validation classes
@@ -23,13 +23,13 @@ pub struct ConvenienceArgs {
     /// Evaluate after this many steps, instead of by epoch
     #[arg(long, value_name = "STEPS")]
     eval_every_steps: Option<i64>,
-    /// Measure and keep the moving average of the trained parameters, as 0.99 [default: 0, none]
+    /// Decay of a moving average of the trained parameters, which is evaluated and kept, such as 0.99 [default: 0, none]
     #[arg(long, value_name = "DECAY")]
     ema: Option<f64>,
     /// Average the gradients of this many batches for each update
     #[arg(long, value_name = "BATCHES")]
     accumulate: Option<i64>,
-    /// Steps over which the learning rates rise from zero
+    /// Steps of linear warmup of the learning rates from zero
     #[arg(long, value_name = "STEPS")]
     warmup_steps: Option<i64>,
     /// Write TensorBoard event files into the run folder

@@ -26,18 +26,18 @@ pub struct DataArgs {
 
 #[derive(Debug, Subcommand)]
 enum DataCommand {
-    /// Compare a data set's folder with what was published: images, classes, missing files
+    /// Check a dataset's number of images and classes against the published ones, and list missing files
     Check(CheckArgs),
-    /// List the data sets whose layout is known, and what their folders hold
+    /// List the published datasets and the files their folders must hold
     List,
 }
 
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// Data set: cub, cars, sop, in_shop, inaturalist
+    /// Dataset: cub, cars, sop, in_shop, inaturalist
     #[arg(value_parser = layout)]
     dataset: Layout,
-    /// Its folder, or the one above
+    /// Its folder, or the one above it
     folder: PathBuf,
     /// Print the result as JSON
     #[arg(long)]
@@ -66,7 +66,7 @@ pub fn run(arguments: &DataArgs) -> Result<()> {
             }
             anyhow::ensure!(
                 found.is_complete(),
-                "{} is not the whole of {}",
+                "{} is not a complete copy of {}",
                 found.folder.display(),
                 arguments.dataset.title()
             );
@@ -89,7 +89,7 @@ fn print(found: &LayoutCheck) {
         );
     }
     match found.missing.len() {
-        0 => println!("  every file is there"),
+        0 => println!("  no file is missing"),
         count => println!("  {} files are missing:", grouped(count)),
     }
     found.missing.iter().take(NAMED).for_each(|path| println!("    {}", path.display()));

@@ -49,10 +49,12 @@ impl FromStr for DeviceArg {
         };
         let index = match index {
             None => None,
-            Some(_) if *kind == Kind::Cpu => return Err("the cpu has no number".into()),
-            Some(index) => {
-                Some(index.parse().map_err(|_| format!("the device's number is {index:?}, expected as in {name}:1"))?)
-            }
+            Some(_) if *kind == Kind::Cpu => return Err("cpu takes no number".into()),
+            Some(index) => Some(
+                index
+                    .parse()
+                    .map_err(|_| format!("the device number is {index:?}, expected a number as in {name}:1"))?,
+            ),
         };
         Ok(Self { kind: *kind, index })
     }

@@ -26,12 +26,12 @@ Examples:
   A folder of class folders, with a run's model, to NumPy, with paths and labels in files next to it:
     kinsight embed --run runs/first photos/ --out photos.npy
 
-  Any images, with a bare backbone, to one Parquet file:
+  Any images, with a bare backbone, as one Parquet file:
     kinsight embed --backbone deit_small one.jpg more/ --out images.parquet
 
   Resume after Ctrl-C, a crash or a power cut: run the same command again.
 
-  Judge the result:
+  Evaluate the result:
     kinsight eval --embeddings photos.npy";
 
 /// Arguments of `embed`.
@@ -41,7 +41,7 @@ pub struct EmbedArgs {
     /// Image files, folders of images, folders of class folders, or lists (CSV, Parquet)
     #[arg(required = true, value_name = "IMAGES")]
     inputs: Vec<PathBuf>,
-    /// File to write, ending in .npy, .safetensors or .parquet
+    /// Output file: .npy, .safetensors or .parquet
     #[arg(long)]
     out: PathBuf,
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub struct EmbedArgs {
     /// Batch size; each batch is in the journal before the next begins
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
-    /// Average over views of each image
+    /// Average the embeddings of several views of each image
     #[arg(long, value_enum, value_delimiter = ',')]
     tta: Vec<TtaArg>,
     /// Discard an unfinished job of the same name instead of resuming it
@@ -109,7 +109,7 @@ pub fn run(arguments: EmbedArgs) -> Result<()> {
     let mut journal = EmbeddingJournal::open(&folder, &job, model.encoder.embedding_size())?;
     if journal.batches() > 0 {
         let done = (journal.batches() * options.batch_size).min(dataset.len());
-        eprintln!("going on after {done} of {} images", dataset.len());
+        eprintln!("resuming after {done} of {} images", dataset.len());
     }
     if !walk(&model, &dataset, options, &mut journal, stop)? {
         return stopped("what was embedded is kept, and the same command goes on from there");

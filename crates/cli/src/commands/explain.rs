@@ -14,10 +14,10 @@ use crate::context::{ComputeArgs, ModelArgs};
 
 const EXAMPLES: &str = "\
 Examples:
-  A page with matching parts, evidence, attention, prompts and proxies:
+  As a page with matching parts, evidence, attention, prompts and proxies:
     kinsight explain a.jpg b.jpg --run runs/first
 
-  A picture, with a bare backbone:
+  As an image, with a bare backbone:
     kinsight explain a.jpg b.jpg --backbone deit_tiny --out why.png
 
   For a script:
@@ -36,10 +36,10 @@ pub struct ExplainArgs {
     pub b: PathBuf,
     #[command(flatten)]
     model: ModelArgs,
-    /// File to write, .html or .png; may be repeated [default: explanation.html]
+    /// Output file, .html or .png; can be repeated [default: explanation.html]
     #[arg(long, conflicts_with = "json")]
     pub out: Vec<PathBuf>,
-    /// Print the numbers as JSON instead
+    /// Print the numbers as JSON instead of writing a file
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -52,7 +52,7 @@ pub fn run(arguments: ExplainArgs) -> Result<()> {
     let (model, context) = (model.resolve(), compute.resolve()?);
     let outs = if out.is_empty() { vec![PathBuf::from("explanation.html")] } else { out };
     if let Some(other) = outs.iter().find(|out| kind_of(out).is_none()) {
-        bail!("cannot tell what to write to {}: expected a name that ends in .html or .png", other.display());
+        bail!("cannot write {}: expected a name ending in .html or .png", other.display());
     }
     let run = model.run.clone();
     let model = context.model(&model)?;
@@ -76,7 +76,7 @@ pub fn run(arguments: ExplainArgs) -> Result<()> {
         return Ok(());
     }
     println!("similarity {:.3}", explanation.similarity);
-    println!("  from what is seen in both    {:+.3}", explanation.from_patches);
+    println!("  from pairs of patches        {:+.3}", explanation.from_patches);
     println!("  from everything else         {:+.3}", explanation.rest);
     if let Some(best) = explanation.pairs.first() {
         let place =

@@ -15,16 +15,16 @@ use crate::context::ModelArgs;
 
 const EXAMPLES: &str = "\
 Examples:
-  The whole fine-tuned encoder, prompts, adapters and head included, for ONNX Runtime:
+  The whole fine-tuned encoder with prompts, adapters and head, for ONNX Runtime:
     kinsight export --run runs/first --format onnx --out first.onnx
 
-  A run whose fine-tuning folds into the weights (bitfit, full), for timm:
+  A run whose fine-tuning can be merged into the weights (bitfit, full), for timm:
     kinsight export --run runs/bitfit --format timm --out bitfit.safetensors
 
   The same for transformers, as a folder with config.json and preprocessor_config.json:
     kinsight export --run runs/bitfit --format hf --out bitfit/
 
-  A bare backbone, with images and embeddings to hold the other program against:
+  A bare backbone, with images and embeddings to compare the other program with:
     kinsight export --backbone deit_tiny --format onnx --out deit_tiny.onnx --probe probe.safetensors";
 
 /// Arguments of `export`.
@@ -33,16 +33,16 @@ Examples:
 pub struct ExportArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// What to write
+    /// Output format
     #[arg(long, value_enum)]
     pub format: FormatArg,
-    /// File to write; with --format hf a folder
+    /// Output file; a folder with --format hf
     #[arg(long)]
     pub out: PathBuf,
-    /// Also write four random images and their embeddings, to check the exported model with
+    /// Also write four random images and their embeddings, for checking the exported model
     #[arg(long, value_name = "FILE")]
     pub probe: Option<PathBuf>,
-    /// Print what was written as JSON
+    /// Print a summary as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -82,7 +82,7 @@ pub fn run(arguments: ExportArgs) -> Result<()> {
         }
         FormatArg::Hf => {
             let layout = write_hf(&out, &folded_backbone(encoder, tuning)?, preprocess)?;
-            eprintln!("written as {}", layout.name());
+            eprintln!("wrote the layout of {}", layout.name());
             head(out.join("embedding_head.safetensors"))?;
         }
     }

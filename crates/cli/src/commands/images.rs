@@ -13,25 +13,25 @@ use crate::arguments::{PartArg, SplitArg};
 /// Which images, in commands that measure.
 #[derive(Debug, Args)]
 pub struct ImageArgs {
-    /// Images: class folders, train/ and test/, a known data set's folder, CSV or Parquet [default: those of the run]
+    /// Images: folder of class folders, folder with train/ and test/, folder of a published dataset, CSV or Parquet [default: the run's]
     #[arg(long)]
     pub data: Option<PathBuf>,
-    /// The data set whose layout --data has: cub, cars, sop, in_shop, inaturalist [default: recognized by its files]
+    /// Published dataset in --data: cub, cars, sop, in_shop, inaturalist [default: recognized by its files]
     #[arg(long, value_parser = layout)]
     pub dataset: Option<Layout>,
-    /// Crop to the annotated boxes of the data set
+    /// Crop images to the dataset's annotated boxes
     #[arg(long)]
     pub boxes: bool,
-    /// Which part of the images
+    /// Which classes to use
     #[arg(long, value_enum, default_value = "test")]
     pub part: PartArg,
-    /// Which classes train [default: as in the run, or by the path]
+    /// How to split the classes [default: as in the run, or depending on --data]
     #[arg(long, value_enum, conflicts_with = "dataset")]
     pub split: Option<SplitArg>,
     /// Seed of --split random-half
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Only these classes: names joined by commas, or a file with one a line
+    /// Only these classes: comma-separated names, or a file with one name per line
     #[arg(long, value_name = "NAMES|FILE")]
     pub only_classes: Option<String>,
 }
@@ -39,7 +39,7 @@ pub struct ImageArgs {
 /// A data set by its name on the command line.
 pub fn layout(name: &str) -> Result<Layout, String> {
     let known = || Layout::ALL.map(Layout::name).join(", ");
-    Layout::from_name(name).ok_or_else(|| format!("unknown data set, expected one of {}", known()))
+    Layout::from_name(name).ok_or_else(|| format!("unknown dataset, expected one of {}", known()))
 }
 
 /// Images and how they are measured.
@@ -67,7 +67,7 @@ impl ImageArgs {
     /// Reads what the arguments say.
     pub fn load(&self, config: Option<&TrainConfig>) -> Result<Images> {
         let path = self.data.clone().or_else(|| config.map(|config| config.data.path.clone()));
-        let path = path.context("--data is missing")?;
+        let path = path.context("no images given: use --data")?;
         anyhow::ensure!(
             self.data.is_some() || path.exists(),
             "the images that the run was trained on are no longer at {}\nhint: name the place where they are now with --data",
@@ -94,7 +94,7 @@ impl ImageArgs {
         if let Some(only) = &self.only_classes {
             let names = class_list(only)?;
             let indices = images.dataset.items_of_classes(&names).map_err(|unknown| {
-                anyhow::anyhow!("--only-classes: no class called {} in {}", unknown.join(", "), path.display())
+                anyhow::anyhow!("--only-classes: {} is not a class of {}", unknown.join(", "), path.display())
             })?;
             images.dataset = images.dataset.select(&indices);
             images.protocol = images.protocol.select(&indices);
@@ -119,6 +119,6 @@ fn class_list(text: &str) -> Result<Vec<String>> {
     };
     let names: Vec<String> =
         text.split('\0').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    anyhow::ensure!(!names.is_empty(), "--only-classes names no class");
+    anyhow::ensure!(!names.is_empty(), "--only-classes is empty");
     Ok(names)
 }

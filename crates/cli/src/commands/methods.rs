@@ -18,9 +18,11 @@ pub fn run() -> anyhow::Result<()> {
         println!("{:<17} {:<10} {trained:>17}  {}", method.name, method.engine.name(), method.about);
     }
     println!("\nJoin parts with +, as in --method vptsp-g+bitfit, or in a TOML: method = [\"vptsp-g\", \"bitfit\"].");
-    println!("fused      on the CPU a block is one operation, which computes the gradients of what trains alone");
-    println!("fused, dW  the same, with the gradients of whole weights: takes the time of full fine-tuning");
-    println!("Trained with {CLASSES} classes, proxies included. Other back ends, and lora with dropout, run composed.");
+    println!("fused      on the CPU a block is a single operation that computes only the gradients it needs");
+    println!("fused, dW  the same with gradients of whole weight matrices, which takes as long as full fine-tuning");
+    println!(
+        "Parameters for {CLASSES} classes, including their proxies. Other backends, and lora with dropout, run composed."
+    );
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::progress::{bytes, grouped};
 
 const EXAMPLES: &str = "\
 Examples:
-  Before a long run, with the settings it will have:
+  Before a long run, with its settings:
     kinsight plan --config configs/sop_vit_base.toml --data SOP --bank disk
 
   For a script:
@@ -21,7 +21,7 @@ Examples:
 pub struct PlanArgs {
     #[command(flatten)]
     pub settings: SettingArgs,
-    /// Steps to measure
+    /// Training steps to measure
     #[arg(long, default_value_t = 5)]
     pub steps: usize,
     /// Print the plan as JSON
@@ -51,24 +51,24 @@ fn print(trainer: &Trainer, plan: &Rehearsal) {
     println!("{} on {}, {images} images of {classes} classes", config.method, trainer.backbone().name);
     let share = 100.0 * plan.trainable as f64 / plan.parameters.max(1) as f64;
     println!("  trained parameters  {} of {} ({share:.2} %)", grouped(plan.trainable), grouped(plan.parameters));
-    println!("  kept afterwards     {} parameters, {}", grouped(plan.kept), bytes(plan.model_bytes));
+    println!("  saved               {} parameters, {}", grouped(plan.kept), bytes(plan.model_bytes));
     match plan.peak_memory_bytes {
         Some(peak) => println!("  peak memory         {}", bytes(peak)),
-        None => println!("  peak memory         not known on this system"),
+        None => println!("  peak memory         cannot be measured on this system"),
     }
     if plan.bank_ram_bytes + plan.bank_file_bytes > 0 {
         let place = if plan.bank_file_bytes > 0 { "of disk" } else { "of that memory" };
         println!("  prompt memory bank  {} {place}", bytes(plan.bank_ram_bytes + plan.bank_file_bytes));
     }
     println!(
-        "  disk                {} (checkpoint {}, twice while one is written)",
+        "  disk                {} (checkpoint {}, doubled while one is written)",
         bytes(plan.disk_bytes),
         bytes(plan.checkpoint_bytes)
     );
     println!("  step                {:.2} s", plan.seconds_per_step);
     println!("  epoch               {} ({} steps)", duration(plan.seconds_per_epoch), plan.steps_per_epoch);
     println!(
-        "  {} epochs           {}, evaluations not counted",
+        "  {} epochs           {}, without evaluations",
         config.epochs,
         duration(plan.seconds_per_epoch * config.epochs as f64)
     );

@@ -31,14 +31,14 @@ pub fn run(arguments: QuickstartArgs) -> Result<()> {
     let images = draw(&out.join("butterflies"), seed)?;
 
     let linear = Trainer::new(config("linear", &images, epochs, seed)?, &device)?;
-    eprintln!("measuring the backbone as it comes (zero-shot)");
+    eprintln!("measuring the bare backbone (zero-shot)");
     let zero_shot = linear.measure_zero_shot()?;
     let (linear_folder, linear_outcome) = train(&linear, &out.join("linear"), "linear ")?;
     let method = Trainer::new(config("vptsp-g+bitfit", &images, epochs, seed)?, &device)?;
     let (folder, outcome) = train(&method, &out.join("vptsp-g"), "VPTSP-G")?;
 
     let runs: Vec<ReportedRun<'_>> = [
-        ("Linear", "a new head alone", &linear_folder, &linear_outcome),
+        ("Linear", "only a new head", &linear_folder, &linear_outcome),
         ("VPTSP-G", "prompts, biases, semantic proxies", &folder, &outcome),
     ]
     .into_iter()
@@ -77,13 +77,13 @@ pub fn run(arguments: QuickstartArgs) -> Result<()> {
 fn next_steps(out: &Path) -> Vec<(String, String)> {
     let serve = format!("kinsight serve --images {0}/butterflies --run {0}/vptsp-g", out.display());
     [
-        ("Search the butterflies in a browser, with what was just trained.", serve.as_str()),
+        ("Search the butterflies in a browser with the new model.", serve.as_str()),
         (
-            "Teach it your own photos: a folder with one subfolder a class, 10 images each are a start.",
+            "Train on your own photos: a folder with one subfolder per class; 10 images in each are enough to start.",
             "kinsight train --backbone deit_small --data PHOTOS --out runs/mine",
         ),
-        ("Measure the run on the classes that it did not see.", "kinsight eval --run runs/mine"),
-        ("See what the bare backbone can do with them.", "kinsight eval --backbone deit_small --data PHOTOS"),
+        ("Evaluate the run on the classes it was not trained on.", "kinsight eval --run runs/mine"),
+        ("Compare with the bare backbone.", "kinsight eval --backbone deit_small --data PHOTOS"),
     ]
     .map(|(what, command)| (what.to_string(), command.to_string()))
     .to_vec()

@@ -13,13 +13,13 @@ use crate::context::{ComputeArgs, Context as Computing};
 
 const EXAMPLES: &str = "\
 Examples:
-  Serve an index with the model that made it, on this machine:
+  Serve an index with its model, on this machine only:
     kinsight serve --index photos.index
 
-  Straight from a folder of images: it is indexed first, and again whenever it has changed:
+  Serve a folder of images; changes since the last start are indexed first:
     kinsight serve --images photos/ --run runs/first
 
-  Several collections over one backbone, for others, behind keys:
+  Serve several collections to other machines, protected by keys:
     KINSIGHT_READ_KEY=... KINSIGHT_WRITE_KEY=... \\
         kinsight serve --index shoes=shoes.index --index bags=bags.index --address 0.0.0.0:7878 --log json
 
@@ -34,19 +34,19 @@ API keys: KINSIGHT_READ_KEY and KINSIGHT_WRITE_KEY hold one key each; --keys FIL
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub struct ServeArgs {
-    /// Index to serve, as PATH or NAME=PATH; may be repeated
+    /// Index to serve, as PATH or NAME=PATH; can be repeated
     #[arg(long, value_name = "[NAME=]PATH", required_unless_present_any = ["images", "collections"])]
     pub index: Vec<String>,
     /// Folder of images to index first, into --index or the folder's name with .index
     #[arg(long)]
     pub images: Option<PathBuf>,
-    /// Folder in which clients may make collections (PUT /v1/collections/NAME); those made there before are served, too
+    /// Folder in which clients can create collections (PUT /v1/collections/NAME); existing ones are served, too
     #[arg(long, value_name = "FOLDER")]
     pub collections: Option<PathBuf>,
-    /// Run whose fine-tuning the index was made with [default: the one that the index names]
+    /// Run with the index's fine-tuning [default: the one stored in the index]
     #[arg(long)]
     pub run: Option<PathBuf>,
-    /// Backbone [default: the one that the run or the index names]
+    /// Backbone [default: the one stored in the run or the index]
     #[arg(long)]
     pub backbone: Option<String>,
     /// Address to listen on
@@ -73,7 +73,7 @@ pub struct ServeArgs {
     /// Seconds a request may take once its body has arrived
     #[arg(long, default_value_t = 30)]
     pub timeout: u64,
-    /// How requests are logged
+    /// Format of the request log
     #[arg(long, value_enum, default_value = "text")]
     pub log: LogArg,
     #[command(flatten)]
@@ -83,11 +83,11 @@ pub struct ServeArgs {
 /// `--log`
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum LogArg {
-    /// A line for people
+    /// Text, one line per request
     Text,
     /// One JSON object per line
     Json,
-    /// Nothing
+    /// No log
     Off,
 }
 
@@ -173,17 +173,14 @@ fn specs(
     let mut places: Vec<(Option<String>, PathBuf)> = indexes.iter().map(|text| named(text)).collect();
     if let Some(images) = images {
         if places.len() > 1 {
-            bail!("--images is indexed into one --index, and {} are given", places.len());
+            bail!("--images needs a single --index, found {}", places.len());
         }
         if places.is_empty() {
             places.push((None, beside(images)));
         }
         super::index::index_folder(images, &places[0].1, model.clone(), context)?;
     } else if places.len() > 1 && model != ModelRef::default() {
-        bail!(
-            "--run and --backbone are for one --index, and {} are given; each index names its own model",
-            places.len()
-        );
+        bail!("--run and --backbone need a single --index, found {}; each index stores its model", places.len());
     }
     let spec = |(name, index): (Option<String>, PathBuf)| CollectionSpec {
         name: name.unwrap_or_else(|| name_of(&index)),

@@ -24,7 +24,7 @@ pub fn run(arguments: TrainArgs) -> Result<()> {
     }
     require_images(&config)?;
     // Clap asks for --out wherever the settings are not only printed.
-    let out = &out.context("the run folder is missing: --out RUN")?;
+    let out = &out.context("no run folder given: use --out RUN")?;
     let trainer = Trainer::new(config, &context.device)?;
     let mut progress = TrainProgress::new("training");
     let outcome = trainer.run(out, resume, stop_flag()?, &mut |event| progress.on(&event));
@@ -37,7 +37,7 @@ pub fn run(arguments: TrainArgs) -> Result<()> {
     eval::print_metrics(&measured.evaluation);
     write_report(&trainer, out, &outcome, measured, training)?;
     eprintln!(
-        "trained in {:.0} s; see {}, measure again with `kinsight eval --run {}`",
+        "trained in {:.0} s; report: {}; evaluate again with `kinsight eval --run {}`",
         outcome.seconds,
         out.join("report.html").display(),
         out.display()
@@ -80,7 +80,7 @@ fn write_report(
         test: trainer.test_set(),
         encoder: Some((&outcome.encoder, trainer.preprocess())),
         next_steps: vec![(
-            "Measure the run again, or on other images.".to_string(),
+            "Evaluate the run again, or on other images.".to_string(),
             format!("kinsight eval --run {} --data FOLDER", out.display()),
         )],
     };

@@ -178,10 +178,7 @@ fn ci_fails_on_what_it_is_told_to() {
     fs::copy(&original, sides.join("test").join(classes[7].file_name().unwrap()).join("seen-before.jpg")).unwrap();
     succeed(&mut run(&["--fail-on", "unreadable"]));
     let message = fail(&mut run(&["--fail-on", everything]));
-    assert_says(
-        &message,
-        &["1 picture on both sides of the split", "1 picture with different labels", "1 copy of a file"],
-    );
+    assert_says(&message, &["1 image on both sides of the split", "1 image with different labels", "1 copy of a file"]);
     let report: Value = serde_json::from_str(&succeed(&mut run(&["--json"]))).unwrap();
     let leak: Vec<&Value> =
         report["findings"].as_array().unwrap().iter().filter(|finding| finding["finding"] == "leakage").collect();

@@ -205,7 +205,7 @@ fn a_run_folder_that_cannot_be_used() {
     assert_says(&fail(&mut fixture.train("other", &[])), &["is not empty and is not a run", "hint:"]);
 
     succeed(&mut fixture.train("run", &[]));
-    assert_says(&fail(&mut fixture.train("run", &[])), &["already holds a run", "--resume"]);
+    assert_says(&fail(&mut fixture.train("run", &[])), &["already contains a run", "--resume"]);
     let message = fail(&mut fixture.train("run", &["--resume", "--lr", "0.125"]));
     assert_says(&message, &["other settings", "optimizer.lr: the run has 0.0005, asked for 0.125", "hint:"]);
 }

@@ -53,7 +53,7 @@ fn a_comparison_is_made_and_goes_on_where_it_stopped() {
     }
     // Other settings do not pass for the runs that are there.
     let message = fail(&mut compare(&fixture, &["--seeds", "0", "--epochs", "2"]));
-    assert_says(&message, &["holds a run with other settings", "are missing"]);
+    assert_says(&message, &["contains a run with other settings", "are not finished"]);
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn killed_at_any_moment_and_begun_again_equals_unbroken() {
     if fixture.path("broken.npy.journal").is_dir() {
         assert!(!fixture.path("broken.npy").exists(), "nothing under the name before it is whole");
         let again = embed(&fixture, "broken.npy", &slow).output().unwrap();
-        assert_says(&text(&again.stderr), &["going on after"]);
+        assert_says(&text(&again.stderr), &["resuming after"]);
         assert!(again.status.success());
     }
     for ending in ["npy", "labels.npy", "csv"] {

@@ -365,7 +365,7 @@ fn what_cannot_be_served_is_said_before_anything_listens() {
     assert_says(&message, &["KINSIGHT_READ_KEY", "5 characters", "hint:"]);
     let mut empty = kinsight();
     empty.args(["serve", "--address", "127.0.0.1:0", "--collections"]).arg(fixture.path("made"));
-    assert_says(&fail(&mut empty), &["no collection to serve", "hint:", "--index"]);
+    assert_says(&fail(&mut empty), &["no collections to serve", "hint:", "--index"]);
 }
 
 #[test]

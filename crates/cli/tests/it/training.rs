@@ -108,7 +108,7 @@ fn final_selected_and_best_on_test_are_kept_apart() {
     let measured: serde_json::Value = serde_json::from_str(&measured).unwrap();
     assert_eq!(measured["metrics"], metrics["metrics"]);
     for file in ["README.md", "report.html"] {
-        assert_says(&read(file), &["Selected on validation classes", "not to be quoted"]);
+        assert_says(&read(file), &["Selected on validation classes", "do not quote"]);
     }
     let card = read("README.md");
     assert_says(&card, &["of 30 epochs (stopped early, after", "the best on the validation classes, on"]);

@@ -30,7 +30,7 @@ impl Kind {
     pub fn described(&self) -> String {
         match self {
             Self::Word(text) => format!("{text:?}"),
-            Self::Quoted(text) => format!("the text {text:?}"),
+            Self::Quoted(text) => format!("text {text:?}"),
             Self::Sign(sign) => format!("{sign:?}"),
             Self::Open => "\"(\"".to_owned(),
             Self::Close => "\")\"".to_owned(),
@@ -64,7 +64,7 @@ pub(super) const KEYWORDS: [&str; 5] = ["and", "or", "not", "in", "is"];
 
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, FilterError> {
     if text.len() > MAX_FILTER_BYTES {
-        let message = format!("{} bytes long, at most {MAX_FILTER_BYTES} are read", text.len());
+        let message = format!("{} bytes long, expected at most {MAX_FILTER_BYTES}", text.len());
         return Err(FilterError::new(text, 0, message));
     }
     let mut found = Vec::new();
@@ -88,7 +88,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, FilterError> {
                 ')' => Kind::Close,
                 ',' => Kind::Comma,
                 _ => {
-                    let message = format!("unexpected character {next:?}; a value with it must be in quotes");
+                    let message = format!("unexpected character {next:?}; quote values that contain it");
                     return Err(FilterError::new(text, start, message));
                 }
             };

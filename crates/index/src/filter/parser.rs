@@ -6,7 +6,7 @@ use super::{Comparison, Condition, Filter, FilterError, Literal, MAX_FILTER_DEPT
 pub(super) fn parse(text: &str) -> Result<Filter, FilterError> {
     let mut parser = Parser { text, tokens: tokens(text)?, next: 0 };
     if *parser.peek() == Kind::End {
-        return Err(parser.error("the filter is empty, expected a condition as label = shoe"));
+        return Err(parser.error("the filter is empty, expected a condition such as label = shoe"));
     }
     let filter = parser.disjunction(0)?;
     match parser.peek() {
@@ -127,8 +127,7 @@ impl Parser<'_> {
     fn word(&mut self, expected: &str) -> Result<String, FilterError> {
         match self.peek() {
             Kind::Word(word) if KEYWORDS.iter().any(|keyword| word.eq_ignore_ascii_case(keyword)) => {
-                Err(self
-                    .error(format!("expected {expected}, found the keyword {word:?}; in quotes it is a plain text")))
+                Err(self.error(format!("expected {expected}, found the keyword {word:?}; quote it to use it as text")))
             }
             Kind::Word(text) | Kind::Quoted(text) => {
                 let text = text.clone();

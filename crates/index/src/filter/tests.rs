@@ -69,7 +69,7 @@ fn errors_point_at_the_place() {
         ("label = 'shoe", 9, "never closed"),
         ("é = ü and ; = 1", 11, "unexpected character ';'"),
         ("and = 1", 1, "keyword"),
-        ("label = or", 9, "in quotes"),
+        ("label = or", 9, "quote"),
         ("label not shoe", 11, "\"in\" after \"not\""),
     ] {
         let error = text.parse::<Filter>().unwrap_err();

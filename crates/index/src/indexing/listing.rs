@@ -130,7 +130,7 @@ fn of_csv(path: &Path) -> Result<Listing> {
     };
     let reserved = |name: &&str| fields::ALL.contains(name) && ![fields::PATH, fields::LABEL].contains(name);
     if let Some(name) = header.iter().find(reserved) {
-        let expected = "a name that is not one of the fields indexing sets itself; rename the column";
+        let expected = "another name, because indexing sets this field itself; rename the column";
         return Err(IndexError::setting("a column's name", name, expected));
     }
     let root = absolute(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;

@@ -22,7 +22,7 @@ fn folders_that_are_no_index() {
     };
     assert!(matches!(error(create("images")), IndexError::Occupied { found: "is not empty", .. }));
     create("index").unwrap();
-    assert!(matches!(error(create("index")), IndexError::Occupied { found: "holds an index already", .. }));
+    assert!(matches!(error(create("index")), IndexError::Occupied { found: "already contains an index", .. }));
     // What an interrupted creation leaves behind is made whole by the next.
     std::fs::remove_file(fixture.path("index/index.json")).unwrap();
     assert!(matches!(error(Index::open(&fixture.path("index"))), IndexError::NoIndex { .. }));

@@ -41,7 +41,7 @@ pub fn locate(backbone: &str) -> Result<Location, ModelError> {
         return match inside.is_file() {
             true => Ok(Location::File(inside, None)),
             false => Err(ModelError::Backbone {
-                message: format!("{backbone} is a folder without {WEIGHTS}"),
+                message: format!("there is no {WEIGHTS} in the folder {backbone}"),
                 hint: format!(
                     "a folder holds what a hub repository does: {WEIGHTS} in one piece, best with {} next to it",
                     BESIDE.join(" and ")
@@ -63,10 +63,9 @@ pub fn locate(backbone: &str) -> Result<Location, ModelError> {
         }
     }
     let file = of_hub(repository).map_err(|reason| ModelError::Backbone {
-        message: format!("the weights of {} are not on this machine and could not be downloaded: {reason}", entry.name),
+        message: format!("the weights of {} are not on this machine and cannot be downloaded: {reason}", entry.name),
         hint: format!(
-            "fetch {WEIGHTS} of the hub repository {repository} on a machine that can, then either give its \
-             path with --backbone, or name it {}.safetensors in a folder and set KINSIGHT_WEIGHTS to that folder",
+            "download {WEIGHTS} from the hub repository {repository} on another machine; then give its path with --backbone, or save it as {}.safetensors in a folder and set KINSIGHT_WEIGHTS to that folder",
             entry.name
         ),
     })?;
@@ -85,11 +84,9 @@ fn is_repository(text: &str) -> bool {
 fn of_repository(repository: &str) -> Result<Location, ModelError> {
     let entry = registry().into_iter().find(|entry| entry.repository == Some(repository));
     let file = of_hub(repository).map_err(|reason| ModelError::Backbone {
-        message: format!(
-            "the hub repository {repository} is not on this machine and could not be downloaded: {reason}"
-        ),
+        message: format!("the hub repository {repository} is not on this machine and cannot be downloaded: {reason}"),
         hint: format!(
-            "fetch {WEIGHTS} and {} of it on a machine that can into one folder, and give that folder with --backbone",
+            "download its {WEIGHTS} and {} on another machine into one folder, and give that folder with --backbone",
             BESIDE.join(" and ")
         ),
     })?;
@@ -121,7 +118,7 @@ fn download(cache: &Cache, repository: &str) -> Result<PathBuf, String> {
 fn unknown(backbone: &str) -> ModelError {
     let names: Vec<&str> = registry().iter().map(|entry| entry.name).collect();
     let is_path = backbone.contains('/') || backbone.ends_with(".safetensors");
-    let what = if is_path { "no file" } else { "no file and no known backbone" };
+    let what = if is_path { "no file" } else { "neither a file nor a known backbone:" };
     ModelError::Backbone {
         message: format!("{what} {backbone}"),
         hint: format!(

@@ -57,7 +57,7 @@ pub fn registry() -> Vec<RegistryEntry> {
         config: nano_config(),
         preprocess: nano_preprocess(),
         pooling: Pooling::Class,
-        about: "built in: 3.8 M parameters, 128 px, trained on drawn butterflies; for the quickstart and for trying things",
+        about: "built in: 3.8 M parameters, 128 px, trained on drawn butterflies; for the quickstart and first trials",
     }];
     all.extend(imagenet_supervised());
     all.extend(deit3());
@@ -106,9 +106,10 @@ fn bicubic(input: u32, resize: u32, (mean, std): ([f32; 3], [f32; 3])) -> Prepro
 
 fn imagenet_supervised() -> Vec<RegistryEntry> {
     const AUGREG: &str = "AugReg: ImageNet-21k, then ImageNet-1k (Steiner et al. 2021)";
-    const IN21K: &str = "AugReg: ImageNet-21k alone, as the authors of VPTSP-G use (Steiner et al. 2021)";
+    const IN21K: &str = "AugReg: ImageNet-21k only, as used in the VPTSP-G paper (Steiner et al. 2021)";
     const DEIT: &str = "DeiT: ImageNet-1k (Touvron et al. 2021)";
-    const DISTILLED: &str = "DeiT with a distillation token: ImageNet-1k, taught by a RegNet (Touvron et al. 2021)";
+    const DISTILLED: &str =
+        "DeiT with a distillation token: ImageNet-1k, distilled from a RegNet (Touvron et al. 2021)";
     const GOOGLE: &str = "ViT in transformers' layout: ImageNet-21k (Dosovitskiy et al. 2021)";
     let half = Preprocess::reference(HALF, HALF);
     let imagenet = Preprocess::reference(IMAGENET.0, IMAGENET.1);

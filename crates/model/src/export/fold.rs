@@ -10,7 +10,7 @@ use crate::vit::VisionTransformer;
 
 /// What to do about a fine-tuning that does not fold.
 const HINT: &str =
-    "export it with --format onnx, which keeps every part, or train with a method that folds, as bitfit or full";
+    "use --format onnx, which keeps every part, or train with a method that can be folded, such as bitfit or full";
 
 /// The backbone of `encoder` with everything that `tuning` did in its own weights.
 ///
@@ -36,13 +36,13 @@ pub fn folded_backbone(encoder: &Encoder, tuning: &Tuning) -> Result<VisionTrans
     // `full`, `bitfit`, `layer_norm` and `last_blocks` change the backbone's own weights; LoRA, SSF and offsets of single
     // biases fold into them.
     if prompts.is_some() {
-        return Err(export_error(
-            "visual prompts are tokens, not weights: they cannot be folded into a backbone",
-            HINT,
-        ));
+        return Err(export_error("visual prompts are tokens and cannot be folded into a backbone's weights", HINT));
     }
     if adapter.is_some() {
-        return Err(export_error("adapters are layers of their own: they cannot be folded into a backbone", HINT));
+        return Err(export_error(
+            "adapters are additional layers and cannot be folded into a backbone's weights",
+            HINT,
+        ));
     }
     Ok(fold(&encoder.backbone))
 }

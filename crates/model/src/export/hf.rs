@@ -70,8 +70,8 @@ fn layout_for(config: &VitConfig) -> Result<Layout, ModelError> {
         }
     }
     Err(export_error(
-        "transformers has no model with this combination of parts",
-        "export it with --format timm or --format onnx",
+        "transformers has no model class with this combination of parts",
+        "use --format timm or --format onnx",
     ))
 }
 

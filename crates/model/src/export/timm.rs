@@ -21,8 +21,8 @@ pub fn write_timm(path: &Path, backbone: &VisionTransformer, preprocess: &Prepro
     let mut config = backbone.config.clone();
     if config.rotary_theta.is_some() {
         return Err(export_error(
-            "timm keeps rotary positions in another class of models, whose layout is not written",
-            "export it with --format hf or --format onnx",
+            "timm has rotary positions in another model class, whose layout cannot be written",
+            "use --format hf or --format onnx",
         ));
     }
     let mut tensors = named_tensors(backbone);

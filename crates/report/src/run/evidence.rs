@@ -26,7 +26,7 @@ pub(super) fn section<'a>(explanations: &'a [ExplainedPair], pictures: &mut Pict
     let body = html! {
         p.quiet.note {
             "Queries and their nearest image. Bright patches carry the similarity; the rest is dimmed. "
-            span.scripted { "Point at a patch to see what it matches in the other image." }
+            span.scripted { "Hover over a patch to see what it matches in the other image." }
         }
         div.choice.scripted role="radiogroup" aria-label="What is bright" {
             (mode("Evidence", "evidence", true)) (mode("Attention", "attention", false)) (mode("Images", "plain", false))

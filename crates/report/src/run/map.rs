@@ -19,7 +19,7 @@ pub(super) fn section(map: &EmbeddingMap) -> Option<Section> {
     let body = html! {
         p.quiet.note {
             (map.note) " "
-            span.scripted { "Drag to move, scroll or pinch to zoom, point at an image to see it." }
+            span.scripted { "Drag to move, scroll or pinch to zoom, hover over an image to see it." }
         }
         div.tools.scripted {
             div.choice role="radiogroup" aria-label="Draw" {

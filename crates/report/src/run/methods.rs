@@ -35,7 +35,7 @@ pub(super) fn section(methods: &[MethodRow]) -> Option<Section> {
             b { "MAP@R" } ": the average precision over the first R answers, where R is how many images of the class there are to "
             "find; it asks for all of them, and for the right ones first."
             @if has_intervals {
-                " The small figures are 95 % bootstrap intervals over classes: how far the result would move with other classes."
+                " The small figures are 95 % bootstrap intervals over classes: how much the result would vary with other classes."
             }
             @if baseline.is_some() && methods.len() > 1 { " The notch in a bar is the baseline." }
         }

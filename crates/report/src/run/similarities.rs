@@ -156,7 +156,7 @@ fn thresholds(distribution: &SimilarityDistribution) -> Markup {
             "Of " (distribution.method) ": " (Count(distribution.pairs.0)) " pairs of one class, " (Count(distribution.pairs.1))
             " of two."
             @if let Some(rate) = distribution.equal_error_rate { " Equal error rate " (Share(rate)) "." }
-            " The thresholds hold for images like these and are chosen on them."
+            " The thresholds were chosen on these images and hold for similar ones."
         }
     }
 }

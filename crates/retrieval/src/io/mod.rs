@@ -65,7 +65,7 @@ fn ending(path: &Path) -> Result<Ending> {
         Some("npy") => Ok(Ending::Npy),
         Some("safetensors") => Ok(Ending::Safetensors),
         Some("parquet") => Ok(Ending::Parquet),
-        _ => Err(format_error(path, "unknown kind of file, expected a name ending in .npy, .safetensors or .parquet")),
+        _ => Err(format_error(path, "unknown file type, expected a name ending in .npy, .safetensors or .parquet")),
     }
 }
 

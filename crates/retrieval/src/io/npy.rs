@@ -121,7 +121,7 @@ fn open(path: &Path) -> Result<(NpyHeader, BufReader<File>)> {
     if reader.read_exact(&mut start).is_err() || start[..6] != *MAGIC {
         return Err(format_error(path, "not a .npy file: it does not start with \\x93NUMPY"));
     }
-    let cut_off = |_| format_error(path, "the file ends within its header");
+    let cut_off = |_| format_error(path, "the file ends inside its header");
     let (header_bytes, before) = match start[6] {
         1 => {
             let mut length = [0; 2];
@@ -148,7 +148,7 @@ fn open(path: &Path) -> Result<(NpyHeader, BufReader<File>)> {
     if value_bytes != Some(found) {
         let expected = value_bytes.map_or_else(|| "more than memory can hold".to_owned(), |bytes| bytes.to_string());
         let shape = &header.shape;
-        let message = format!("shape {shape:?} takes {expected} bytes of values, found {found}: cut off, or not whole");
+        let message = format!("shape {shape:?} needs {expected} bytes of values, found {found}: cut off or damaged");
         return Err(format_error(path, message));
     }
     Ok((header, reader))

@@ -29,7 +29,7 @@ impl NpyHeader {
         let kind = kind(descr)?;
         let order = value_of(text, "fortran_order")?;
         if !order.starts_with("False") {
-            return Err("the array is stored column by column (fortran_order), expected row by row".to_owned());
+            return Err("the array is in column-major order (fortran_order), expected row-major".to_owned());
         }
         let shape = value_of(text, "shape")?;
         let inside = shape
@@ -39,7 +39,7 @@ impl NpyHeader {
             .0;
         let sizes = inside.split(',').map(str::trim).filter(|size| !size.is_empty());
         let shape: Result<Vec<usize>, _> = sizes.map(str::parse).collect();
-        Ok(Self { kind, shape: shape.map_err(|_| format!("the header's shape ({inside}) is not one of sizes"))? })
+        Ok(Self { kind, shape: shape.map_err(|_| format!("the header's shape ({inside}) is not a tuple of sizes"))? })
     }
 
     /// The header of a file of `f32` rows, [`WRITTEN_BYTES`] long.
@@ -78,7 +78,7 @@ fn quoted(value: &str) -> Result<&str, String> {
     quote
         .and_then(|quote| value[1..].split_once(quote))
         .map(|(inside, _)| inside)
-        .ok_or_else(|| "the array has a structured type, expected plain numbers".to_owned())
+        .ok_or_else(|| "the array has a structured type, expected numbers".to_owned())
 }
 
 fn kind(descr: &str) -> Result<Kind, String> {
@@ -119,11 +119,11 @@ mod tests {
         assert_eq!(message("{}"), "the header lacks 'descr'");
         assert_eq!(message("{'descr': '>f4'}"), "numbers are big-endian ('>f4'), expected '<'");
         assert_eq!(message("{'descr': 'O'}"), "numbers of type 'O' are not supported");
-        assert_eq!(message("{'descr': [('a', '<f4')]}"), "the array has a structured type, expected plain numbers");
-        assert!(message("{'descr': '<f4', 'fortran_order': True}").contains("column by column"));
+        assert_eq!(message("{'descr': [('a', '<f4')]}"), "the array has a structured type, expected numbers");
+        assert!(message("{'descr': '<f4', 'fortran_order': True}").contains("column-major"));
         let text = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, -4)}";
-        assert_eq!(message(text), "the header's shape (3, -4) is not one of sizes");
-        assert_eq!(message("{'descr': '"), "the array has a structured type, expected plain numbers");
+        assert_eq!(message(text), "the header's shape (3, -4) is not a tuple of sizes");
+        assert_eq!(message("{'descr': '"), "the array has a structured type, expected numbers");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub fn read_parquet_embeddings(path: &Path, column: Option<&str>) -> Result<Unit
         match column {
             ColumnReader::FloatColumnReader(mut column) => lists.take(path, &mut column, |value| value)?,
             ColumnReader::DoubleColumnReader(mut column) => lists.take(path, &mut column, |value: f64| value as f32)?,
-            _ => return Err(format_error(path, "the embeddings are no floating-point numbers")),
+            _ => return Err(format_error(path, "the embeddings are not floating-point numbers")),
         }
     }
     lists.end_row(path)?;
@@ -154,7 +154,7 @@ impl Lists {
             }
             if count != levels {
                 let row = self.values.len() / self.dim.unwrap_or(1).max(1);
-                return Err(format_error(path, format!("row {row} or one soon after it is missing or has a gap")));
+                return Err(format_error(path, format!("a row at or shortly after {row} is missing or has a null")));
             }
             for (&repetition, &number) in repetitions.iter().zip(&values) {
                 if repetition == 0 {
@@ -225,7 +225,7 @@ fn embedding_column(path: &Path, reader: &SerializedFileReader<File>, name: Opti
         ([], None) => Err(format_error(path, "no column of lists of floating-point numbers")),
         _ => {
             let names: Vec<String> = lists.iter().map(|&place| top(place)).collect();
-            Err(format_error(path, format!("several columns to choose from, name one of {}", names.join(", "))))
+            Err(format_error(path, format!("there are several columns; name one of {}", names.join(", "))))
         }
     }
 }
@@ -233,10 +233,9 @@ fn embedding_column(path: &Path, reader: &SerializedFileReader<File>, name: Opti
 /// What the reader complains about, in our words and its own.
 fn parquet_error(path: &Path) -> impl Fn(ParquetError) -> RetrievalError {
     move |error| match error {
-        ParquetError::NYI(what) => format_error(
-            path,
-            format!("{what} is not supported; write the file again with compression \"snappy\" or none"),
-        ),
+        ParquetError::NYI(what) => {
+            format_error(path, format!("{what} is not supported; rewrite the file with compression \"snappy\" or none"))
+        }
         other => format_error(path, format!("not a readable Parquet file ({other})")),
     }
 }
@@ -259,7 +258,7 @@ impl ParquetWriter {
     pub fn create(path: &Path, dim: usize, columns: &[&str]) -> Result<Self> {
         for (place, name) in columns.iter().enumerate() {
             if *name == "embedding" || columns[..place].contains(name) {
-                return Err(format_error(path, format!("two columns called {name:?}")));
+                return Err(format_error(path, format!("two columns are named {name:?}")));
             }
         }
         let schema = schema(dim, columns).map_err(parquet_error(path))?;

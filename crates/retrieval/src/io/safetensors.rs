@@ -114,13 +114,14 @@ fn open(path: &Path, name: Option<&str>, dimensions: usize) -> Result<(TensorInf
     reader.read_exact(&mut length).map_err(|_| format_error(path, "not a safetensors file: under 8 bytes long"))?;
     let header_bytes = u64::from_le_bytes(length);
     if header_bytes > LONGEST_HEADER.min(file_bytes.saturating_sub(8)) {
-        let message = format!("not a safetensors file, or cut off: a header of {header_bytes} bytes in {file_bytes}");
+        let message =
+            format!("not a safetensors file, or cut off: a header of {header_bytes} bytes in a file of {file_bytes}");
         return Err(format_error(path, message));
     }
     let mut header = vec![0; header_bytes as usize];
     reader.read_exact(&mut header).map_err(io_error("read", path))?;
     let metadata: Metadata = serde_json::from_slice(&header)
-        .map_err(|error| format_error(path, format!("not a safetensors file: its header is wrong ({error})")))?;
+        .map_err(|error| format_error(path, format!("not a safetensors file: its header is invalid ({error})")))?;
 
     let (name, info) = choose(path, &metadata, name, dimensions)?;
     let (from, to) = info.data_offsets;
@@ -130,7 +131,7 @@ fn open(path: &Path, name: Option<&str>, dimensions: usize) -> Result<(TensorInf
     let values = info.shape.iter().try_fold(kind.bytes(), |bytes, &size| bytes.checked_mul(size));
     let end = (to as u64).checked_add(8 + header_bytes);
     if values != to.checked_sub(from) || end.is_none_or(|end| end > file_bytes) {
-        let message = format!("tensor {name} of shape {:?} does not fit the file: cut off, or not whole", info.shape);
+        let message = format!("tensor {name} of shape {:?} does not fit the file: cut off or damaged", info.shape);
         return Err(format_error(path, message));
     }
     reader.seek(SeekFrom::Start(8 + header_bytes + from as u64)).map_err(io_error("read", path))?;
@@ -147,7 +148,7 @@ fn choose<'a>(
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
     if let Some(name) = name {
         let Some(place) = tensors.iter().position(|(tensor, _)| tensor == name) else {
-            return Err(format_error(path, format!("no tensor {name}; the file holds {}", names(&tensors))));
+            return Err(format_error(path, format!("no tensor {name}; the file has {}", names(&tensors))));
         };
         let (name, info) = tensors.swap_remove(place);
         if info.shape.len() != dimensions {
@@ -160,7 +161,7 @@ fn choose<'a>(
     match tensors.len() {
         1 => Ok(tensors.swap_remove(0)),
         0 => Err(format_error(path, format!("no tensor of {dimensions} dimension(s)"))),
-        _ => Err(format_error(path, format!("several tensors to choose from, name one of {}", names(&tensors)))),
+        _ => Err(format_error(path, format!("there are several tensors; name one of {}", names(&tensors)))),
     }
 }
 

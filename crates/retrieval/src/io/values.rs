@@ -49,7 +49,7 @@ pub(super) fn read_floats(path: &Path, reader: &mut impl Read, kind: Kind, count
         Kind::F16 => read(path, reader, count, |bytes| f16::from_le_bytes(bytes).to_f32()),
         Kind::Bf16 => read(path, reader, count, |bytes| bf16::from_le_bytes(bytes).to_f32()),
         Kind::F64 => read(path, reader, count, |bytes| f64::from_le_bytes(bytes) as f32),
-        _ => Err(format_error(path, format!("embeddings hold {kind:?}, expected F32, F16, BF16 or F64"))),
+        _ => Err(format_error(path, format!("embeddings are {kind:?}, expected F32, F16, BF16 or F64"))),
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn read_integers(path: &Path, reader: &mut impl Read, kind: Kind, cou
                 format_error(path, format!("label {} is above {}", first_bad.unwrap_or_default(), i64::MAX))
             })
         }
-        _ => Err(format_error(path, format!("labels hold {kind:?}, expected integers"))),
+        _ => Err(format_error(path, format!("labels are {kind:?}, expected integers"))),
     }
 }
 

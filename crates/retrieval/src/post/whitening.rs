@@ -28,7 +28,7 @@ impl Whitening {
     /// Fits mean and covariance to training embeddings; memory grows with the square of the width, not of the rows.
     ///
     /// # Errors
-    /// Fewer than two rows, or rows that are all the same.
+    /// Fewer than two rows, or identical rows.
     pub fn fit(training: &UnitEmbeddings) -> Result<Self> {
         let (rows, dim) = (training.len(), training.dim());
         if rows < 2 {
@@ -54,8 +54,12 @@ impl Whitening {
         let trace: f64 = (0..dim).map(|i| factor[i * dim + i]).sum();
         let ridge = RIDGE * trace / dim as f64;
         if ridge <= 0.0 {
-            let found = "rows that are all the same".to_owned();
-            return Err(RetrievalError::Setting { name: "training embeddings", found, expected: "rows that differ" });
+            let found = "identical rows".to_owned();
+            return Err(RetrievalError::Setting {
+                name: "training embeddings",
+                found,
+                expected: "rows that are not all equal",
+            });
         }
         (0..dim).for_each(|i| factor[i * dim + i] += ridge);
         factorise(&mut factor, dim);

@@ -100,7 +100,7 @@ fn embeddings_come_in_several_types() {
         assert_eq!(read_labels(&path, None).unwrap(), [5, -1]);
         assert_eq!(
             message(&path, read_embeddings(&path, Some("x")).unwrap_err()),
-            "rows.safetensors: no tensor x; the file holds embeddings, labels"
+            "rows.safetensors: no tensor x; the file has embeddings, labels"
         );
         assert_eq!(
             message(&path, read_embeddings(&path, Some("labels")).unwrap_err()),
@@ -148,28 +148,27 @@ fn files_that_are_not_what_they_should_be_are_refused() {
     for (file, expected) in [
         (&b""[..], "rows.npy: not a .npy file: it does not start with \\x93NUMPY"),
         (&b"PK\x03\x04 a zip archive"[..], "rows.npy: not a .npy file: it does not start with \\x93NUMPY"),
-        (&whole[..40], "rows.npy: the file ends within its header"),
-        (&whole[..whole.len() - 1], "rows.npy: shape [2, 2] takes 16 bytes of values, found 15: cut off, or not whole"),
-        (&too_long, "rows.npy: shape [2, 2] takes 16 bytes of values, found 17: cut off, or not whole"),
+        (&whole[..40], "rows.npy: the file ends inside its header"),
+        (&whole[..whole.len() - 1], "rows.npy: shape [2, 2] needs 16 bytes of values, found 15: cut off or damaged"),
+        (&too_long, "rows.npy: shape [2, 2] needs 16 bytes of values, found 17: cut off or damaged"),
         (&version_9, "rows.npy: .npy version 9, expected 1, 2 or 3"),
         (
             &npy("<f4", "(4294967296, 4294967296)", &[]),
-            "rows.npy: shape [4294967296, 4294967296] takes more than memory can hold bytes of values, found 0: \
-             cut off, or not whole",
+            "rows.npy: shape [4294967296, 4294967296] needs more than memory can hold bytes of values, found 0: cut off or damaged",
         ),
         (&npy("<f4", "(4,)", &whole[64..80]), "rows.npy: an array of shape [4], expected (rows, width)"),
-        (&npy("<i4", "(1, 1)", &[1, 0, 0, 0]), "rows.npy: embeddings hold I32, expected F32, F16, BF16 or F64"),
+        (&npy("<i4", "(1, 1)", &[1, 0, 0, 0]), "rows.npy: embeddings are I32, expected F32, F16, BF16 or F64"),
         (
             &npy("<f4", "(2, 1)", &le(&[1.0, f32::NAN], f32::to_le_bytes)),
             "rows.npy: embeddings: row 1, column 0 is NaN, expected a finite number",
         ),
-        (&npy("<f4", "(3, 0)", &[]), "rows.npy: embeddings: 0 values cannot be rows of width 0"),
+        (&npy("<f4", "(3, 0)", &[]), "rows.npy: embeddings: 0 values do not divide into rows of width 0"),
     ] {
         let path = put(&folder, "rows.npy", file);
         assert_eq!(message(&path, read_embeddings(&path, None).unwrap_err()), expected);
     }
     let path = put(&folder, "labels.npy", &npy("<f4", "(1,)", &1.0_f32.to_le_bytes()));
-    assert_eq!(message(&path, read_labels(&path, None).unwrap_err()), "labels.npy: labels hold F32, expected integers");
+    assert_eq!(message(&path, read_labels(&path, None).unwrap_err()), "labels.npy: labels are F32, expected integers");
     let missing = folder.path().join("missing.npy");
     assert!(message(&missing, read_embeddings(&missing, None).unwrap_err()).starts_with("cannot read missing.npy: "));
     let other = put(&folder, "rows.csv", b"1,2");
@@ -193,10 +192,10 @@ fn safetensors_that_are_not_whole_are_refused() {
         (&whole[..30], "rows.safetensors: not a safetensors file, or cut off: a header of "),
         (
             &whole[..whole.len() - 1],
-            "rows.safetensors: tensor a of shape [2, 2] does not fit the file: cut off, or not whole",
+            "rows.safetensors: tensor a of shape [2, 2] does not fit the file: cut off or damaged",
         ),
-        (&garbage, "rows.safetensors: not a safetensors file: its header is wrong ("),
-        (&two, "rows.safetensors: several tensors to choose from, name one of a, b"),
+        (&garbage, "rows.safetensors: not a safetensors file: its header is invalid ("),
+        (&two, "rows.safetensors: there are several tensors; name one of a, b"),
     ] {
         let path = put(&folder, "rows.safetensors", file);
         let found = message(&path, read_embeddings(&path, None).unwrap_err());

@@ -62,7 +62,7 @@ pub(crate) async fn accept(
     let end = Instant::now() + limits.stop_timeout;
     let finish = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(limits.stop_timeout.mul_f64(0.8), finish).await.is_err() {
-        info!("requests cut off at the stop");
+        info!("requests aborted by the stop");
     }
     end
 }

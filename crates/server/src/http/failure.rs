@@ -69,11 +69,11 @@ impl Failure {
     pub fn too_large(what: &str, limit: usize) -> Self {
         let message = format!("{what} is larger than the {limit} bytes allowed");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
-            .hint("send a smaller or stronger compressed picture; the model sees a few hundred pixels a side")
+            .hint("send a smaller or more strongly compressed image; the model sees only a few hundred pixels per side")
     }
 
     pub fn foreign_origin() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "foreign_origin", "a page of another site sent this request").hint(
+        Self::new(StatusCode::FORBIDDEN, "foreign_origin", "this request was sent by a page of another site").hint(
             "behind a proxy, let it pass the Host header on (nginx: proxy_set_header Host $host; Apache: ProxyPreserveHost On)",
         )
     }
@@ -120,7 +120,8 @@ impl From<ServiceError> for Failure {
             E::NoCollection { there_are, .. } => Some(there_are.clone()),
             E::NoModel { there_are } => Some(format!("name a collection of that model, as ?like=NAME; {there_are}")),
             E::NoPicture { .. } => Some(
-                "send multipart/form-data with a file called image, or the picture itself with its image/* type".into(),
+                "send multipart/form-data with a file in the field image, or the image itself with its image/* type"
+                    .into(),
             ),
             E::Undecodable(fault) => fault.hint().map(str::to_owned),
             E::DecodeTooLarge { .. } => Some("scale the picture down, or save it as a plain JPEG".into()),
@@ -129,7 +130,7 @@ impl From<ServiceError> for Failure {
             E::FilterTooCostly(_) => Some("use fewer conditions, above all with ~".into()),
             E::Busy => Some("try again when it is done".into()),
             E::CollectionsFixed => {
-                Some("start it with --collections FOLDER, or make an index with `kinsight index`".into())
+                Some("start it with --collections FOLDER, or create an index with `kinsight index`".into())
             }
             E::NotMadeHere => {
                 Some("its images can be removed one by one; remove its index with the server stopped".into())

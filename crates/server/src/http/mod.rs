@@ -207,11 +207,11 @@ fn given_key(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 async fn no_route() -> Failure {
-    Failure::not_found("nothing is served under this path").hint("see /openapi.json, or /api in a browser")
+    Failure::not_found("there is nothing at this path").hint("see /openapi.json, or /api in a browser")
 }
 
 async fn no_method() -> Failure {
-    let message = "this path does not take this method";
+    let message = "this path does not support this method";
     Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).hint("see /openapi.json")
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn alive(_: State<Arc<App>>) -> Result<Text, Failure> {
 
 /// `GET /readyz`: every collection answers.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Text, Failure> {
-    sizes(&app).await.map(|_| Text("ready\n")).ok_or(ServiceError::Overloaded("a collection does not answer").into())
+    sizes(&app).await.map(|_| Text("ready\n")).ok_or(ServiceError::Overloaded("a collection does not respond").into())
 }
 
 /// `GET /metrics`

@@ -118,7 +118,7 @@ pub(super) async fn search(
     };
     let positive = queries(&fields.image, &fields.id, crop)?;
     if crop.is_some() && positive.len() != 1 {
-        let message = format!("crop is given with {} pictures, expected one", positive.len());
+        let message = format!("crop needs a single image, found {}", positive.len());
         return Err(ServiceError::BadField(message).into());
     }
     let written = filter_of(fields.filter.as_deref())?;
@@ -168,7 +168,7 @@ pub(super) async fn explain(
     let query = match (&fields.image, &fields.id) {
         (Some(upload), None) => Query::Upload(Source { bytes: pictures.get(upload), crop }),
         (None, Some(id)) => Query::Stored(id_of(id)?, crop),
-        _ => return Err(Failure::bad_request("no_picture", "expected one file called image, or one id")),
+        _ => return Err(Failure::bad_request("no_picture", "expected one file in the field \"image\", or one id")),
     };
     drop(pictures);
     let against = id_of(&fields.against)?;

@@ -84,7 +84,7 @@ fn kib(bytes: usize) -> u32 {
 }
 
 fn no_room() -> ServiceError {
-    ServiceError::Overloaded("the uploads in progress fill the memory set aside for them")
+    ServiceError::Overloaded("the uploads in progress use all memory reserved for uploads")
 }
 
 #[cfg(test)]

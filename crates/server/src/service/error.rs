@@ -11,7 +11,7 @@ pub(crate) enum ServiceError {
     NoCollection { name: String, there_are: String },
     #[error("no image {id:?} in this collection")]
     NoImage { id: String },
-    #[error("the file of this image is not there any more")]
+    #[error("the file of this image no longer exists")]
     FileGone,
     #[error("{field} is {found:?}, expected {expected}")]
     Field { field: &'static str, found: String, expected: String },
@@ -19,7 +19,7 @@ pub(crate) enum ServiceError {
     BadField(String),
     #[error("more than {most} fields")]
     TooManyFields { most: usize },
-    #[error("no picture in the request, expected {expected}")]
+    #[error("no image in the request, expected {expected}")]
     NoPicture { expected: &'static str },
     #[error("{found} pictures and ids, at most {most}")]
     TooManyImages { found: usize, most: usize },
@@ -45,15 +45,15 @@ pub(crate) enum ServiceError {
     Busy,
     #[error("the disk is full; nothing was added")]
     DiskFull,
-    #[error("this server makes no collections")]
+    #[error("this server does not create collections")]
     CollectionsFixed,
-    #[error("there is a collection {name:?}")]
+    #[error("collection {name:?} already exists")]
     Exists { name: String },
     #[error("there are {hosted} collections, as many as this server hosts")]
     TooManyCollections { hosted: usize },
-    #[error("this collection was not made through the server")]
+    #[error("this collection was not created through the server")]
     NotMadeHere,
-    #[error("which model is it to have")]
+    #[error("no model given for the collection")]
     NoModel { there_are: String },
     /// `cause` is for the log: it may name paths of the server's disk.
     #[error("{what}")]

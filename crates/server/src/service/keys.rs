@@ -25,9 +25,9 @@ pub(crate) enum Access {
 pub(crate) enum KeyError {
     #[error("{} needs an API key", match .0 { Access::Read => "reading", Access::Write => "changing a collection" })]
     Missing(Access),
-    #[error("this API key is not known here")]
+    #[error("this API key is unknown")]
     Unknown,
-    #[error("this API key may read and not write")]
+    #[error("this API key allows reading, but not writing")]
     ReadOnly,
 }
 

@@ -71,18 +71,22 @@ impl Metrics {
         registry.register("requests", "Requests answered", metrics.requests.clone());
         registry.register_with_unit(
             "request_duration",
-            "Time from the first byte of a request to its answer",
+            "Time from the first byte of a request to its response",
             Unit::Seconds,
             metrics.request_seconds.clone(),
         );
-        registry.register("requests_in_progress", "Requests worked on", metrics.requests_in_progress.clone());
+        registry.register("requests_in_progress", "Requests in progress", metrics.requests_in_progress.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
-        registry.register("refused_for_load", "Requests answered 503 for load", metrics.refused_for_load.clone());
-        registry.register("batches", "Passes through the model", metrics.batches.clone());
-        registry.register("batch_images", "Images of a pass through the model", metrics.batch_images.clone());
+        registry.register(
+            "refused_for_load",
+            "Requests refused with 503 because of load",
+            metrics.refused_for_load.clone(),
+        );
+        registry.register("batches", "Forward passes of the model", metrics.batches.clone());
+        registry.register("batch_images", "Images per forward pass", metrics.batch_images.clone());
         registry.register_with_unit(
             "batch_duration",
-            "Time of a pass through the model",
+            "Time per forward pass",
             Unit::Seconds,
             metrics.batch_seconds.clone(),
         );

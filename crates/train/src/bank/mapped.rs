@@ -102,7 +102,7 @@ impl MappedRows {
         if map.len() as u64 != layout.file_bytes() || map[..HEADER] != layout.header()[..] {
             return Err(TrainError::RunFolder {
                 path: file.path().to_owned(),
-                message: "the file holds a bank of another shape".into(),
+                message: "the file contains a bank of another shape".into(),
                 hint: "resume with the settings and classes that the run began with".into(),
             });
         }

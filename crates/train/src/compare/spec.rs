@@ -87,12 +87,12 @@ impl CompareSpec {
     fn check(self) -> Result<Self, TrainError> {
         let fail = |message: String| Err(TrainError::Config { message, hint: String::new() });
         if self.entries.is_empty() || self.seeds.is_empty() {
-            return fail("nothing to compare: a comparison needs entries and seeds".into());
+            return fail("nothing to compare: give at least one entry and one seed".into());
         }
         let mut slugs = std::collections::BTreeSet::new();
         for entry in &self.entries {
             if !slugs.insert(slug(&entry.name)) {
-                return fail(format!("two entries would share a folder: {}", entry.name));
+                return fail(format!("two entries would use the same folder: {}", entry.name));
             }
         }
         Ok(self)

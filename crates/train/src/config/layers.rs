@@ -109,9 +109,9 @@ pub fn read_saved(text: &str) -> Result<TrainConfig, toml::de::Error> {
 /// # Errors
 /// [`TrainError::Config`] if there is no `=`.
 pub fn parse_assignment(text: &str) -> Result<Table, TrainError> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or_else(|| TrainError::config(format!("{text} is not an assignment"), "write --set optimizer.lr=0.001"))?;
+    let (key, value) = text.split_once('=').ok_or_else(|| {
+        TrainError::config(format!("{text} is not a setting"), "expected KEY=VALUE, such as --set optimizer.lr=0.001")
+    })?;
     let (key, value) = (key.trim(), value.trim());
     let parsed: Option<Table> = format!("value = {value}").parse().ok();
     let value = parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(value.to_string()));

@@ -41,16 +41,16 @@ const VPT: fn() -> Table = || toml! { tuning.prompts = { count = 10, depth = 12 
 
 /// All parts. They combine with `+`: later ones add to earlier ones.
 pub const METHODS: &[MethodPart] = &[
-    MethodPart { name: "linear", about: "the embedding head alone", engine: Fused, preset: Table::new },
+    MethodPart { name: "linear", about: "only the embedding head", engine: Fused, preset: Table::new },
     MethodPart {
         name: "bitfit",
-        about: "every bias of the backbone; tuning.bitfit_parts chooses among q, k, v, proj, mlp, norm, patch",
+        about: "all biases of the backbone (tuning.bitfit_parts selects q, k, v, proj, mlp, norm, patch)",
         engine: Fused,
         preset: || toml! { tuning.bitfit = true },
     },
     MethodPart {
         name: "layer-norm",
-        about: "weight and bias of every LayerNorm",
+        about: "weights and biases of all LayerNorms",
         engine: Fused,
         preset: || toml! { tuning.layer_norm = true },
     },
@@ -77,13 +77,13 @@ pub const METHODS: &[MethodPart] = &[
     },
     MethodPart {
         name: "dora",
-        about: "as lora, with length and direction of each weight row apart",
+        about: "like lora, with separate length and direction of each weight row",
         engine: FusedWholeWeights,
         preset: || toml! { tuning.lora = { rank = 8, alpha = 16.0, dropout = 0.0, targets = ["qkv", "proj"], dora = true } },
     },
     MethodPart {
         name: "ssf",
-        about: "scale and shift behind every layer",
+        about: "a scale and a shift after each layer",
         engine: FusedWholeWeights,
         preset: || toml! { tuning.ssf = true },
     },
@@ -94,10 +94,10 @@ pub const METHODS: &[MethodPart] = &[
         preset: || toml! { tuning = { prompts = { count = 10, depth = 1 }, shallow_prompts = true } },
     },
     MethodPart { name: "vpt", about: "new visual prompts in every block (VPT deep)", engine: Fused, preset: VPT },
-    MethodPart { name: "vpt-deep", about: "the same as vpt", engine: Fused, preset: VPT },
+    MethodPart { name: "vpt-deep", about: "same as vpt", engine: Fused, preset: VPT },
     MethodPart {
         name: "vpt-decreasing",
-        about: "visual prompts, fewer from block to block",
+        about: "visual prompts, fewer in each next block",
         engine: Fused,
         preset: || toml! { tuning.prompts = { count = 24, depth = 12, step = 2 } },
     },
@@ -114,7 +114,7 @@ pub const METHODS: &[MethodPart] = &[
     },
     MethodPart {
         name: "vptsp-m",
-        about: "visual prompts, and semantic proxies from class prompts by moving average",
+        about: "visual prompts, and semantic proxies accumulated from class prompts by a moving average",
         engine: Fused,
         preset: || {
             toml! {
@@ -126,7 +126,7 @@ pub const METHODS: &[MethodPart] = &[
     },
     MethodPart {
         name: "vptsp-g",
-        about: "visual prompts, and semantic proxies from class prompts by a ReLU-GRU: the method",
+        about: "visual prompts, and semantic proxies accumulated from class prompts by a ReLU-GRU: the paper's method",
         engine: Fused,
         preset: || {
             toml! {
@@ -144,13 +144,13 @@ pub const METHODS: &[MethodPart] = &[
     },
     MethodPart {
         name: "full",
-        about: "every parameter of the backbone",
+        about: "all parameters of the backbone",
         engine: FusedWholeWeights,
         preset: || toml! { tuning.full = true },
     },
     MethodPart {
         name: "full-layer-decay",
-        about: "as full, with learning rates that fall towards the input (optimizer.layer_decay)",
+        about: "like full, with learning rates that decrease towards the input (optimizer.layer_decay)",
         engine: FusedWholeWeights,
         preset: || {
             toml! {

@@ -149,12 +149,12 @@ impl TrainConfig {
         self.selection.check(self.data.validation_share > 0.0)?;
         if self.optimizer.accumulate > 1 && self.proxies.memory_bank {
             return fail(
-                "optimizer.accumulate and proxies.memory_bank do not go together",
-                "the bank updates rows batch by batch; choose one of the two",
+                "optimizer.accumulate and proxies.memory_bank cannot be combined",
+                "the bank updates its rows after every batch; choose one of the two",
             );
         }
         if self.da_vpt.weight != 0.0 && (self.tuning.prompts.is_none() || self.tuning.shallow_prompts) {
-            return fail("da_vpt needs prompts inside the blocks", "use method da-vpt, or vpt with it");
+            return fail("da_vpt needs prompts inside the blocks", "use method da-vpt, or add it to vpt");
         }
         Ok(self)
     }
@@ -196,13 +196,16 @@ impl TrainConfig {
                 return fail(message, "4 to 16 is usual");
             }
             if lora.targets.is_empty() {
-                return fail("tuning.lora.targets names no layer".into(), "choose among qkv, proj and mlp");
+                return fail("tuning.lora.targets is empty".into(), "choose among qkv, proj and mlp");
             }
             if !(0.0..1.0).contains(&lora.dropout) {
                 return fail("tuning.lora.dropout is outside 0 to below 1".into(), "0 is none");
             }
             if lora.dora && lora.dropout > 0.0 {
-                return fail("tuning.lora.dropout does not go with dora".into(), "set it to 0, or use method lora");
+                return fail(
+                    "tuning.lora.dropout cannot be combined with dora".into(),
+                    "set it to 0, or use method lora",
+                );
             }
         }
         self.tuning.last_blocks = self.tuning.last_blocks.min(backbone.depth);
@@ -218,8 +221,8 @@ impl TrainConfig {
             };
             (prompts.depth, prompts.step) = (1, 0);
             if backbone.rotary_theta.is_some() {
-                let message = "shallow prompts have no place among rotary positions".to_string();
-                return fail(message, "use method vpt, whose prompts every block adds anew");
+                let message = "shallow prompts have no position in a backbone with rotary positions".to_string();
+                return fail(message, "use method vpt, whose prompts belong to each block");
             }
         }
         Ok(())

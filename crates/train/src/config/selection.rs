@@ -65,7 +65,7 @@ impl SelectionConfig {
             (Keep::Final, 1..) => "selection.patience (early stopping) would look at the test classes",
             (Keep::Final, 0) => return Ok(()),
         };
-        let carve = "carve validation classes from the training classes with data.validation_share = 0.2";
+        let carve = "set aside validation classes with data.validation_share = 0.2";
         Err(TrainError::config(message, carve))
     }
 }

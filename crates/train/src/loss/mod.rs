@@ -159,8 +159,8 @@ impl LossConfig {
     /// [`TrainError::Config`] names the setting that is out of range, or does not go with the loss.
     pub(crate) fn check(&self) -> Result<(), TrainError> {
         if self.miner.kind != MinerKind::None && self.compares_proxies() {
-            let message = format!("loss.miner chooses pairs, and the loss {} has none", self.kind.name());
-            let hint = "set loss.miner.kind = \"none\", or take a loss between samples such as triplet";
+            let message = format!("loss.miner selects pairs, but the loss {} has none", self.kind.name());
+            let hint = "set loss.miner.kind = \"none\", or use a loss between samples, such as triplet";
             return Err(TrainError::config(message, hint));
         }
         if self.soft_triple.centers_per_class == 0 {

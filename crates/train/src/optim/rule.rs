@@ -77,7 +77,7 @@ impl OptimizerConfig {
             return fail("optimizer.ema_decay is outside 0 to below 1".into(), "0.99 to 0.999 is usual; 0 is none");
         }
         if self.accumulate == 0 {
-            return fail("optimizer.accumulate is 0".into(), "1 updates after every batch");
+            return fail("optimizer.accumulate is 0".into(), "1 updates after each batch");
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ impl RunFolder {
         kinsight_files::create_dir_all(root).map_err(|error| TrainError::RunFolder {
             path: root.to_path_buf(),
             message: format!("cannot be created: {}", error.source),
-            hint: "choose an --out that you may write to".into(),
+            hint: "choose an --out with write permission".into(),
         })?;
         folder._lock = Some(Arc::new(Lock::acquire(root, "kinsight train")?));
         folder.check(config, resume)?;
@@ -85,12 +85,12 @@ impl RunFolder {
         };
         if self.latest_checkpoint().is_file() || self.model().is_file() {
             if !resume {
-                return fail("already holds a run".into(), "continue it with --resume, or choose another --out");
+                return fail("already contains a run".into(), "continue it with --resume, or choose another --out");
             }
             let differences = self.differences(config)?;
             if !differences.is_empty() {
                 let hint = "resume with the settings of its config.toml, or choose another --out";
-                return fail(format!("holds a run with other settings:\n  {}", differences.join("\n  ")), hint);
+                return fail(format!("contains a run with other settings:\n  {}", differences.join("\n  ")), hint);
             }
         } else if !self.config().is_file() && self.holds_something() {
             return fail("is not empty and is not a run".into(), "choose another --out");
@@ -139,7 +139,7 @@ impl RunFolder {
         Ok(keys
             .into_iter()
             .filter(|key| old.get(*key) != new.get(*key))
-            .map(|key| format!("{key}: the run has {}, asked for {}", show(old.get(key)), show(new.get(key))))
+            .map(|key| format!("{key}: {} in the run, {} now", show(old.get(key)), show(new.get(key))))
             .collect())
     }
 

@@ -104,13 +104,13 @@ impl SelectionState {
         };
         let mut lines = Vec::new();
         if let Some(point) = &self.last {
-            lines.push(format!("Final, after the last step: {}.", figures(point)));
+            lines.push(format!("Final model, after the last step: {}.", figures(point)));
         }
         if let Some(point) = &self.selected_on_validation {
             lines.push(format!("Selected on validation classes: {}.", figures(point)));
         }
         if let Some(point) = &self.best_on_test_not_to_be_quoted {
-            lines.push(format!("Best on the test classes, not to be quoted: {}.", figures(point)));
+            lines.push(format!("Best on the test classes (chosen on test data, do not quote): {}.", figures(point)));
         }
         lines
     }

@@ -68,14 +68,14 @@ impl Sampler {
         let wanted = batch_size / images_per_class;
         if classes < wanted {
             return fail(
-                format!("a batch needs {wanted} classes, the training set has {classes}"),
+                format!("a batch needs {wanted} classes, but the training set has {classes}"),
                 "lower sampling.batch_size or raise sampling.images_per_class",
             );
         }
         let images: usize = images_by_class.iter().map(Vec::len).sum();
         if images < batch_size {
             return fail(
-                format!("the training set has {images} images, fewer than one batch of {batch_size}"),
+                format!("the training set has only {images} images, fewer than a batch of {batch_size}"),
                 "lower sampling.batch_size",
             );
         }
@@ -230,7 +230,7 @@ mod tests {
         let config = |batch_size, images_per_class| config(batch_size, images_per_class, SamplerKind::ClassRandom);
         let message = |sizes: &[usize], c| Sampler::new(classes(sizes), c, 0).unwrap_err().to_string();
         assert!(message(&[9, 9], config(7, 2)).contains("not a multiple"));
-        assert!(message(&[9, 9], config(6, 2)).contains("needs 3 classes, the training set has 2"));
-        assert!(message(&[1, 1, 1], config(6, 2)).contains("fewer than one batch"));
+        assert!(message(&[9, 9], config(6, 2)).contains("needs 3 classes, but the training set has 2"));
+        assert!(message(&[1, 1, 1], config(6, 2)).contains("fewer than a batch"));
     }
 }

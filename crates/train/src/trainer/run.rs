@@ -210,7 +210,7 @@ impl Run<'_> {
     pub fn warn_about_data(&mut self) -> Result<(), TrainError> {
         if self.trainer.backbone.preprocess_is_a_guess {
             self.warn(
-                "the backbone does not say how its images were normalized; ImageNet's mean and deviation are used",
+                "the backbone's files do not state its normalization; using ImageNet's mean and standard deviation",
             )?;
         }
         let alone = self.trainer.test.classes_with_one_image().len();
@@ -224,7 +224,9 @@ impl Run<'_> {
         let short = self.trainer.train.items_by_class().iter().filter(|images| images.len() < k).count();
         if short > 0 {
             let verb = if short == 1 { "class has" } else { "classes have" };
-            self.warn(&format!("{short} training {verb} fewer than {k} images; theirs repeat within a batch"))?;
+            self.warn(&format!(
+                "{short} training {verb} fewer than {k} images, which therefore repeat within a batch"
+            ))?;
         }
         Ok(())
     }

@@ -19,52 +19,52 @@ use crate::progress::counting_bar;
 
 const EXAMPLES: &str = "\
 Examples:
-  Everything, with the built-in backbone; writes audit.html and audit.csv:
+  With the built-in backbone; writes audit.html and audit.csv:
     kinsight audit photos/
 
   With a stronger backbone, which judges labels better:
     kinsight audit photos/ --backbone deit_small --out audits/photos
 
-  With a fine-tuned run, whose proxies judge the classes it was trained on:
+  With a fine-tuned run, whose proxies check the labels of its training classes:
     kinsight audit photos/ --run runs/first
 
-  In CI, failing on what must not be there:
+  In CI, failing on certain findings:
     kinsight audit photos/ --fail-on unreadable,leakage,conflicts --json > audit.json";
 
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub struct AuditArgs {
-    /// Folder of class folders, folder with train/ and test/, folder of images, or CSV with path,label,split
+    /// Images: folder of class folders, folder with train/ and test/, folder of images, or CSV with path,label,split
     pub dir: PathBuf,
     /// Folder for audit.html and audit.csv
     #[arg(long, default_value = "kinsight-audit")]
     pub out: PathBuf,
-    /// Run whose model judges; on the images of the run, leakage is looked for across its split
+    /// Run whose model to use; on the run's own images, leakage is checked across the run's split
     #[arg(long)]
     pub run: Option<PathBuf>,
-    /// Backbone that judges, by name or path [default: the run's, or the built-in one]
+    /// Backbone to use, by name or path [default: the run's, or the built-in one]
     #[arg(long)]
     pub backbone: Option<String>,
-    /// Which classes train, to look for leakage across [default: the run's, or as the path says]
+    /// Split to check for leakage [default: the run's, or as for `kinsight train`]
     #[arg(long, value_enum)]
     pub split: Option<SplitArg>,
     /// Seed of --split random-half
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Exit with 1 if there is any finding of these kinds
+    /// Exit with 1 if there are findings of these kinds
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND,..")]
     pub fail_on: Vec<FailOn>,
-    /// Small gray copies must correlate this much to be the same picture
+    /// Correlation above which two images count as copies
     #[arg(long, default_value_t = DuplicateConfig::default().min_correlation, value_name = "0..1")]
     pub min_correlation: f64,
-    /// How sure a suspected label must be to be listed; lower lists more
+    /// Confidence from which a suspected wrong label is listed; lower values list more
     #[arg(long, default_value_t = 0.5, value_name = "SCORE")]
     pub min_label_score: f64,
-    /// Robust standard deviations below the usual similarity that make an outlier
+    /// An image is an outlier if its similarity is this many robust standard deviations below the usual
     #[arg(long, default_value_t = 4.0)]
     pub outlier_deviations: f64,
-    /// The most findings of each kind on the page; the CSV always has all
+    /// Maximum findings of each kind on the page; the CSV lists all
     #[arg(long, default_value_t = 60)]
     pub max_shown: usize,
     /// Batch size
@@ -82,17 +82,17 @@ pub struct AuditArgs {
 pub enum FailOn {
     /// Files that cannot be read
     Unreadable,
-    /// Same files and same pictures
+    /// Equal files and copies of images
     Duplicates,
-    /// Pictures or classes on both sides of the split
+    /// Images or classes on both sides of the split
     Leakage,
     /// Copies with different labels
     Conflicts,
-    /// Labels in doubt
+    /// Labels that are probably wrong
     Labels,
-    /// Images far from everything
+    /// Images unlike all others
     Outliers,
-    /// Images too small or too long, classes with fewer than two images
+    /// Very small or elongated images, and classes with fewer than two images
     Sizes,
 }
 
@@ -147,7 +147,7 @@ pub fn run(arguments: AuditArgs) -> Result<()> {
     } else {
         print!("{}", kinsight_audit::summary(&findings, &images));
         println!("report: {}", html.display());
-        println!("to act on: {}", csv.display());
+        println!("list to act on: {}", csv.display());
     }
     let failed: Vec<String> = FindingKind::ALL
         .into_iter()
@@ -155,6 +155,6 @@ pub fn run(arguments: AuditArgs) -> Result<()> {
         .filter_map(|kind| Some((kind, findings.count(kind))).filter(|(_, count)| *count > 0))
         .map(|(kind, count)| format!("{count} {}", kind.words(count)))
         .collect();
-    anyhow::ensure!(failed.is_empty(), "the audit of {} found {}", arguments.dir.display(), failed.join(", "));
+    anyhow::ensure!(failed.is_empty(), "{}: found {}", arguments.dir.display(), failed.join(", "));
     Ok(())
 }

@@ -107,7 +107,7 @@ fn number_alike(queries: &mut LabelColumn, gallery: &mut LabelColumn) -> Result<
     }
     anyhow::ensure!(
         !queries.names.is_empty() && !gallery.names.is_empty(),
-        "labels are names on one side and numbers on the other"
+        "labels are names on one side but numbers on the other"
     );
     let names: std::collections::BTreeSet<&String> = queries.names.iter().chain(&gallery.names).collect();
     let names: Vec<String> = names.into_iter().cloned().collect();

@@ -29,14 +29,14 @@ Examples:
   A bare backbone, zero-shot, on every class of a folder:
     kinsight eval --backbone deit_tiny --data photos/ --part all
 
-  Every metric there is; what they are:
+  All metrics, and their list:
     kinsight eval --run runs/first --metrics all
     kinsight eval --metrics list
 
-  A known data set, by its publisher's annotations:
+  A published dataset, by its annotations:
     kinsight eval --backbone deit_small --data Stanford_Online_Products/ --recall-at 1,10,100,1000
 
-  Embeddings of another program, with labels in labels.npy:
+  Embeddings from another program, with labels in labels.npy:
     kinsight eval --embeddings rows.npy --labels labels.npy --metrics all
 
   Post-processing and test-time augmentation, next to the plain figures:
@@ -52,12 +52,12 @@ pub struct EvalArgs {
     /// Run folder with a fine-tuning
     #[arg(long, required_unless_present_any = ["backbone", "embeddings", "metrics"])]
     run: Option<PathBuf>,
-    /// Backbone: alone for zero-shot, or in place of the one a run names
+    /// Backbone, for zero-shot embeddings or to replace the path stored in --run
     #[arg(long)]
     backbone: Option<String>,
     #[command(flatten)]
     images: ImageArgs,
-    /// Embeddings that are already computed: .npy, .safetensors or .parquet
+    /// Evaluate these embeddings: .npy, .safetensors or .parquet
     #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "backbone", "data"])]
     embeddings: Option<PathBuf>,
     /// Their labels: .npy, .safetensors, .parquet or .csv [default: in the file or next to it]
@@ -69,28 +69,28 @@ pub struct EvalArgs {
     /// Labels of the gallery [default: in the file or next to it]
     #[arg(long, value_name = "FILE", requires = "gallery")]
     gallery_labels: Option<PathBuf>,
-    /// Embeddings to fit pca-whiten to
+    /// Training embeddings, to fit --post pca-whiten
     #[arg(long, value_name = "FILE", requires = "embeddings")]
     training_embeddings: Option<PathBuf>,
-    /// Tensor or column of the embeddings, where a file holds several
+    /// Tensor or column of the embeddings, if a file has several
     #[arg(long, value_name = "NAME")]
     embedding_column: Option<String>,
     /// Tensor or column of the labels
     #[arg(long, value_name = "NAME")]
     label_column: Option<String>,
-    /// Metrics to show, `all`, or `list` to see which there are; recall,map@r if not given
+    /// Metrics to show, or `all`; `list` prints their names [default: recall,map@r]
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
     metrics: Vec<String>,
     /// K of Recall@K, Precision@K and nDCG@K
     #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_name = "K,..")]
     recall_at: Vec<usize>,
-    /// Bootstrap resamples behind the 95 % intervals; 0 for no intervals
+    /// Bootstrap resamples for the 95 % intervals; 0 for none
     #[arg(long, default_value_t = 1000)]
     bootstrap: usize,
     /// What the bootstrap resamples
     #[arg(long, value_enum, default_value = "classes")]
     bootstrap_unit: UnitArg,
-    /// Also post-process, one at a time
+    /// Also report these post-processing methods, each on its own
     #[arg(long, value_enum, value_delimiter = ',')]
     post: Vec<PostArg>,
     /// Neighbors of --post dba and aqe
@@ -99,13 +99,13 @@ pub struct EvalArgs {
     /// Exponent of the similarity in --post aqe
     #[arg(long, default_value_t = 3.0)]
     post_alpha: f64,
-    /// Average over views of each image
+    /// Average the embeddings of several views of each image
     #[arg(long, value_enum, value_delimiter = ',')]
     tta: Vec<TtaArg>,
-    /// How many of the worst and best classes to list
+    /// Number of worst and best classes to list
     #[arg(long, default_value_t = 5)]
     classes: usize,
-    /// Bound on the working memory of the search, in MiB
+    /// Maximum working memory of the search, in MiB
     #[arg(long, default_value_t = 512)]
     max_memory_mb: usize,
     /// Batch size
@@ -128,9 +128,9 @@ impl EvalArgs {
 /// `--tta`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TtaArg {
-    /// Also the mirror image
+    /// The mirror image
     Flip,
-    /// Also 7/8 and 5/4 of the size before the center crop
+    /// 7/8 and 5/4 of the size before the center crop
     Scales,
 }
 
@@ -144,9 +144,9 @@ impl TtaArg {
 /// `--bootstrap-unit`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum UnitArg {
-    /// Classes with all their queries: how far other classes would move the figure
+    /// Classes with all their queries: how much the result would vary with other classes
     Classes,
-    /// Queries: how far other images of these classes would
+    /// Queries: how much it would vary with other images of these classes
     Queries,
 }
 

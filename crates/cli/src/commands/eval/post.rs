@@ -13,7 +13,7 @@ use super::material::{Gallery, Material};
 /// `--post`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PostArg {
-    /// Whiten with the training embeddings
+    /// PCA whitening fitted to the training embeddings
     PcaWhiten,
     /// Database-side augmentation
     Dba,
@@ -49,7 +49,7 @@ impl PostArg {
         match self {
             Self::PcaWhiten => {
                 let training = material.training.as_ref().context(
-                    "pca-whiten needs training embeddings: --part test of images that are split, or --training-embeddings FILE",
+                    "pca-whiten needs training embeddings: use --part test with a split dataset, or --training-embeddings FILE",
                 )?;
                 let whitening = Whitening::fit(training)?;
                 let gallery = match &material.gallery {
@@ -150,7 +150,7 @@ impl Sides {
         }
         anyhow::ensure!(
             self.own_items.iter().all(Option::is_none),
-            "aqe needs queries that are all in the gallery, or none of them"
+            "aqe needs either all queries in the gallery or none"
         );
         let neighbors = search(&self.queries, &self.gallery, knn)?;
         self.queries = expand_queries(&self.queries, &self.gallery, &neighbors, alpha)?;

@@ -73,18 +73,18 @@ pub fn print_figures(evaluation: &Evaluation, selection: &Selection) {
         }
     }
     if !evaluation.intervals.is_empty() {
-        println!("  in brackets: 95 % of bootstrap resamples");
+        println!("  in parentheses: 95 % bootstrap interval");
     }
     if evaluation.queries_without_reference > 0 {
         println!(
-            "  {} of {} queries are alone in their class: they count as wrong in Recall@K and are left out of all else",
+            "  {} of {} queries are the only image of their class: they count as wrong in Recall@K and are left out of all other metrics",
             evaluation.queries_without_reference, evaluation.queries
         );
     }
 }
 
 fn print_optional(name: &str, value: Option<String>) {
-    println!("  {name:<22} {}", value.as_deref().unwrap_or("no pairs to judge"));
+    println!("  {name:<22} {}", value.as_deref().unwrap_or("no pairs to compare"));
 }
 
 /// Metrics to be shown, in the order of their list and of K.

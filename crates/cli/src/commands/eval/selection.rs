@@ -16,21 +16,21 @@ pub const METRICS: [Metric; 20] = [
     Metric { name: "recall", about: "Recall@K: share of queries with a relevant item among the first K" },
     Metric { name: "precision", about: "Precision@K: share of relevant items among the first K" },
     Metric { name: "ndcg", about: "nDCG@K: gains of the first K, discounted by rank, over the best possible" },
-    Metric { name: "map@r", about: "MAP@R: average precision over the first R answers, R without the query" },
+    Metric { name: "map@r", about: "MAP@R: average precision over the first R results, where R excludes the query" },
     Metric { name: "r_precision", about: "R-precision: share of relevant items among the first R" },
     Metric { name: "map", about: "MAP: average precision over the whole ranking" },
     Metric { name: "mrr", about: "MRR: one over the rank of the first relevant item" },
     Metric { name: "cmc", about: "CMC: Recall@K for K from 1 to 50, as a curve" },
-    Metric { name: "map@r/counting_query", about: "MAP@R as VPTSP-G's code has it: R counts the query" },
+    Metric { name: "map@r/counting_query", about: "MAP@R as in VPTSP-G's code: R includes the query" },
     Metric { name: "map/max_r", about: "pytorch-metric-learning's mean_average_precision" },
     Metric { name: "mrr/max_r", about: "pytorch-metric-learning's mean_reciprocal_rank" },
     Metric { name: "nmi", about: "normalized mutual information of k-means clusters and classes" },
-    Metric { name: "ami", about: "adjusted mutual information of the same" },
-    Metric { name: "ari", about: "adjusted Rand index of the same" },
+    Metric { name: "ami", about: "adjusted mutual information of k-means clusters and classes" },
+    Metric { name: "ari", about: "adjusted Rand index of k-means clusters and classes" },
     Metric { name: "pairwise_f1", about: "F1 over pairs of items: same cluster against same class" },
     Metric { name: "fnmr@fmr", about: "false non-match rate at false match rates of 10, 1 and 0.1 %" },
     Metric { name: "eer", about: "equal error rate, and area under the ROC curve" },
-    Metric { name: "density", about: "distances within classes over those between them" },
+    Metric { name: "density", about: "ratio of distances within classes to those between classes" },
     Metric { name: "uniformity", about: "log of the mean Gaussian potential of pairs" },
     Metric { name: "alignment", about: "mean squared distance within classes" },
 ];
@@ -62,7 +62,7 @@ impl Selection {
         let find = |name: &String| {
             let found = METRICS.iter().find(|metric| metric.name == name.to_lowercase());
             found.map(|metric| metric.name).ok_or_else(|| {
-                anyhow::anyhow!("unknown metric {name}; `kinsight eval --metrics list` shows those there are")
+                anyhow::anyhow!("unknown metric {name}; `kinsight eval --metrics list` lists all metrics")
             })
         };
         Ok(Self { names: names.iter().map(find).collect::<Result<_>>()? })

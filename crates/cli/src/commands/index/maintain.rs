@@ -114,7 +114,7 @@ pub(super) fn stats(arguments: &StatsArgs) -> Result<()> {
         println!("  fine-tuning   {} ({hash})", run.display());
     }
     println!("  made by       kinsight {}", manifest.fingerprint.library);
-    println!("  on disk       {:.1} MB, {} dead rows", stats.bytes as f64 / 1e6, stats.tombstones);
+    println!("  on disk       {:.1} MB, {} deleted rows", stats.bytes as f64 / 1e6, stats.tombstones);
     match &stats.graph {
         Some(graph) => println!(
             "  search        HNSW over {} images (M {}, ef {}): recall@10 {:.3} against exact, {} queries",
@@ -145,7 +145,7 @@ pub(super) fn compact(arguments: &CompactArgs) -> Result<()> {
     bar.finish_and_clear();
     let after = compacted?.store().stats()?;
     println!(
-        "{} dead rows left behind: {:.1} MB, {:.1} MB before",
+        "removed {} deleted rows: {:.1} MB, {:.1} MB before",
         before.tombstones,
         after.bytes as f64 / 1e6,
         before.bytes as f64 / 1e6

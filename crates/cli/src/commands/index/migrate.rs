@@ -29,17 +29,17 @@ pub(super) fn run(arguments: MigrateArgs) -> Result<()> {
         return stopped("the index is as it was, and the same command goes on from here");
     }
     for (path, reason) in &report.missing {
-        eprintln!("warning: cannot embed {} again: {reason}", path.display());
+        eprintln!("warning: cannot re-embed {}: {reason}", path.display());
     }
     if !report.missing.is_empty() && !allow_missing {
         bail!(
-            "{} images cannot be embedded again, so the index stays with its old model\nhint: bring the files back and run the same command again, or leave these images out with --allow-missing",
+            "{} images cannot be re-embedded, so the index keeps its old model\nhint: restore the files and run the same command again, or drop these images with --allow-missing",
             report.missing.len()
         );
     }
     let index = migration.finish()?;
     println!(
-        "{} images now with {} ({} embedded, {} done before, {} left out)",
+        "{} images now use {} ({} embedded, {} already done, {} dropped)",
         index.store().len()?,
         model.name,
         report.embedded,

@@ -19,13 +19,13 @@ pub use update::index_folder;
 
 const EXAMPLES: &str = "\
 Examples:
-  Index a folder of images with a fine-tuned model; run it again whenever the folder has changed:
+  Index a folder of images with a fine-tuned model; run it again after changes to the folder:
     kinsight index photos/ --run runs/first --index photos.index
 
-  With a bare backbone, and fields to filter by from a CSV with the columns path,label,color,price:
+  With a bare backbone, and fields for filters from a CSV with the columns path,label,color,price:
     kinsight index catalog.csv --backbone deit_small --index catalog.index
 
-  Look at it, check it, move it to a better model while a server goes on answering:
+  Inspect it, verify it, and migrate it to a better model while a server keeps using it:
     kinsight index stats --index photos.index
     kinsight index check --index photos.index
     kinsight index migrate --index photos.index --run runs/second";
@@ -48,11 +48,11 @@ enum IndexCommand {
     Remove(RemoveArgs),
     /// Print what is in an index
     Stats(StatsArgs),
-    /// Read everything and report damage
+    /// Verify every file of an index
     Check(CheckArgs),
     /// Free the space of removed and replaced images
     Compact(CompactArgs),
-    /// Write vectors and fields for other programs
+    /// Export vectors and fields for other programs
     Export(ExportArgs),
     /// Embed everything again with another model, then switch to it in one step
     Migrate(MigrateArgs),
@@ -63,16 +63,16 @@ enum IndexCommand {
 /// Arguments of `index DIR`.
 #[derive(Debug, Args)]
 struct UpdateArgs {
-    /// Folder of images, or CSV with a column path; other columns become fields to filter by
+    /// Folder of images, or CSV with a column path; other columns become fields for filters
     #[arg(required = true)]
     images: Option<PathBuf>,
     /// Folder of the index; created if it does not exist
     #[arg(long, required = true)]
     index: Option<PathBuf>,
-    /// Run folder with a fine-tuning [default: the model of the index, if there is one]
+    /// Run folder with a fine-tuning [default: the index's model]
     #[arg(long)]
     run: Option<PathBuf>,
-    /// Backbone: alone for zero-shot, or in place of the one a run names
+    /// Backbone, for zero-shot embeddings or to replace the path stored in --run
     #[arg(long)]
     backbone: Option<String>,
     /// Batch size; each batch is committed before the next
@@ -81,7 +81,7 @@ struct UpdateArgs {
     /// Number of images up to which search is exact; beyond it a graph is built [default: by the width, 260000 at 384]
     #[arg(long)]
     exact_up_to: Option<usize>,
-    /// Print what was done as JSON
+    /// Print a summary as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -97,16 +97,16 @@ struct AddArgs {
     /// The index
     #[arg(long)]
     index: PathBuf,
-    /// Folder that paths are kept relative to [default: each image's own folder]
+    /// Folder that the stored paths are relative to [default: each image's folder]
     #[arg(long)]
     root: Option<PathBuf>,
-    /// Label of these images [default: the folder below the root]
+    /// Label of these images [default: the first folder below the root]
     #[arg(long)]
     label: Option<String>,
     /// Batch size; each batch is committed before the next
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
-    /// Print what was done as JSON
+    /// Print a summary as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -116,13 +116,13 @@ struct AddArgs {
 /// Arguments of `index remove`.
 #[derive(Debug, Args)]
 struct RemoveArgs {
-    /// Ids, or paths as the index knows them or as files
+    /// Ids, or paths of images, as files or as stored in the index
     #[arg(required_unless_present = "condition")]
     images: Vec<String>,
     /// The index
     #[arg(long)]
     index: PathBuf,
-    /// All images that pass this filter, as 'label = shoe and width < 100'
+    /// Images that match this filter, such as 'label = shoe and width < 100'
     #[arg(long = "where", value_name = "FILTER")]
     condition: Option<String>,
     /// Only print what would be removed
@@ -136,7 +136,7 @@ struct StatsArgs {
     /// The index
     #[arg(long)]
     index: PathBuf,
-    /// Print as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -166,7 +166,7 @@ struct ExportArgs {
     /// File to write: .parquet holds vectors and fields; .npy the vectors, and a .csv next to it the fields
     #[arg(long)]
     out: PathBuf,
-    /// Only images that pass this filter
+    /// Only images that match this filter
     #[arg(long = "where", value_name = "FILTER")]
     condition: Option<String>,
 }

@@ -21,7 +21,7 @@ pub(super) fn run(arguments: UpdateArgs) -> Result<()> {
     // Clap asks for both wherever no subcommand is named.
     let (images, index) = images
         .zip(index)
-        .context("nothing to index: name a folder of images, as in `kinsight index photos/ --index photos.index`")?;
+        .context("nothing to index: give a folder of images, as in `kinsight index photos/ --index photos.index`")?;
     let listing = Listing::of(&images)?;
     let (index, model) = open_or_create(&index, ModelRef { run, backbone }, exact_up_to, &context)?;
     let report = update(&index, &[listing], &model, batch_size, stop)?;
@@ -95,7 +95,7 @@ fn update(
     if stop.load(Ordering::Relaxed) {
         return Ok(total);
     }
-    let bar = counting_bar("building the graph", 0, "images");
+    let bar = counting_bar("building the search graph", 0, "images");
     let built = writer.optimize(&|done, of| {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
@@ -128,7 +128,7 @@ fn print(index: &Index, report: &SyncReport, json: bool, stop: &AtomicBool) -> R
         println!("{}", summary(index, report)?);
         if let Some(graph) = index.store().stats()?.graph {
             println!(
-                "graph over {} images: recall@10 {:.3} against exact search at ef {}",
+                "search graph over {} images: recall@10 {:.3} at ef {}, compared with exact search",
                 graph.rows, graph.recall_at_10, graph.ef
             );
         }

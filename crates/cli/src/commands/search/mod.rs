@@ -22,16 +22,16 @@ use crate::context::IndexModelArgs;
 
 const EXAMPLES: &str = "\
 Examples:
-  The ten images most like this one:
+  The ten images most similar to this one:
     kinsight search shoe.jpg --index photos.index
 
   Like the first two, unlike the third, red and large, as a page with images:
     kinsight search a.jpg b.jpg --not c.jpg --where 'color = red and width > 500' --index photos.index --open
 
-  By a part of an image, in a better order:
+  By part of an image, re-ranked:
     kinsight search street.jpg --crop 120,80,200,240 --rerank k-reciprocal --index photos.index
 
-  Many queries for a script, each on its own, a line of JSON each:
+  Many separate queries for a script, with one line of JSON each:
     kinsight search queries/*.jpg --each --json --not-itself -k 1 --index photos.index
 
 Filters: field = value, !=, <, <=, >, >=, ~ (pattern with * and ?), in (a, b), is missing; and, or, not, parentheses.
@@ -41,7 +41,7 @@ Fields: label, path, width, height, size_bytes, content_hash, pixel_hash, and th
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SearchArgs {
-    /// Query images; several are averaged
+    /// Query images; the embeddings of several are averaged
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// The index
@@ -50,13 +50,13 @@ pub struct SearchArgs {
     /// Counter-example: hits should not be like it; may be repeated
     #[arg(long = "not", value_name = "IMAGE")]
     unwanted: Vec<PathBuf>,
-    /// Search by this part of the query image, in pixels: left,top,width,height
+    /// Use only this part of the query image, in pixels: left,top,width,height
     #[arg(long, value_name = "X,Y,W,H", value_parser = parse_crop)]
     crop: Option<CropBox>,
     /// Number of hits
     #[arg(short, long, default_value_t = 10, value_name = "K")]
     k: usize,
-    /// Only images that pass this filter, as 'label = shoe and width > 500'
+    /// Only images that match this filter, such as 'label = shoe and width > 500'
     #[arg(long = "where", value_name = "FILTER")]
     condition: Option<String>,
     /// Only hits with at least this score: a number, or duplicate, same or similar as `kinsight calibrate` measured them
@@ -68,19 +68,19 @@ pub struct SearchArgs {
     /// Compare with every image even if there is a graph
     #[arg(long)]
     exact: bool,
-    /// Search for each image on its own instead of their mean
+    /// Search for each image separately instead of for their mean
     #[arg(long, conflicts_with_all = ["unwanted", "crop", "html", "open"])]
     each: bool,
-    /// Leave out indexed images with the content of a query image
+    /// Omit indexed images that are identical to a query image
     #[arg(long)]
     not_itself: bool,
-    /// Print as JSON; with --each one line a query
+    /// Print the results as JSON; with --each one line per query
     #[arg(long)]
     json: bool,
     /// Write the hits with their images to this HTML file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write the HTML file (kinsight-search.html unless --html names it) and open it
+    /// Write the results to an HTML file (--html, or kinsight-search.html) and open it
     #[arg(long)]
     open: bool,
     /// Do not show images in the terminal
@@ -93,11 +93,11 @@ pub struct SearchArgs {
 /// `--rerank`
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RerankArg {
-    /// As found
+    /// Keep the order of the search
     None,
-    /// Search again with the mean of query and best answers
+    /// Search again with the mean of the query and its best results
     AlphaQe,
-    /// By shared neighborhoods
+    /// Order by shared neighbors
     KReciprocal,
 }
 
@@ -130,7 +130,7 @@ pub fn run(arguments: SearchArgs) -> Result<()> {
         bail!("-k is 0, expected at least 1");
     }
     if crop.is_some() && images.len() > 1 {
-        bail!("--crop is for one query image, and {} are given", images.len());
+        bail!("--crop needs a single query image, found {}", images.len());
     }
     let index = Index::open(&index)?;
     let threshold = least.as_deref().map(|text| threshold(text, &index)).transpose()?;
@@ -272,7 +272,7 @@ fn nothing(hits: &[Hit], calibration: Option<&Calibration>) -> Option<&'static s
     }
     let best = hits.iter().map(|hit| f64::from(hit.score)).fold(f64::NEG_INFINITY, f64::max);
     let unknown = calibration.is_some_and(|calibration| calibration.verdict(best) == Verdict::Unknown);
-    unknown.then_some("nothing like it here; the nearest:")
+    unknown.then_some("nothing similar found; the nearest:")
 }
 
 fn read_queries(paths: &[PathBuf], crop: Option<CropBox>) -> Result<Vec<Query>> {
@@ -289,7 +289,7 @@ fn read_queries(paths: &[PathBuf], crop: Option<CropBox>) -> Result<Vec<Query>> 
 fn threshold(text: &str, index: &Index) -> Result<f64> {
     let calibration = || {
         index.manifest().calibration.as_ref().with_context(|| {
-            format!("{} has no thresholds; measure them with `kinsight calibrate`", index.path().display())
+            format!("{} has no thresholds yet; measure them with `kinsight calibrate`", index.path().display())
         })
     };
     Ok(match text {
@@ -307,6 +307,6 @@ fn parse_crop(text: &str) -> Result<CropBox, String> {
     let numbers: Result<Vec<u32>, _> = text.split(',').map(|part| part.trim().parse()).collect();
     match numbers.as_deref() {
         Ok(&[left, top, width, height]) if width > 0 && height > 0 => Ok(CropBox { top, left, height, width }),
-        _ => Err("expected left,top,width,height in pixels, as 120,80,200,240".to_owned()),
+        _ => Err("expected left,top,width,height in pixels, such as 120,80,200,240".to_owned()),
     }
 }

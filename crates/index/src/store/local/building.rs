@@ -251,7 +251,7 @@ fn load_index(folder: &Path, pointer: &Pointer, dim: usize) -> Result<Index> {
     let path = folder.join(&pointer.file);
     let bytes = MappedFile::open(&path)?;
     if !pointer.checksum.as_ref().is_some_and(|checksum| has_checksum(&bytes, checksum)) {
-        return Err(IndexError::corrupt(&path, "it does not have the checksum it was written with"));
+        return Err(IndexError::corrupt(&path, "its checksum does not match"));
     }
     let metadata = Index::metadata_from_buffer(&bytes).map_err(graph_error("read"))?;
     if metadata.dimensions as usize != dim {

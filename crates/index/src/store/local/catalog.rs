@@ -233,7 +233,7 @@ impl Catalog {
         }
         let strays = count("SELECT count(*) FROM field_values WHERE slot NOT IN (SELECT slot FROM points)")?;
         if strays > 0 {
-            problems.push(format!("{strays} values belong to no point"));
+            problems.push(format!("{strays} field values belong to no image"));
         }
         Ok(problems)
     }

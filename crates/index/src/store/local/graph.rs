@@ -119,7 +119,7 @@ impl Graph {
         let read = || -> Result<()> {
             let Some(pointer) = Pointer::read(folder)? else { return Ok(()) };
             let path = folder.join(&pointer.hnsw);
-            let unlike = |path: &Path| IndexError::corrupt(path, "it does not have the checksum it was written with");
+            let unlike = |path: &Path| IndexError::corrupt(path, "its checksum does not match");
             if !has_checksum(Hnsw::open(&path, dim)?.bytes(), &pointer.hnsw_checksum) {
                 return Err(unlike(&path));
             }
@@ -131,7 +131,7 @@ impl Graph {
             }
         };
         let problem = read().err()?;
-        Some(format!("the graph, without which search is exact: {problem}; `index compact` makes it anew"))
+        Some(format!("the search graph: {problem}; search is exact without it, and `index compact` rebuilds it"))
     }
 
     /// Facts.

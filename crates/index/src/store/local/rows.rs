@@ -65,7 +65,7 @@ impl RowsFile {
         dim.copy_from_slice(&header[8..16]);
         let dim = u64::from_le_bytes(dim);
         if header[..8] != *MAGIC || dim == 0 || dim > MAX_DIM as u64 {
-            return Err(IndexError::corrupt(path, "not a file of vectors: its header is not one kinsight writes"));
+            return Err(IndexError::corrupt(path, "not a vector file: its header is not one that kinsight writes"));
         }
         Ok(Self { path: path.to_owned(), file, dim: dim as usize })
     }

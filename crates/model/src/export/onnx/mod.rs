@@ -34,13 +34,13 @@ pub fn write_onnx(path: &Path, encoder: &Encoder, preprocess: &Preprocess) -> Re
                 bytes_needed >> 20,
                 MAX_BYTES >> 20
             ),
-            "export it with --format timm or --format hf, or take a smaller backbone",
+            "use --format timm or --format hf, or a smaller backbone",
         ));
     }
     if encoder.shallow_prompts {
         return Err(export_error(
-            "shallow prompts, which stay among the tokens, are not written as ONNX",
-            "train with method vpt, whose prompts every block has anew",
+            "shallow prompts cannot be exported to ONNX",
+            "train with method vpt, whose prompts belong to each block",
         ));
     }
     let mut graph = Graph::default();

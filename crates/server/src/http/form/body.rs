@@ -125,9 +125,9 @@ impl hyper::body::Body for Arriving {
 }
 
 fn too_large(most: usize) -> Failure {
-    Failure::too_large("the request's body", most)
+    Failure::too_large("the request body", most)
 }
 
 fn broken() -> Failure {
-    Failure::bad_request("broken_body", "the request's body ended early")
+    Failure::bad_request("broken_body", "the request body ended early")
 }

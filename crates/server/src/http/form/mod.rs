@@ -94,7 +94,7 @@ impl<T: DeserializeOwned + Send> FromRequest<Arc<App>> for Form<T> {
                 }
                 _ => {
                     let message = format!(
-                        "the body's type is {kind:?}, expected multipart/form-data, application/json or image/*"
+                        "the body has type {kind:?}, expected multipart/form-data, application/json or image/*"
                     );
                     return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unknown_body", message));
                 }
@@ -103,7 +103,7 @@ impl<T: DeserializeOwned + Send> FromRequest<Arc<App>> for Form<T> {
             Ok(Self { fields: fields.read()?, pictures, held })
         };
         tokio::time::timeout(limit, read).await.unwrap_or_else(|_| {
-            let message = "the request's body did not arrive in time";
+            let message = "the request body did not arrive in time";
             Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "slow_body", message))
         })
     }
@@ -132,7 +132,7 @@ impl Collected {
                 self.fields.picture(&name, self.pictures.0.len());
                 self.pictures.0.push(bytes);
                 if self.pictures.0.len() > max_pictures {
-                    return Err(Failure::bad_request("too_many_images", format!("more than {max_pictures} pictures")));
+                    return Err(Failure::bad_request("too_many_images", format!("more than {max_pictures} images")));
                 }
             } else {
                 let text = String::from_utf8(bytes.to_vec()).map_err(|_| match name.as_str() {

@@ -44,7 +44,7 @@ fn failed(error: FileError) -> ServiceError {
     if error.is_full() {
         ServiceError::DiskFull
     } else {
-        ServiceError::internal("the picture could not be kept", error)
+        ServiceError::internal("the image could not be stored", error)
     }
 }
 

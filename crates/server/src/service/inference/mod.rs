@@ -87,7 +87,9 @@ impl Inference {
         drop(announcement);
         let embedded = match sent {
             Ok(()) => answer.await,
-            Err(TrySendError::Full(_)) => return Err(ServiceError::Overloaded("too many images wait for the model")),
+            Err(TrySendError::Full(_)) => {
+                return Err(ServiceError::Overloaded("too many images are waiting for the model"));
+            }
             Err(TrySendError::Disconnected(_)) => Ok(Err("its thread has ended".into())),
         };
         let reason = match embedded {

@@ -123,7 +123,7 @@ impl RunReport<'_> {
         let zero_shot = MethodRow {
             method: ZERO_SHOT.into(),
             role: MethodRole::Baseline,
-            note: "the backbone as it comes".into(),
+            note: "the bare backbone".into(),
             ..scores(self.zero_shot)
         };
         let last = self.runs.len().saturating_sub(1);

@@ -36,7 +36,7 @@ impl Hnsw {
     /// Maps the file at `path`, which must be for vectors of width `dim`.
     pub fn open(path: &Path, dim: usize) -> Result<Self> {
         let map = MappedFile::open(path)?;
-        let damaged = || IndexError::corrupt(path, "not a graph that kinsight writes, or cut off");
+        let damaged = || IndexError::corrupt(path, "not a search graph written by kinsight, or cut off");
         if map.len() < HEADER_BYTES || map[..8] != *MAGIC {
             return Err(damaged());
         }
