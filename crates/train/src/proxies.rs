@@ -52,20 +52,6 @@ pub enum TowerPrompts {
     Encoder,
 }
 
-/// Where class prompts stand among the tokens.
-///
-/// Prompts carry no position and attention does not see the order of tokens, so both are the same function, and both are
-/// computed in the same way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PromptPosition {
-    /// Before the class token (the authors' code).
-    #[default]
-    BeforeClassToken,
-    /// After the patch tokens (the paper).
-    AfterPatches,
-}
-
 settings! {
     /// Options of the proxies.
     ///
@@ -75,8 +61,6 @@ settings! {
         source: ProxySource = ProxySource::default(),
         /// Class prompts of the semantic source.
         class_prompts: PromptSchedule = PromptSchedule { count: 3, depth: 12, step: 0 },
-        /// Where class prompts stand; changes nothing.
-        class_prompt_position: PromptPosition = PromptPosition::default(),
         /// Prompts of the proxy tower in addition to the class prompts.
         tower_prompts: TowerPrompts = TowerPrompts::None,
         /// Share of the learned proxies O in the mix with the proxy memory Z; the authors' name.

@@ -63,7 +63,7 @@ fn a_configuration_that_contradicts_the_tensors_is_refused() {
     assert_says(&fail(&mut describe(&fixture.path("snapshot"), &fixture)), &["config.json"]);
     std::fs::remove_file(fixture.path("snapshot/model.safetensors")).unwrap();
     let message = fail(&mut describe(&fixture.path("snapshot"), &fixture));
-    assert_says(&message, &["without model.safetensors", "hint: ", "config.json"]);
+    assert_says(&message, &["no model.safetensors in the folder", "hint: ", "config.json"]);
 }
 
 #[test]
@@ -78,7 +78,10 @@ fn offline_the_error_says_which_file_to_put_where() {
     let message = fail(repository.env("HF_HOME", &empty));
     assert_says(&message, &["someone/some-vit", "model.safetensors", "config.json", "--backbone"]);
     let mut unknown = describe(Path::new("resnet50"), &fixture);
-    assert_says(&fail(unknown.env("HF_HOME", &empty)), &["no known backbone resnet50", "deit_tiny_patch16_224"]);
+    assert_says(
+        &fail(unknown.env("HF_HOME", &empty)),
+        &["neither a file nor a known backbone: resnet50", "deit_tiny_patch16_224"],
+    );
 }
 
 #[test]

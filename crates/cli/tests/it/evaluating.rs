@@ -98,6 +98,6 @@ fn only_some_classes_are_measured_and_unknown_names_are_told() {
     };
     let found: Value = serde_json::from_str(&succeed(&mut eval(&class))).unwrap();
     assert_eq!((&found["images"], &found["classes"]), (&Value::from(6), &Value::from(1)));
-    assert_says(&crate::fixture::fail(&mut eval("dodo")), &["no class called dodo"]);
+    assert_says(&crate::fixture::fail(&mut eval("dodo")), &["dodo is not a class of"]);
     assert_says(&crate::fixture::fail(eval(&class).args(["--metrics", "accuracy"])), &["unknown metric accuracy"]);
 }

@@ -140,12 +140,15 @@ fn thresholds_are_measured_kept_and_spoken() {
     assert_says(&message, &["no thresholds", "kinsight calibrate"]);
     let curve = fixture.path("curve.html");
     let mut calibrate = on_index(&fixture, &["calibrate", "--same", "0.01", "--similar", "0.1", "--html"], "index");
-    assert_says(&succeed(calibrate.arg(&curve)), &["48 images of 8 labels", "duplicate", "same", "similar", "unknown"]);
+    assert_says(
+        &succeed(calibrate.arg(&curve)),
+        &["48 images with 8 labels", "duplicate", "same", "similar", "unknown"],
+    );
     assert_says(&fs::read_to_string(curve).unwrap(), &["<svg", "false match rate"]);
     let found: Value = serde_json::from_str(&succeed(search(&fixture, "index", &["--json"]).arg(&one))).unwrap();
     assert_eq!(found["hits"][0]["verdict"], "duplicate");
     let mut other = on_index(&fixture, &["calibrate", "--same", "0.01", "--similar", "0.1"], "index");
-    assert_says(&succeed(other.arg(fixture.images())), &["48 images of 8 labels"]);
+    assert_says(&succeed(other.arg(fixture.images())), &["48 images with 8 labels"]);
     assert_says(&succeed(&mut on_index(&fixture, &["index", "stats"], "index")), &["thresholds", "exact", "48 of 8"]);
 }
 
@@ -166,7 +169,7 @@ fn images_are_added_and_removed_by_name_and_filter() {
     assert_says(&fail(&mut remove), &["no image nobody.jpg"]);
     assert_says(&succeed(&mut on_index(&fixture, &["index", "check"], "index")), &["42 images, no damage"]);
     let before = exported(&fixture, "index");
-    assert_says(&succeed(&mut on_index(&fixture, &["index", "compact"], "index")), &["7 dead rows left behind"]);
+    assert_says(&succeed(&mut on_index(&fixture, &["index", "compact"], "index")), &["removed 7 deleted rows"]);
     assert_says(&succeed(&mut on_index(&fixture, &["index", "check"], "index")), &["42 images, no damage"]);
     assert_says(&succeed(&mut on_index(&fixture, &["index", "stats"], "index")), &[" 0 dead rows"]);
     assert!(exported(&fixture, "index") == before, "compacting changes no image");
@@ -236,7 +239,7 @@ fn killed_while_migrating_and_finished_equals_unbroken() {
         succeed(&mut index(&fixture, name));
     }
     let started = Instant::now();
-    assert_says(&succeed(&mut migrate("unbroken")), &["48 images now with", "48 embedded"]);
+    assert_says(&succeed(&mut migrate("unbroken")), &["48 images now use", "48 embedded"]);
     let whole = started.elapsed();
     // A run that was killed after its last step has nothing left to migrate; that is told as wrong usage of the model.
     let mut rng = ChaCha8Rng::seed_from_u64(9);
@@ -289,7 +292,7 @@ fn bad_input_is_told_and_changes_nothing() {
     assert_says(&fail(search(&fixture, "nowhere", &[]).arg(&one)), &["no index in", "hint:"]);
     assert_says(&fail(search(&fixture, "index", &["--threshold", "seven"]).arg(&one)), &["--threshold", "seven"]);
     let message = fail(search(&fixture, "index", &["--crop", "0,0,100,100"]).arg(&one));
-    assert_says(&message, &["crop of 100 x 100", "40 x 40"]);
+    assert_says(&message, &["crop 0,0,100,100", "40 x 40"]);
 
     let other = fixture.write_backbone("other.safetensors", &VitConfig::new(32, 8, 32, 2, 4));
     let message = fail(search(&fixture, "index", &["--backbone"]).arg(&other).arg(&one));
@@ -305,10 +308,10 @@ fn another_version_is_refused() {
     let fixture = Fixture::new();
     succeed(&mut index(&fixture, "index"));
     let manifest = fixture.path("index/index.json");
-    let text = fs::read_to_string(&manifest).unwrap().replacen("\"format\": 1", "\"format\": 2", 1);
+    let text = fs::read_to_string(&manifest).unwrap().replacen("\"format\": 2", "\"format\": 3", 1);
     fs::write(&manifest, text).unwrap();
     let message = fail(search(&fixture, "index", &[]).arg(&images(&fixture)[0]));
-    assert_says(&message, &["format version 2", "reads 1", "hint:"]);
+    assert_says(&message, &["format version 3", "reads 2", "hint:"]);
 }
 
 #[cfg(unix)]

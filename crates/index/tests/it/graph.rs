@@ -96,7 +96,7 @@ fn without_its_files_search_is_exact_and_the_graph_is_made_again() {
     let mut flipped = whole.clone();
     flipped[70_000] ^= 1;
     for (bytes, told) in
-        [(Some(&whole[..whole.len() / 2]), "cut off"), (Some(&flipped[..]), "checksum"), (None, "cannot open")]
+        [(Some(&whole[..whole.len() / 2]), "cut off"), (Some(&flipped[..]), "checksum"), (None, "cannot read")]
     {
         match bytes {
             Some(bytes) => std::fs::write(&searched, bytes).unwrap(),

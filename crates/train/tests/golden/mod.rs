@@ -175,9 +175,9 @@ impl GoldenRun {
         let mut found: BTreeMap<String, TensorData> =
             named_tensors(learner).into_iter().map(|(name, data)| (golden_name(&name), data)).collect();
         found.insert("proxies_container".into(), proxy_memory.into_data());
-        for (name, data) in bank.map(PromptBank::to_tensors).unwrap_or_default() {
+        for (name, slice) in bank.into_iter().flat_map(PromptBank::rows_in_memory) {
             if let Some(block) = name.strip_suffix("/values") {
-                found.insert(format!("p_prompts.{block}"), data);
+                found.insert(format!("p_prompts.{block}"), TensorData::new(slice.values.to_vec(), slice.shape));
             }
         }
         let simple = self.flag("simple_proxies"); // class prompts exist there, unused
