@@ -171,7 +171,7 @@ fn images_are_added_and_removed_by_name_and_filter() {
     let before = exported(&fixture, "index");
     assert_says(&succeed(&mut on_index(&fixture, &["index", "compact"], "index")), &["removed 7 deleted rows"]);
     assert_says(&succeed(&mut on_index(&fixture, &["index", "check"], "index")), &["42 images, no damage"]);
-    assert_says(&succeed(&mut on_index(&fixture, &["index", "stats"], "index")), &[" 0 dead rows"]);
+    assert_says(&succeed(&mut on_index(&fixture, &["index", "stats"], "index")), &[" 0 deleted rows"]);
     assert!(exported(&fixture, "index") == before, "compacting changes no image");
 }
 
