@@ -31,7 +31,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CompareArgs {
-    /// TOML file with title, seeds, [settings] and one [[entry]] per method
+    /// TOML file with a title, seeds, a table of settings and an entry for each method
     #[arg(long, required_unless_present = "methods")]
     pub config: Option<PathBuf>,
     /// Methods to compare, instead of --config

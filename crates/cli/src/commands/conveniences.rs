@@ -14,7 +14,7 @@ pub struct ConvenienceArgs {
     /// Which model to keep: the best on the validation classes, or the final one
     #[arg(long, value_parser = ["final", "best"])]
     keep: Option<String>,
-    /// Metric for `--keep best` and early stopping [default: map@r]
+    /// Metric for `--keep best` and early stopping; map@r if not given
     #[arg(long, value_name = "METRIC", value_parser = ["map@r", "recall@1", "r_precision"])]
     select_by: Option<String>,
     /// Stop after this many evaluations in a row without improvement on the validation classes

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 use kinsight_data::{DecodeLimits, EvalTransform, Preprocess, RgbImage, Scratch, decode_file};
-use kinsight_model::explain::{Trace, prompt_attention, trace};
+use kinsight_model::explain::{prompt_attention, trace};
 use kinsight_model::{EmbeddingModel, Encoder};
 use kinsight_report::explanation::{Evidence, Explanation, ProxyShare, draw_png, explanation_page};
-use kinsight_train::run::RunFolder;
+use kinsight_train::run::{RunFolder, evidence_of};
 
 use crate::context::{ComputeArgs, ModelArgs};
 
@@ -107,17 +107,8 @@ fn explain(
     prepared: [&[f32]; 2],
 ) -> Result<Explanation> {
     let traces = [trace(encoder, prepared[0])?, trace(encoder, prepared[1])?];
-    let found = traces[0].evidence(&traces[1]);
-    let attention = |trace: &Trace| trace.last_attention().map(|map| map.patches.clone()).unwrap_or_default();
-    let evidence = Evidence {
-        similarity: found.similarity,
-        rest: found.rest,
-        grid: found.grid,
-        patches: found.patches,
-        by_patch: [found.from_first, found.from_second],
-        attention: traces.each_ref().map(attention),
-        prompts: [prompt_attention(encoder, prepared[0])?, prompt_attention(encoder, prepared[1])?],
-    };
+    let prompts = [prompt_attention(encoder, prepared[0])?, prompt_attention(encoder, prepared[1])?];
+    let evidence = Evidence { prompts, ..evidence_of(traces.each_ref()) };
     Ok(Explanation::new(evidence, pictures.map(|picture| (picture.width(), picture.height())), preprocess))
 }
 

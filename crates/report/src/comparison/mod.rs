@@ -1,5 +1,6 @@
 //! Methods over seeds on one data set, as a page, as Markdown, as CSV and, serialized, as JSON.
 
+mod notes;
 mod page;
 mod tables;
 
@@ -7,6 +8,8 @@ use std::collections::BTreeMap;
 
 use kinsight_retrieval::Interval;
 use serde::Serialize;
+
+pub use notes::notes;
 
 /// A mean over seeds with the sample's standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

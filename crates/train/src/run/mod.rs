@@ -35,7 +35,7 @@ pub use checkpoint::{Progress, TrainingState};
 pub use cost::{RunCost, RunQueries, peak_memory_bytes};
 pub use log::{LogRecord, RunLog, read as read_log};
 pub use proxies::ClassProxies;
-pub use report::{ReportedRun, RunReport};
+pub use report::{ReportedRun, RunReport, evidence_of};
 
 pub use selection::{EvalPoint, Figures, SelectionState};
 pub use story::RunStory;
@@ -163,62 +163,46 @@ impl RunFolder {
     pub fn root(&self) -> &Path {
         &self.root
     }
+}
+
+/// The paths in the folder.
+macro_rules! files {
+    ($($(#[$what:meta])* $name:ident: $path:literal,)*) => {
+        impl RunFolder {
+            $($(#[$what])* pub fn $name(&self) -> PathBuf { self.root.join($path) })*
+        }
+    };
+}
+
+files! {
     /// Resolved settings.
-    pub fn config(&self) -> PathBuf {
-        self.root.join("config.toml")
-    }
-    /// One line an event.
-    pub fn log(&self) -> PathBuf {
-        self.root.join("log.jsonl")
-    }
+    config: "config.toml",
+    /// One line per event.
+    log: "log.jsonl",
     /// Where checkpoints are.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.root.join("checkpoints")
-    }
+    checkpoints: "checkpoints",
     /// The newest checkpoint.
-    pub fn latest_checkpoint(&self) -> PathBuf {
-        self.checkpoints().join("latest.safetensors")
-    }
+    latest_checkpoint: "checkpoints/latest.safetensors",
     /// The fine-tuning that was best on the validation classes.
-    pub fn best_model(&self) -> PathBuf {
-        self.checkpoints().join("best.safetensors")
-    }
-    /// Final, selected on validation, and best on test, kept apart.
-    pub fn selection(&self) -> PathBuf {
-        self.root.join("selection.json")
-    }
+    best_model: "checkpoints/best.safetensors",
     /// Class prompts, when the memory bank is on disk.
-    pub fn bank(&self) -> PathBuf {
-        self.checkpoints().join("bank.bin")
-    }
+    bank: "checkpoints/bank.bin",
+    /// Final, selected on validation, and best on test, kept apart.
+    selection: "selection.json",
     /// TensorBoard's event file.
-    pub fn events(&self) -> PathBuf {
-        self.root.join("tensorboard").join("events.out.tfevents.kinsight")
-    }
+    events: "tensorboard/events.out.tfevents.kinsight",
     /// The fine-tuning alone.
-    pub fn model(&self) -> PathBuf {
-        self.root.join("model.safetensors")
-    }
+    model: "model.safetensors",
     /// The final evaluation.
-    pub fn metrics(&self) -> PathBuf {
-        self.root.join("metrics.json")
-    }
+    metrics: "metrics.json",
     /// What the run took.
-    pub fn cost(&self) -> PathBuf {
-        self.root.join("cost.json")
-    }
+    cost: "cost.json",
     /// Scores of each query of the final evaluation.
-    pub fn queries(&self) -> PathBuf {
-        self.root.join("queries.json")
-    }
+    queries: "queries.json",
     /// The report.
-    pub fn report(&self) -> PathBuf {
-        self.root.join("report.html")
-    }
+    report: "report.html",
     /// The model card.
-    pub fn card(&self) -> PathBuf {
-        self.root.join("README.md")
-    }
+    card: "README.md",
 }
 
 /// A value that has no form in JSON.

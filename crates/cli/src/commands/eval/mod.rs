@@ -78,7 +78,7 @@ pub struct EvalArgs {
     /// Tensor or column of the labels
     #[arg(long, value_name = "NAME")]
     label_column: Option<String>,
-    /// Metrics to show, or `all`; `list` prints their names [default: recall,map@r]
+    /// Metrics to show, or `all`; `list` prints their names; recall,map@r if not given
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
     metrics: Vec<String>,
     /// K of Recall@K, Precision@K and nDCG@K

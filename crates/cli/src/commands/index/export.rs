@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &ExportArgs) -> Result<()> {
 /// A file of vectors and fields that is being written.
 enum Table {
     /// Vectors in `.npy`; id and fields in the same order in the CSV next to it.
-    Npy { vectors: NpyWriter, rows: csv::Writer<AtomicFile> },
+    Npy { vectors: NpyWriter, rows: Box<csv::Writer<AtomicFile>> },
     /// Both in one file.
     Parquet(ParquetWriter),
 }
@@ -51,7 +51,7 @@ impl Table {
     fn beside_npy(out: &Path, dim: usize, columns: &[&str]) -> Result<Self> {
         let mut rows = csv::Writer::from_writer(AtomicFile::create(&out.with_extension("csv"))?);
         rows.write_record(columns)?;
-        Ok(Self::Npy { vectors: NpyWriter::create(out, dim)?, rows })
+        Ok(Self::Npy { vectors: NpyWriter::create(out, dim)?, rows: Box::new(rows) })
     }
 
     fn write(&mut self, point: &Point, names: &BTreeSet<String>) -> Result<()> {
@@ -75,7 +75,7 @@ impl Table {
                 Ok(out.display().to_string())
             }
             Self::Npy { vectors, rows } => {
-                rows.into_inner().map_err(|error| error.into_error())?.commit()?;
+                (*rows).into_inner().map_err(|error| error.into_error())?.commit()?;
                 vectors.finish()?;
                 Ok(format!("{} and {}", out.display(), out.with_extension("csv").display()))
             }

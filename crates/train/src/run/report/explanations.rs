@@ -64,17 +64,22 @@ fn open(
 }
 
 fn pair(query: Seen, answer: Seen, correct: bool) -> ExplainedPair {
-    let found = query.trace.evidence(&answer.trace);
-    let attention = |trace: &Trace| trace.last_attention().map(|map| map.patches.clone()).unwrap_or_default();
     let prompt_share = query.trace.last_attention().map_or(0.0, |map| map.prompts.iter().sum::<f32>());
-    let evidence = Evidence {
+    let evidence = evidence_of([&query.trace, &answer.trace]);
+    ExplainedPair::new([query.picture, answer.picture], &evidence, prompt_share.into(), correct)
+}
+
+/// What two traces share, as pages show it; without what prompts look at.
+pub fn evidence_of([query, answer]: [&Trace; 2]) -> Evidence {
+    let found = query.evidence(answer);
+    let attention = |trace: &Trace| trace.last_attention().map(|map| map.patches.clone()).unwrap_or_default();
+    Evidence {
         similarity: found.similarity,
         rest: found.rest,
         grid: found.grid,
         patches: found.patches,
         by_patch: [found.from_first, found.from_second],
-        attention: [attention(&query.trace), attention(&answer.trace)],
+        attention: [attention(query), attention(answer)],
         prompts: Default::default(),
-    };
-    ExplainedPair::new([query.picture, answer.picture], &evidence, prompt_share.into(), correct)
+    }
 }

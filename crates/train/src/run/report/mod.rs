@@ -13,6 +13,8 @@ use kinsight_report::run::{
     Chart, Curve, DataFacts, DataPart, MethodRole, MethodRow, NextStep, Quantity, ReferenceLine, Setting, Warning,
 };
 
+pub use explanations::evidence_of;
+
 use super::story::RunStory;
 use super::{LogRecord, RunFolder, SelectionState, read_log};
 use crate::config::TrainConfig;
