@@ -108,7 +108,7 @@ impl FindingKind {
             Self::Conflict => ("image with different labels", "images with different labels"),
             Self::SameFile => ("copy of a file", "copies of files"),
             Self::SamePicture => ("copy of an image in another file", "copies of images in other files"),
-            Self::Label => ("probably wrong label", "probably wrong labels"),
+            Self::Label => ("label in doubt", "labels in doubt"),
             Self::Outlier => ("outlier", "outliers"),
             Self::Size => ("small or very long image", "small or very long images"),
             Self::SmallClass => ("class with a single image", "classes with a single image"),

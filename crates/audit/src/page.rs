@@ -135,7 +135,7 @@ fn notes(findings: &Findings, max_shown: usize) -> Vec<String> {
         ("groups of the same picture", findings.near.len()),
         ("leaks", findings.leaks.len()),
         ("conflicts", findings.conflicts.len()),
-        ("probably wrong labels", findings.labels.len()),
+        ("labels in doubt", findings.labels.len()),
         ("outliers", findings.outliers.len()),
         ("odd sizes", findings.sizes.len()),
     ];

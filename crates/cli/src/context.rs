@@ -40,7 +40,7 @@ pub struct ComputeArgs {
         ("composed", "Tensor operations alone"),
     ]))]
     engine: Option<Engine>,
-    /// Arithmetic of the matrix products [default: that of the index or of the run, f32 for a bare backbone]
+    /// Arithmetic of the matrix products [default: that of the index or run in use, otherwise f32]
     #[arg(long, value_parser = one_of::<Precision>(&[
         ("f32", "32-bit floats"),
         ("bf16", "bfloat16 operands, 32-bit sums"),

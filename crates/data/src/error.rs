@@ -217,9 +217,7 @@ impl DataError {
                 "testing on trained classes overstates quality on new ones; move each class to one side, or allow the overlap explicitly"
             }
             Self::Layout { .. } => "unpack the publisher's archive unchanged, and give its folder or the one above it",
-            Self::TooManyUnreadable { .. } => {
-                "repair or remove these files, or allow a larger share of unreadable images"
-            }
+            Self::TooManyUnreadable { .. } => "repair or remove these files; `kinsight audit` lists them all",
             Self::NoReadableImage { .. } => "repair or remove the files of this class",
             Self::Decode(error) => return error.fault.hint(),
             _ => return None,

@@ -4,7 +4,7 @@
 //! steps everywhere: write next to the target, sync the file, rename, sync the folder. They are written down here once, so
 //! that every file has the same durability:
 //!
-//! - [`write`] and [`AtomicFile`] replace a whole file: readers see the old contents or the new.
+//! - [`write()`] and [`AtomicFile`] replace a whole file: readers see the old contents or the new.
 //! - [`DurableFile`] is appended to or changed in place; nothing counts before [`DurableFile::sync`] returns.
 //! - [`create_dir_all`], [`rename`], [`remove_file`], [`remove_dir_all`] change folders, and sync them.
 //! - [`MappedFile`] and [`MappedFileMut`] are memory-mapped.

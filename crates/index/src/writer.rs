@@ -84,8 +84,11 @@ impl<'a> IndexWriter<'a> {
     pub fn relocate(&self, old: &Path, new: &Path, force: bool) -> Result<usize> {
         self.index.require_in_place()?;
         let store = self.index.local();
-        // A folder that is gone cannot be made absolute; one that is there is named as indexing names it.
-        let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        // A folder that is there is named as indexing names it; of one that is gone, what can be known is its folder.
+        let canonical = |path: &Path| {
+            let gone = |_| std::path::absolute(path).map(|path| path.components().collect());
+            path.canonicalize().or_else(gone).unwrap_or_else(|_| path.to_owned())
+        };
         let (old, new) = (canonical(old), canonical(new));
         let moves = store.moved_roots(&old, &new)?;
         let roots = self.index.roots()?;

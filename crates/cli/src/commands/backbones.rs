@@ -53,8 +53,8 @@ pub fn run(arguments: &BackbonesArgs) -> anyhow::Result<()> {
         "\nfused: the CPU runs blocks in its own kernel. composed: in plain tensor operations, several times slower on a CPU."
     );
     println!(
-        "Any other ViT of these families works by its path (a safetensors file, or a folder with config.json next to\n\
-         config.json) or as OWNER/NAME on the Hugging Face Hub. KINSIGHT_WEIGHTS names a folder with NAME.safetensors files."
+        "Any other ViT of these families works by its path (a safetensors file, or a folder with model.safetensors\n\
+         and config.json) or as OWNER/NAME on the Hugging Face Hub. KINSIGHT_WEIGHTS names a folder with NAME.safetensors files."
     );
     Ok(())
 }

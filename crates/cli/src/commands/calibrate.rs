@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use kinsight_index::{Calibration, CalibrationRates, GraphSettings, Index, Listing, Samples};
 use kinsight_model::EmbeddingModel;
@@ -66,6 +66,13 @@ pub fn run(arguments: CalibrateArgs) -> Result<()> {
     let index = Index::open(&index)?;
     if clear {
         return Ok(index.writer()?.set_calibration(None)?);
+    }
+    let is_asked = model.run.is_some() || model.backbone.is_some() || context.compute != Default::default();
+    if images.is_none() && (is_asked || !context.on_cpu) {
+        bail!(
+            "flags for the model are for IMAGES, which it embeds; without them the vectors in the index are measured\nhint: name \
+             a folder of images, or leave these flags out"
+        );
     }
     let samples = match &images {
         None => Samples::of_store(index.store(), limit)?,

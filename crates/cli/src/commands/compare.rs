@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use kinsight_files::Lock;
 use kinsight_report::comparison::Comparison;
 use kinsight_train::TrainConfig;
 use kinsight_train::compare::{CompareFolder, CompareSpec, PlannedRun, RunFigures, ZeroShot, comparison};
@@ -80,6 +81,12 @@ pub fn run(arguments: &CompareArgs) -> Result<()> {
         bail!("no images given: use --data DIR, or data.path in the settings");
     }
     let folder = CompareFolder::at(&arguments.out);
+    let _lock = if arguments.tables_only {
+        None
+    } else {
+        kinsight_files::create_dir_all(&arguments.out)?;
+        Some(Lock::acquire(&arguments.out, "kinsight compare")?)
+    };
     let context = arguments.device.resolve()?;
     let zero_shot = zero_shot(&folder, &configs[0], arguments.tables_only, &context)?;
     let mut missing = Vec::new();

@@ -90,7 +90,7 @@ pub fn run(arguments: ExplainArgs) -> Result<()> {
     }
     for proxy in &proxies {
         let [a, b] = proxy.similarity;
-        println!("  along proxy {:<28} {:+.3}  ({a:.2} and {b:.2})", proxy.class, proxy.share);
+        println!("  along the proxy of {:<21} {:+.3}  (similarities {a:.2} and {b:.2})", proxy.class, proxy.share);
     }
     for out in &outs {
         write(out, &explanation, [&first, &second], [&a, &b], &proxies)?;

@@ -138,6 +138,9 @@ fn thresholds_are_measured_kept_and_spoken() {
     let one = images(&fixture)[0].clone();
     let message = fail(search(&fixture, "index", &["--threshold", "same"]).arg(&one));
     assert_says(&message, &["no thresholds", "kinsight calibrate"]);
+    // The index's own vectors are measured, with which no model has to do.
+    let asked = fail(&mut on_index(&fixture, &["calibrate", "--precision", "bf16"], "index"));
+    assert_says(&asked, &["flags for the model are for IMAGES", "hint:"]);
     let curve = fixture.path("curve.html");
     let mut calibrate = on_index(&fixture, &["calibrate", "--same", "0.01", "--similar", "0.1", "--html"], "index");
     assert_says(
@@ -185,7 +188,9 @@ fn a_moved_folder_is_relocated_and_not_indexed_twice() {
     let message = fail(moved.arg(&new).arg("--backbone").arg(fixture.path("backbone.safetensors")));
     assert_says(&message, &["48 of these images", &format!("relocate '{}' '{}'", old.display(), new.display())]);
     let mut relocate = on_index(&fixture, &["index", "relocate"], "index");
-    assert_says(&succeed(relocate.arg(&old).arg(&new)), &["48 images are now in"]);
+    // As people type them, after the folder is gone.
+    let root = fixture.path("");
+    assert_says(&succeed(relocate.current_dir(&root).arg("images/").arg("pictures/")), &["48 images are now in"]);
     let mut again = on_index(&fixture, &["index"], "index");
     let report = succeed(again.arg(&new).arg("--backbone").arg(fixture.path("backbone.safetensors")));
     assert_says(&report, &["48 images in", "48 unchanged"]);

@@ -79,3 +79,14 @@ fn a_second_embedding_into_a_file_is_told_who_holds_it() {
     succeed(&mut embed(&[]));
     assert!(fixture.path("out.npy").is_file() && !journal.exists());
 }
+
+#[test]
+fn a_second_comparison_into_a_folder_is_told_who_holds_it() {
+    let fixture = Fixture::new();
+    std::fs::create_dir(fixture.path("compare")).unwrap();
+    let _lock = Lock::acquire(&fixture.path("compare"), "a test").unwrap();
+    let mut command = kinsight();
+    command.args(["compare", "--methods", "linear,bitfit", "--backbone"]).arg(fixture.path("backbone.safetensors"));
+    command.arg("--data").arg(fixture.images()).arg("--out").arg(fixture.path("compare"));
+    assert_says(&fail(&mut command), &["compare is in use by", "(a test)", "hint:"]);
+}

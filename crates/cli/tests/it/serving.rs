@@ -400,7 +400,7 @@ fn two_pictures_are_explained() {
         command
     };
     let printed = succeed(&mut explain(&["--out", "why.html", "--out", "why.png"]));
-    assert_says(&printed, &["similarity 1.000", "strongest pair", "along proxy", "wrote why.html"]);
+    assert_says(&printed, &["similarity 1.000", "strongest pair", "along the proxy of", "wrote why.html"]);
     let page = std::fs::read_to_string(fixture.path("why.html")).unwrap();
     assert_says(&page, &["<!doctype html>", "Matching parts", "Attention", "Prompt 2", "Proxies", "data:image/png"]);
     assert!(std::fs::read(fixture.path("why.png")).unwrap().starts_with(b"\x89PNG"));

@@ -84,3 +84,13 @@ fn a_damaged_row_count_is_an_error_and_not_an_allocation() {
     catalog.execute_batch("UPDATE state SET rows = 3, revision = revision + 1; INSERT INTO dead VALUES (99)").unwrap();
     assert!(Index::open(&fixture.path("index")).is_err(), "a tombstone of a row that there is not");
 }
+
+#[test]
+fn a_payload_that_cannot_be_read_is_damage() {
+    let fixture = Fixture::new(2, 3);
+    let index = six(&fixture, &Colors::new("colors"));
+    let catalog = rusqlite::Connection::open(stored_file(index.path(), ".sqlite")).unwrap();
+    catalog.execute("UPDATE points SET payload = '{' WHERE slot = 4", []).unwrap();
+    let problems = damage(&index);
+    assert!(problems.len() == 1 && problems[0].contains("the payload of row 4 is not readable"), "{problems:?}");
+}

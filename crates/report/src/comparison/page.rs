@@ -66,12 +66,12 @@ impl Comparison {
     fn difference_tables(&self) -> Markup {
         html! {
             @for (metric, name) in METRICS {
-                h3 { (name) ", row less column, in points" }
+                h3 { (name) ", row minus column, in points" }
                 div.scroll role="region" aria-label={ "Differences in " (name) } tabindex="0" {
                     table.facts {
                         caption.vh { "Differences in " (name) }
                         thead {
-                            tr { th scope="col" { "row less column" } @for row in &self.rows { th.n scope="col" { (row.name) } } }
+                            tr { th scope="col" { "row minus column" } @for row in &self.rows { th.n scope="col" { (row.name) } } }
                         }
                         tbody {
                             @for (place, row) in self.rows.iter().enumerate() {

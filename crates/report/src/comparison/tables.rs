@@ -60,7 +60,7 @@ impl Comparison {
         let _ = writeln!(text, "\n{}", self.what_scores_are());
         for (metric, heading) in [("map@r", "MAP@R"), ("recall@1", "R@1")] {
             let names: Vec<String> = self.rows.iter().map(|row| escape(&row.name)).collect();
-            let _ = writeln!(text, "\n## Differences in {heading}\n\n| row less column | {} |", names.join(" | "));
+            let _ = writeln!(text, "\n## Differences in {heading}\n\n| row minus column | {} |", names.join(" | "));
             let _ = writeln!(text, "|---|{}", "---|".repeat(names.len()));
             for (row, name) in names.iter().enumerate() {
                 let cell = |minus: usize| match self.difference(metric, row, minus) {
@@ -71,7 +71,7 @@ impl Comparison {
                 let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
             }
         }
-        let _ = writeln!(text, "\n\\* {}", escape(&self.notes.join(" ")));
+        let _ = writeln!(text, "\n{}", escape(&self.notes.join(" ")));
         for (run, reason) in &self.missing {
             let _ = writeln!(text, "\nMissing: {} ({})", escape(run), escape(reason));
         }

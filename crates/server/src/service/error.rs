@@ -81,8 +81,8 @@ impl From<IndexError> for ServiceError {
         match error {
             IndexError::Filter(error) => error.into(),
             IndexError::Cancelled => Self::TookTooLong,
-            IndexError::Replaced { .. } | IndexError::Migrated { .. } => {
-                Self::Overloaded("the collection was replaced while this request was worked on")
+            IndexError::NoIndex { .. } | IndexError::Replaced { .. } | IndexError::Migrated { .. } => {
+                Self::Overloaded("the collection was removed or replaced while this request was worked on")
             }
             error @ IndexError::FilterTooCostly { .. } => Self::FilterTooCostly(error.to_string()),
             _ if full => Self::DiskFull,

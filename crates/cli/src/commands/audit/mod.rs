@@ -46,7 +46,7 @@ pub struct AuditArgs {
     /// Backbone to use, by name or path [default: the run's, or the built-in one]
     #[arg(long)]
     pub backbone: Option<String>,
-    /// Split to check for leakage [default: the run's, or as for `kinsight train`]
+    /// Split to check for leakage [default: the run's, train/ and test/, or a list's column; otherwise leakage is not checked]
     #[arg(long, value_enum)]
     pub split: Option<SplitArg>,
     /// Seed of --split random-half
@@ -88,7 +88,7 @@ pub enum FailOn {
     Leakage,
     /// Copies with different labels
     Conflicts,
-    /// Labels that are probably wrong
+    /// Labels in doubt
     Labels,
     /// Images unlike all others
     Outliers,
@@ -148,6 +148,14 @@ pub fn run(arguments: AuditArgs) -> Result<()> {
         print!("{}", kinsight_audit::summary(&findings, &images));
         println!("report: {}", html.display());
         println!("list to act on: {}", csv.display());
+    }
+    let leakage = [FindingKind::Leakage, FindingKind::SharedClass];
+    if images.sides.is_empty()
+        && arguments.fail_on.iter().any(|fail_on| fail_on.kinds().iter().any(|k| leakage.contains(k)))
+    {
+        eprintln!(
+            "warning: leakage was not checked, since there is no split\nhint: name one with --split, as first-half"
+        );
     }
     let failed: Vec<String> = FindingKind::ALL
         .into_iter()

@@ -94,7 +94,7 @@ pub(super) fn stats(arguments: &StatsArgs) -> Result<()> {
     let manifest = index.manifest();
     if arguments.json {
         let shown = json!({
-            "path": index.path(),
+            "path": index.path().to_string_lossy(),
             "format": manifest.format,
             "fingerprint": manifest.fingerprint,
             "model": manifest.model,

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use kinsight_index::{Index, Migration};
 
 use super::MigrateArgs;
+use super::relocate::warn_of_missing;
 use crate::interrupt::{stop_flag, stopped};
 use crate::progress::counting_bar;
 
@@ -28,15 +29,21 @@ pub(super) fn run(arguments: MigrateArgs) -> Result<()> {
     if !report.complete {
         return stopped("the index is as it was, and the same command goes on from here");
     }
-    for (path, reason) in &report.missing {
+    const SHOWN: usize = 5;
+    for (path, reason) in report.missing.iter().take(SHOWN) {
         eprintln!("warning: cannot re-embed {}: {reason}", path.display());
     }
+    if let Some(more @ 1..) = report.missing.len().checked_sub(SHOWN) {
+        eprintln!("warning: and {more} more");
+    }
+    warn_of_missing(&index)?;
     if !report.missing.is_empty() && !allow_missing {
         bail!(
             "{} images cannot be re-embedded, so the index keeps its old model\nhint: restore the files and run the same command again, or drop these images with --allow-missing",
             report.missing.len()
         );
     }
+    let had_thresholds = index.manifest().calibration.is_some();
     let index = migration.finish()?;
     println!(
         "{} images now use {} ({} embedded, {} already done, {} dropped)",
@@ -46,5 +53,9 @@ pub(super) fn run(arguments: MigrateArgs) -> Result<()> {
         report.done_before,
         report.missing.len()
     );
+    if had_thresholds {
+        let path = index.path().display();
+        println!("the thresholds were of the old model; measure them again: kinsight calibrate --index {path}");
+    }
     Ok(())
 }

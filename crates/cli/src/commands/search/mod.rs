@@ -256,12 +256,12 @@ impl Search<'_> {
                     "id": hit.id,
                     "score": hit.score,
                     "verdict": calibration.map(|calibration| calibration.verdict(f64::from(hit.score))),
-                    "file": file_of(&hit.payload),
+                    "file": file_of(&hit.payload).to_string_lossy(),
                     "fields": hit.payload,
                 })
             })
             .collect();
-        json!({ "queries": queries.iter().map(|query| &query.path).collect::<Vec<_>>(), "hits": hits })
+        json!({ "queries": queries.iter().map(|query| query.path.to_string_lossy()).collect::<Vec<_>>(), "hits": hits })
     }
 }
 

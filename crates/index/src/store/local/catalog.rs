@@ -235,6 +235,12 @@ impl Catalog {
         if strays > 0 {
             problems.push(format!("{strays} field values belong to no image"));
         }
+        let unreadable: Vec<String> = self.read(|connection| {
+            let mut statement = connection.prepare("SELECT slot, id, payload, checksum FROM points ORDER BY slot")?;
+            let entries = statement.query_map([], raw_entry)?.map(|raw| Ok(self.entry(raw?).err()));
+            entries.filter_map(|problem: rusqlite::Result<_>| problem.transpose()).map(|e| Ok(e?.to_string())).collect()
+        })?;
+        problems.extend(unreadable);
         Ok(problems)
     }
 
