@@ -23,6 +23,8 @@ pub mod vit;
 pub mod weights;
 
 pub use backbone::Backbone;
+/// The tensor engine's name for what computes, for callers that know nothing else of it.
+pub use burn::tensor::Device;
 pub use encoder::Encoder;
 pub use engine::{Checkpoint, Compute, Engine, Precision};
 pub use error::ModelError;

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use burn::tensor::Device;
 use kinsight_index::{Fingerprint, Index};
 use kinsight_model::hosting::SharedBackbone;
-use kinsight_model::{Backbone, Compute, ComputeChoice, ModelRef};
+use kinsight_model::{Backbone, Compute, ComputeChoice, Device, ModelRef};
 
 use super::Collection;
 use crate::error::ServerError;
