@@ -155,19 +155,20 @@ fn page(calibration: &Calibration, index: &str) -> CalibrationPage {
         points: calibration.curve.iter().rev().map(|point| (point.threshold, value(point))).collect(),
     };
     let rates = Chart {
-        title: "Error rates by threshold".into(),
+        title: "Pairs with different labels above the threshold (false match), with the same below it (miss)".into(),
         x_label: "threshold".into(),
         quantity: Quantity::Share,
         curves: vec![
-            curve("false match rate", |point| point.false_match_rate),
-            curve("false non-match rate", |point| point.false_non_match_rate),
+            curve("false match", |point| point.false_match_rate),
+            curve("miss", |point| point.false_non_match_rate),
         ],
         ..Chart::default()
     };
     CalibrationPage {
         title: "What a score means".into(),
         subtitle: format!(
-            "{index}: duplicate from {:.4}, same from {:.4}, similar from {:.4}; measured on {} images of {} labels, {} pairs",
+            "{index}: a pair is called duplicate from {:.4}, same from {:.4}, similar from {:.4}; measured on {} images with {} \
+             labels, {} pairs. Search with `--threshold same`, or with a score from the curves below.",
             calibration.duplicate,
             calibration.same,
             calibration.similar,

@@ -210,7 +210,7 @@ fn bringing_the_first_format_to_this_one() {
     let prepare = |path: &Path| {
         copy_folder(&format1, path);
         // Without its upload, which lies wherever the index does and so differs from crash to crash.
-        let catalog = rusqlite::Connection::open(path.join("generations/1/catalog.sqlite")).unwrap();
+        let catalog = rusqlite::Connection::open(path.join("generations/1/catalogue.sqlite")).unwrap();
         let statement =
             "DELETE FROM field_values WHERE slot = 3; DELETE FROM points WHERE slot = 3; INSERT INTO dead VALUES (3)";
         catalog.execute_batch(statement).unwrap();

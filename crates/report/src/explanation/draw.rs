@@ -2,7 +2,9 @@
 
 use kinsight_data::thumbnail::thumbnail;
 use kinsight_data::{DecodeLimits, RgbImage, decode_bytes};
-use tiny_skia::{Color, Paint, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, Transform};
+use tiny_skia::{
+    Color, FilterQuality, Paint, PathBuilder, Pixmap, PixmapPaint, PremultipliedColorU8, Rect, Stroke, Transform,
+};
 
 use super::{Explanation, Side};
 
@@ -86,24 +88,31 @@ impl Canvas {
         for (column, picture) in pictures.into_iter().enumerate() {
             let small = thumbnail(picture, PANEL_PX);
             let small = decode_bytes(&small, DecodeLimits::default()).map_err(|fault| DrawError(fault.to_string()))?;
-            let (left, top) = Self::corner(row, column as u32);
-            let (left, top) = (left + (PANEL_PX - small.width()) / 2, top + (PANEL_PX - small.height()) / 2);
-            let stride = self.pixels.width() as usize;
-            let target = self.pixels.pixels_mut();
-            for (y, line) in small.pixels().chunks_exact(small.width() as usize * 3).enumerate() {
-                for (x, rgb) in line.chunks_exact(3).enumerate() {
-                    target[(top as usize + y) * stride + left as usize + x] = opaque(rgb[0], rgb[1], rgb[2]);
-                }
+            let mut image =
+                Pixmap::new(small.width(), small.height()).ok_or_else(|| DrawError("no room for an image".into()))?;
+            for (target, rgb) in image.pixels_mut().iter_mut().zip(small.pixels().chunks_exact(3)) {
+                *target = opaque(rgb[0], rgb[1], rgb[2]);
             }
+            // Small images are enlarged: a panel shows as much of each as of a photograph.
+            let area = Self::placed(row, column as u32, small.width(), small.height());
+            let scale = area.width / small.width() as f32;
+            let paint = PixmapPaint { quality: FilterQuality::Bilinear, ..PixmapPaint::default() };
+            let place = Transform::from_row(scale, 0.0, 0.0, scale, area.left, area.top);
+            self.pixels.draw_pixmap(0, 0, image.as_ref(), &paint, place, None);
         }
         Ok(())
     }
 
     /// Where the whole of a picture lies: as [`Self::pictures`] puts it.
     fn shown(row: u32, column: u32, side: &Side) -> Area {
-        let scale = (PANEL_PX as f32 / side.width.max(side.height) as f32).min(1.0);
+        Self::placed(row, column, side.width, side.height)
+    }
+
+    /// Where an image of these sides lies: in the middle of its panel, as large as fits.
+    fn placed(row: u32, column: u32, width: u32, height: u32) -> Area {
+        let scale = PANEL_PX as f32 / width.max(height) as f32;
         let size = |length: u32| (length as f32 * scale).round().max(1.0);
-        let (width, height) = (size(side.width), size(side.height));
+        let (width, height) = (size(width), size(height));
         let (left, top) = Self::corner(row, column);
         let center = |start: u32, length: f32| start as f32 + ((PANEL_PX as f32 - length) / 2.0).floor();
         Area { left: center(left, width), top: center(top, height), width, height }

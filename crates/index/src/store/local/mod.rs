@@ -288,7 +288,9 @@ fn rows_path(folder: &Path) -> PathBuf {
 }
 
 fn catalog_path(folder: &Path) -> PathBuf {
-    folder.join("catalog.sqlite")
+    // Its name in indexes of format 1.
+    let old = folder.join("catalogue.sqlite");
+    if old.is_file() { old } else { folder.join("catalog.sqlite") }
 }
 
 fn folder_bytes(folder: &Path) -> Result<u64> {
