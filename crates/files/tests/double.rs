@@ -112,6 +112,19 @@ fn folders_are_made_from_above_and_removed_from_below() {
 }
 
 #[test]
+fn a_removed_file_stays_removed() {
+    let (_temporary, root, target) = folders();
+    let recording = Recording::start(&root).unwrap();
+    kinsight_files::remove_file(&root.join("a")).unwrap();
+    assert_eq!(recording.calls(), 2, "remove, sync the folder");
+    recording.crash_after(1, Loss::Unsynced, &target).unwrap();
+    assert!(target.join("a").exists(), "the removal has not lasted yet");
+    assert_eq!(contents(&recording, 2, &target, "a"), BTreeSet::from([None]));
+    // Nothing to remove is no failure.
+    kinsight_files::remove_file(&root.join("a")).unwrap();
+}
+
+#[test]
 fn mapped_pages_reach_the_disk_when_they_like() {
     let (_temporary, root, target) = folders();
     let recording = Recording::start(&root).unwrap();

@@ -70,6 +70,31 @@ fn readers_do_not_wait_for_a_writer() {
     assert_eq!(index.store().revision().unwrap(), revision + 1, "every write shows");
 }
 
+/// Nor for one in this process, however long its write takes.
+#[test]
+fn readers_do_not_wait_for_a_writer_of_this_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = bare(folder.path(), 3, GraphSettings::default());
+    upsert(&index, &[point("one", &[1.0, 0.0, 0.0])]);
+    let many: Vec<Point> = (0..40_000).map(|i| point(&i.to_string(), &[1.0, i as f32, 0.5])).collect();
+    let writer = index.writer().unwrap();
+    let (begun, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    let mut searches = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            begun.store(true, Ordering::Relaxed);
+            writer.upsert(&many).unwrap();
+            done.store(true, Ordering::Relaxed);
+        });
+        while !done.load(Ordering::Relaxed) {
+            let has_begun = begun.load(Ordering::Relaxed);
+            assert_eq!(index.store().search(&VectorQuery::new(vec![1.0, 0.0, 0.0], 1)).unwrap()[0].len(), 1);
+            searches += usize::from(has_begun && !done.load(Ordering::Relaxed));
+        }
+    });
+    assert!(searches >= 60, "{searches} searches while a batch was written");
+}
+
 /// Snapshots end with the call that took them: the log of writes is started over, however many readers there are.
 #[test]
 fn the_write_ahead_log_does_not_grow_for_ever() {

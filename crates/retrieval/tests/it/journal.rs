@@ -101,6 +101,19 @@ fn a_job_survives_every_call_that_fails() {
     }
 }
 
+/// A removal may be cut short after any of its files, in whichever order the folder lists them.
+#[test]
+fn what_a_removal_has_left_is_no_other_jobs() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("out.journal");
+    let mut journal = EmbeddingJournal::open(&folder, "job", DIM).unwrap();
+    journal.append(&values(0), &[0, 1], &[]).unwrap();
+    drop(journal);
+    fs::remove_file(folder.join("job.json")).unwrap();
+    let journal = EmbeddingJournal::open(&folder, "another job", DIM).unwrap();
+    assert_eq!((journal.batches(), journal.indices().len()), (0, 0));
+}
+
 #[test]
 fn a_batch_that_could_not_be_taken_in_leaves_no_trace() {
     let temporary = tempfile::tempdir().unwrap();

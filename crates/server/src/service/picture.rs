@@ -75,7 +75,11 @@ enum Weighed<T, F> {
 
 impl Decoder {
     pub fn new(limits: &Limits) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::for_cores(limits, std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// As on a machine with this many cores.
+    pub fn for_cores(limits: &Limits, cores: usize) -> Self {
         let total = limits.max_decode_memory_bytes as u64;
         let small = (total / 4).min(128 << 20);
         Self {

@@ -229,6 +229,10 @@ async fn json_is_bounded_before_it_is_parsed() {
     ask(long).await.refused(413, "too_large");
     let deep = format!("{{\"id\": {}", "[".repeat(1 << 20));
     ask(deep).await.refused(400, "malformed_json");
+    // Too large as it arrives, before it is known that little is in it.
+    ask(format!("{{\"where\": \"\"{}}}", " ".repeat(9 << 20))).await.refused(413, "too_large");
+    // What follows the first field too many is not looked at.
+    ask(format!("{{\"id\": [{}not JSON", "0,".repeat(1000))).await.refused(400, "too_many_fields");
 }
 
 #[tokio::test]

@@ -112,7 +112,8 @@ async fn too_many_requests_are_told_to_come_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stalled_uploads_take_no_place_and_no_memory_from_others() {
-    let server = start(Limits { max_requests: 4, ..Limits::default() }).await;
+    // Room for one of those that declare as much as they may.
+    let server = start(Limits { max_requests: 4, max_upload_memory_bytes: 27 << 20, ..Limits::default() }).await;
     let body = multipart_body(&[Part::File("image", &server.fixture.image(0))]);
     let stalled: Vec<TcpStream> = (0..64)
         .map(|i| {
@@ -127,6 +128,10 @@ async fn stalled_uploads_take_no_place_and_no_memory_from_others() {
     let (answer, took) = talk(server.address, search_request(&body, body.len())).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(took < Duration::from_secs(5), "{took:?}");
+    // Nor from a large one, which needs more than the share of the first bytes.
+    let large = multipart_body(&[Part::File("image", &super::load::png_of_zeros(1000, 1000))]);
+    let answer = talk(server.address, search_request(&large, large.len())).await.0;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     drop(stalled);
 }
 
@@ -183,6 +188,15 @@ async fn uploads_together_stay_within_their_memory() {
     let server = start(limits).await;
     let answer = talk(server.address, search_request(b"", 200 << 10)).await.0;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("memory"), "{answer}");
+    // Each of two would fit, both together do not.
+    let large = multipart_body(&[Part::File("image", &[0; 50 << 10])]);
+    let mut first = TcpStream::connect(server.address).unwrap();
+    first.write_all(&search_request(&large[..40 << 10], large.len())).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let answer = talk(server.address, search_request(&large, large.len())).await.0;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("memory"), "{answer}");
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let body = multipart_body(&[Part::File("image", &server.fixture.image(0))]);
     let answer = talk(server.address, search_request(&body, body.len())).await.0;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

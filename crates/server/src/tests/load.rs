@@ -28,10 +28,10 @@ async fn an_image_that_no_room_suffices_for_is_refused_with_the_sizes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn decoded_images_stay_within_their_memory_and_small_ones_pass_large_ones() {
-    // Room for two of the large ones, which have a lane of half the threads.
+    // Room for two of the large ones, which have a lane of half the threads: four, more than there is memory for.
     let limits = Limits { max_decode_memory_bytes: 10 << 20, ..Limits::default() };
     let service = Arc::new(crate::service::Service::start(Vec::new(), None, limits).unwrap());
-    let decoder = Decoder::new(&limits);
+    let decoder = Decoder::for_cores(&limits, 8);
     let held = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let most = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let large = bytes::Bytes::from(png_of_zeros(1000, 1000));
@@ -65,7 +65,7 @@ async fn decoded_images_stay_within_their_memory_and_small_ones_pass_large_ones(
 }
 
 /// A PNG of black pixels that decodes: all its bytes are zero, and so its checksum is known.
-fn png_of_zeros(width: u32, height: u32) -> Vec<u8> {
+pub fn png_of_zeros(width: u32, height: u32) -> Vec<u8> {
     let total = (1 + 3 * width as usize) * height as usize;
     let stored = total.div_ceil(65535);
     let mut data = vec![0x78, 0x01];

@@ -78,6 +78,9 @@ fn routes_are_declared_in_one_place() {
         if path.is_file() {
             let text = std::fs::read_to_string(&path).unwrap();
             places.extend(text.matches(".route(").map(|_| path.clone()));
+            for other in [".nest(", ".nest_service(", ".route_service(", ".merge(", ".fallback_service("] {
+                assert!(!text.contains(other), "{path:?} has {other}");
+            }
         }
     }
     assert_eq!(places.len(), 1, "{places:?}");
