@@ -176,7 +176,7 @@ fn train(folder: &CompareFolder, run: &PlannedRun, device: DeviceArgs, stop: &At
     let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
     command.arg("train").arg("--config").arg(&settings).arg("--out").arg(&out).arg("--resume");
     command.args(device.as_flags());
-    // In a group of its own, Ctrl-C in a terminal reaches this process alone, which passes it on once.
+    // In a separate process group, so that Ctrl-C in a terminal reaches only this process, which passes it on once.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     // The run's own table would mix with the comparison's.

@@ -147,7 +147,7 @@ fn thresholds_are_measured_kept_and_spoken() {
         &succeed(calibrate.arg(&curve)),
         &["48 images with 8 labels", "duplicate", "same", "similar", "unknown"],
     );
-    assert_says(&fs::read_to_string(curve).unwrap(), &["<svg", "false match rate"]);
+    assert_says(&fs::read_to_string(curve).unwrap(), &["<svg", "false match"]);
     let found: Value = serde_json::from_str(&succeed(search(&fixture, "index", &["--json"]).arg(&one))).unwrap();
     assert_eq!(found["hits"][0]["verdict"], "duplicate");
     let mut other = on_index(&fixture, &["calibrate", "--same", "0.01", "--similar", "0.1"], "index");
