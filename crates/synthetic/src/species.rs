@@ -101,7 +101,7 @@ impl Species {
         species
     }
 
-    /// The slight shift of ground color that sister species have beside their traits.
+    /// The slight shift of ground color that sister species have besides their traits.
     fn tint(&mut self, dice: &mut Dice) {
         let (hue, lightness) = (dice.spread(0.10), dice.spread(0.04));
         for ink in [Ink::Ground, Ink::Flush] {

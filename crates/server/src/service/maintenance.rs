@@ -20,7 +20,7 @@ use crate::error::ServerError;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// A collection that was written to within this time is left alone.
 const QUIET: Duration = Duration::from_secs(10);
-/// Rows of removed images that are worth a compaction: so many, and this share of all.
+/// Rows of removed images that are worth a compaction: at least this number, and this share of all.
 const TOMBSTONES: (usize, f64) = (10_000, 0.2);
 
 /// Stops the thread when it is dropped.

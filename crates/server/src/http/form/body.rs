@@ -21,7 +21,7 @@ pub(super) struct Arriving {
     state: State,
 }
 
-/// How far a body has come; shared with whoever reads it, since what reads a multipart body does not pass reasons on.
+/// How far a body has come; shared with its reader, since what reads a multipart body does not pass reasons on.
 #[derive(Clone)]
 pub(super) struct State(Arc<Mutex<Progress>>);
 
